@@ -1,0 +1,24 @@
+# C++20, warnings for our own code, sanitizers by cache variable, ccache when it is there.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(SINKSTREAM_CCACHE ccache)
+if(SINKSTREAM_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${SINKSTREAM_CCACHE}")
+endif()
+
+# Linked by our own targets alone; generated code is exempt.
+add_library(sinkstream_warnings INTERFACE)
+target_compile_options(sinkstream_warnings INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Werror)
+
+if(SINKSTREAM_SANITIZE)
+  add_compile_options(-fsanitize=${SINKSTREAM_SANITIZE} -fno-omit-frame-pointer -g -O1)
+  add_link_options(-fsanitize=${SINKSTREAM_SANITIZE})
+endif()

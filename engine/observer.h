@@ -1,0 +1,46 @@
+// EngineObserver: what the engine tells whoever watches it (metrics, logs). Called on the engine thread; must not block.
+// Every method has an empty default, so that an observer takes only what it wants.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+struct StepStats {
+  int32_t decode_rows = 0;
+  int32_t prefill_rows = 0;
+  int32_t sequences = 0;
+  int64_t evicted_tokens = 0;
+  absl::Duration plan, model, sample;  // sample: sampling, detokenizing and emitting
+};
+
+struct PoolStats {
+  int32_t sessions = 0;
+  int32_t attached_sessions = 0;
+  int32_t running_requests = 0;
+  int32_t waiting_requests = 0;
+  int32_t blocks_used = 0;
+  int32_t blocks_total = 0;
+  int64_t kv_bytes_reserved = 0;
+};
+
+enum class CloseReason { kClient, kIdle, kStreamEnd, kShutdown };
+
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+  virtual void OnStep(const StepStats&) {}
+  virtual void OnPool(const PoolStats&) {}  // after every change of it
+  virtual void OnSessionOpened(bool /*resumed*/) {}
+  virtual void OnSessionClosed(CloseReason, absl::Duration /*lifetime*/) {}
+  virtual void OnRejected(const std::string& /*reason*/) {}  // ErrorReason() of the refusal
+  virtual void OnTurnDone(const TurnDone&) {}
+  virtual void OnRequestFailed(const absl::Status&) {}
+  virtual void OnPaused() {}  // a decoding session's outbox has filled up
+};
+
+}  // namespace sinkstream

@@ -1,0 +1,65 @@
+// Outbox: the one object that the engine thread and a stream share. The engine pushes a session's events, the stream
+// takes them in order. Bounded: a full outbox pauses that session's decoding, nobody else's. Knows neither gRPC nor
+// torch, so ThreadSanitizer covers this hand-over (tests/engine/outbox_test.cc).
+//
+// Two owners, hence a shared_ptr: the stream may end before the engine has noticed, and the engine may finish while
+// the stream still writes. States: open -> closed (by the engine, with a status) ; open|closed -> detached (stream gone).
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/sync.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+class Outbox {
+ public:
+  // `capacity`: events held before HasRoom() turns false, >= 1.
+  // `on_ready`: called on the engine thread when a waiting stream has something to take: an event or the end. Must not
+  // block nor call back into this outbox. Never called after Detach() has returned.
+  Outbox(size_t capacity, std::function<void()> on_ready);
+
+  // ---- engine thread ----
+  // Set once, before the first Push. `on_room`: called on the stream's thread when a full outbox has room again.
+  void SetOnRoom(std::function<void()> on_room);
+  // False while `capacity` events or more wait. Events that end or answer something are pushed all the same; their
+  // number is bounded by the requests that a session may have outstanding.
+  bool HasRoom() const;
+  // Never blocks. Dropped after Close() or Detach().
+  void Push(Event event);
+  // The last thing a stream is told: OK ends it well. Events pushed before are still delivered. The first call counts.
+  void Close(absl::Status status);
+
+  // ---- stream's threads ----
+  struct Batch {
+    std::vector<Event> events;
+    std::optional<absl::Status> closed;  // set once nothing more will come
+  };
+  // Everything that waits. If that is nothing, the outbox will call on_ready when there is something.
+  Batch TakeAll();
+  // The stream is gone: drops what waits and what comes. Idempotent.
+  void Detach();
+
+ private:
+  void Wake();
+
+  const size_t capacity_;
+  // Held while on_ready runs, so that Detach() can wait for it. Taken before mutex_, never after it.
+  Mutex notify_mutex_;
+  std::function<void()> on_ready_ ABSL_GUARDED_BY(notify_mutex_);
+
+  mutable Mutex mutex_;
+  std::function<void()> on_room_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
+  bool waiting_ ABSL_GUARDED_BY(mutex_) = true;  // the stream found nothing at its last TakeAll
+  bool detached_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace sinkstream

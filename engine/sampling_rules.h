@@ -1,0 +1,19 @@
+// What sampling parameters may be: merging a client's overrides into inherited values, and the limits of types.h.
+// Pure functions; any thread.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+// `base` with every field that `overrides` gives.
+SamplingParams ApplyOverrides(SamplingParams base, const SamplingOverrides& overrides);
+
+// INVALID_ARGUMENT naming `field_prefix` + field, what it was and the limit, for NaN, infinite or out-of-range values.
+absl::Status ValidateSampling(const SamplingParams& params, int32_t vocab_size, int32_t max_tokens_limit,
+                              const std::string& field_prefix);
+
+}  // namespace sinkstream

@@ -1,0 +1,48 @@
+// Detokenizer: turns sampled tokens into text that may be sent, one token at a time. It holds back bytes that do not
+// yet end a UTF-8 character and text that may be the beginning of a stop string, so that a client never sees half a
+// character or part of a stop string. One per reply; engine thread only.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/text/tokenizer.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+class Detokenizer {
+ public:
+  // `tokenizer` outlives this. `stop_strings`: each non-empty.
+  Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stop_strings);
+
+  // The text that `token` releases, possibly none. Special tokens give no text. After a stop string has matched
+  // (Stopped()), nothing more is released.
+  std::string Push(TokenId token);
+
+  // What is still held back at the end of a reply; a broken character becomes U+FFFD, as `tokenizers` decodes it.
+  // Call once, last. After a stop string has matched it gives nothing.
+  std::string Flush();
+
+  // The stop string that ended the text, if one did. Of several that match, the one that begins first wins; the text
+  // before it has been released by the Push that completed it.
+  const std::optional<std::string>& Stopped() const { return stopped_; }
+
+ private:
+  std::string Release(bool flush);
+
+  const Tokenizer& tokenizer_;
+  const std::vector<std::string> stop_strings_;
+  std::string bytes_;  // not yet whole characters
+  std::string held_;   // whole characters that may begin a stop string
+  std::optional<std::string> stopped_;
+};
+
+// Number of bytes of `text` that are whole, valid UTF-8 or definitely broken; the rest may yet be completed.
+size_t CompleteUtf8Prefix(std::string_view text);
+
+// True if `text` is valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF).
+bool IsValidUtf8(std::string_view text);
+
+}  // namespace sinkstream

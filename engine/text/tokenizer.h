@@ -1,0 +1,51 @@
+// Tokenizer: text to token ids and token ids to bytes, for byte-level BPE in Hugging Face's tokenizer.json form.
+// Held to the `tokenizers` package id for id. Immutable after construction; every method may be called by any thread.
+//
+// Text never becomes a special token: "<|im_end|>" typed by a user is encoded as ordinary text, so that nobody forges
+// a turn boundary. The chat format names special tokens by id (chat_format.h).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // Ids of `text`, which must be valid UTF-8 (the caller has checked); nothing is added before or after it.
+  virtual std::vector<TokenId> Encode(std::string_view text) const = 0;
+
+  // The bytes a token stands for: possibly part of a character. Empty for special tokens. `token` in [0, VocabSize()).
+  virtual std::string_view TokenBytes(TokenId token) const = 0;
+
+  // True for special (control) tokens: they have a name, but no text that a client should see.
+  virtual bool IsSpecial(TokenId token) const = 0;
+
+  virtual int32_t VocabSize() const = 0;
+};
+
+// Parses the text of a tokenizer.json. INVALID_ARGUMENT names the component that is not supported (model type,
+// normalizer, pre-tokenizer, option) or what is malformed.
+absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizer(std::string_view tokenizer_json);
+
+// A text that is to be joined with text before and after it, cut where no neighbour can change its tokens: boundaries
+// after a letter or digit and before a space. Encode(before + head), body and Encode(tail + after) together are
+// Encode(before + text + after), provided `before` ends no later than its own last boundary.
+struct SplitText {
+  bool has_boundary = false;  // false: all of the text is in `head`
+  std::string head;           // up to the first boundary
+  std::vector<TokenId> body;  // between the first and the last boundary, already encoded
+  std::string tail;           // from the last boundary on
+};
+// A text of more than kMaxHeldBytes without any boundary gets one at a character near each kMaxHeldBytes.
+inline constexpr size_t kMaxHeldBytes = 4096;
+SplitText SplitAtStableBoundaries(const Tokenizer& tokenizer, std::string_view text);
+
+}  // namespace sinkstream

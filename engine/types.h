@@ -1,0 +1,146 @@
+// Plain values that cross the engine's edges: what a client may ask of a turn, and what comes back.
+// No class here has an invariant; sampling_rules.h checks the limits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace sinkstream {
+
+using TokenId = int32_t;
+using SessionId = std::string;  // 32 lower-case hex digits from the system's random source; a secret of its client
+
+// How a reply is drawn. Order: penalties, temperature, top_k, top_p, min_p, draw.
+// Source of each rule: transformers' logits processors; vLLM for presence and frequency.
+struct SamplingParams {
+  double temperature = 0.2;         // 0 is greedy; at most 10
+  int32_t top_k = 0;                // 0 is off; at most the vocabulary
+  double top_p = 0.9;               // (0, 1]; 1 is off
+  double min_p = 0.0;               // [0, 1); 0 is off
+  double repetition_penalty = 1.0;  // (0, 10]; 1 is off
+  double presence_penalty = 0.0;    // [-10, 10]; 0 is off
+  double frequency_penalty = 0.0;   // [-10, 10]; 0 is off
+  int32_t penalty_last_n = 256;     // the penalties look at this many latest tokens of the session; [0, 4096]
+  std::optional<uint64_t> seed;     // absent: drawn afresh per turn and told in TurnDone
+  std::vector<std::string> stop_strings;  // at most 16 of 1 to 256 bytes; never sent to the client
+  std::vector<TokenId> stop_tokens;       // at most 64, beside the chat format's own; never sent as text
+  bool ignore_end_of_turn = false;  // do not stop at the chat format's own stop tokens (benchmarks)
+  int32_t max_tokens = 1024;        // [1, EngineLimits::max_tokens]
+  std::optional<int32_t> top_logprobs;  // absent: none; n: the chosen token's and the n likeliest ones'; [0, 20]
+};
+
+// What a client said of sampling: absent fields keep the session's (or, at open, the server's) value.
+struct SamplingOverrides {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<int32_t> top_k;
+  std::optional<double> repetition_penalty, presence_penalty, frequency_penalty;
+  std::optional<int32_t> penalty_last_n;
+  std::optional<uint64_t> seed;
+  std::vector<std::string> stop_strings;  // not empty: replaces the inherited list
+  std::vector<TokenId> stop_tokens;       // not empty: replaces the inherited list
+  std::optional<bool> ignore_end_of_turn;
+  std::optional<int32_t> max_tokens;
+  std::optional<int32_t> top_logprobs;
+};
+
+enum class FinishReason {
+  kEndOfTurn,   // the model ended its turn (a stop token of the chat format)
+  kStopToken,   // one of SamplingParams::stop_tokens
+  kStopString,  // one of SamplingParams::stop_strings; TurnDone::stop_string says which
+  kLength,      // max_tokens
+  kCancelled,   // by the client
+};
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0;  // natural logarithm, of the model's own distribution (before penalties and temperature)
+};
+
+struct ChosenLogprob {
+  TokenLogprob chosen;
+  std::vector<TokenLogprob> top;  // likeliest first
+};
+
+// What a session was opened with, after defaults; constant for its life.
+struct SessionSettings {
+  int32_t sinks = 4;       // pinned tokens, >= 0: the first tokens of the stream
+  int64_t window = 1020;   // recent tokens a token sees, itself included, >= 1; sinks + window <= trained context
+  SamplingParams sampling;  // defaults of its turns
+  absl::Duration idle_timeout = absl::Minutes(10);  // lives so long without a stream; 0: closes with its stream
+};
+
+// ---- Events: engine -> outbox -> stream -------------------------------------------------------------------------
+
+struct Opened {
+  SessionId id;
+  bool resumed = false;
+  SessionSettings settings;
+  int64_t position = 0;  // tokens of the stream so far
+  int64_t evicted = 0;   // of these, tokens that have left the window
+  int64_t kv_bytes = 0;  // reserved for this session until it closes
+};
+
+struct PrefillProgress {
+  uint64_t request_id = 0;
+  int64_t done = 0;   // tokens
+  int64_t total = 0;  // tokens
+};
+
+struct Delta {
+  uint64_t request_id = 0;
+  std::string text;             // whole UTF-8 characters; may be empty while a character or a stop string is held back
+  std::vector<TokenId> tokens;  // in the order sampled
+  std::vector<ChosenLogprob> logprobs;  // one per token, where asked for
+};
+
+struct Usage {
+  int64_t prompt_tokens = 0;     // fed for this request, the chat format's own among them
+  int64_t generated_tokens = 0;  // sampled, the stop token included
+  int64_t cached_tokens = 0;     // visible to the next token when the request began
+  int64_t evicted_tokens = 0;    // left the window during this request
+};
+
+struct Timings {
+  absl::Duration queue;        // accepted -> first prefill chunk planned
+  absl::Duration prefill;      // -> last prefill chunk done
+  absl::Duration first_token;  // accepted -> first token sampled (TTFT as the engine sees it)
+  absl::Duration total;        // accepted -> done
+};
+
+struct TurnDone {
+  uint64_t request_id = 0;
+  FinishReason reason = FinishReason::kEndOfTurn;
+  std::string stop_string;  // with kStopString
+  uint64_t seed = 0;        // the one used
+  Usage usage;
+  Timings timings;
+};
+
+struct AppendDone {
+  uint64_t request_id = 0;
+  Usage usage;
+  int64_t held_bytes = 0;  // trailing text whose tokens depend on what follows; read with the next append or turn
+};
+
+// Sent when eviction has moved on at the end of a request, and when it first begins.
+struct WindowMoved {
+  int64_t position = 0;      // tokens of the stream so far
+  int64_t evicted = 0;       // tokens evicted so far; the pinned tokens never are
+  int64_t first_recent = 0;  // text position of the oldest token still seen, pinned ones aside
+};
+
+// Ends one request; the session goes on.
+struct RequestFailed {
+  uint64_t request_id = 0;
+  absl::Status status;
+};
+
+using Event = std::variant<Opened, PrefillProgress, Delta, TurnDone, AppendDone, WindowMoved, RequestFailed>;
+
+}  // namespace sinkstream
