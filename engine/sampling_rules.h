@@ -9,6 +9,8 @@
 
 namespace sinkstream {
 
+inline constexpr int32_t kMaxPenaltyLastN = 4096;
+
 // `base` with every field that `overrides` gives.
 SamplingParams ApplyOverrides(SamplingParams base, const SamplingOverrides& overrides);
 

@@ -15,6 +15,7 @@ namespace sinkstream {
 
 using TokenId = int32_t;
 using SessionId = std::string;  // 32 lower-case hex digits from the system's random source; a secret of its client
+using AttachmentId = uint64_t;     // one stream's hold on a session; never reused
 
 // How a reply is drawn. Order: penalties, temperature, top_k, top_p, min_p, draw.
 // Source of each rule: transformers' logits processors; vLLM for presence and frequency.

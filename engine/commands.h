@@ -1,0 +1,53 @@
+// Commands: what other threads ask of the engine thread, as they lie in its inbox (inbox.h). Text is encoded already.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "engine/options.h"
+#include "engine/outbox.h"
+#include "engine/sequence.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+struct OpenCommand {
+  AttachmentId attachment = 0;
+  OpenRequest request;
+  std::vector<TokenId> system_turn;  // with OpenRequest::system_prompt: pinned whole
+  std::shared_ptr<Outbox> outbox;
+};
+
+// A turn, if `replies`, else an append.
+struct RequestCommand {
+  AttachmentId attachment = 0;
+  uint64_t request_id = 0;
+  bool replies = false;
+  RequestInput input;
+  SamplingOverrides sampling;
+};
+
+struct CancelCommand {
+  AttachmentId attachment = 0;
+};
+
+struct CloseCommand {
+  AttachmentId attachment = 0;
+};
+
+struct HalfCloseCommand {
+  AttachmentId attachment = 0;
+};
+
+struct DetachCommand {
+  AttachmentId attachment = 0;
+};
+
+struct DrainCommand {};
+
+using Command = std::variant<OpenCommand, RequestCommand, CancelCommand, CloseCommand,
+                             HalfCloseCommand, DetachCommand, DrainCommand>;
+
+}  // namespace sinkstream

@@ -1,0 +1,211 @@
+#include "engine/engine.h"
+
+#include <atomic>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/commands.h"
+#include "engine/errors.h"
+#include "engine/inbox.h"
+#include "engine/kv_window.h"
+#include "engine/sampling_rules.h"
+#include "engine/scheduler.h"
+
+namespace sinkstream {
+namespace {
+
+uint64_t SystemRandom() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+absl::Status ValidateLimits(const EngineLimits& limits) {
+  const auto at_least = [](const char* field, int64_t value, int64_t least) {
+    if (value >= least) return absl::OkStatus();
+    return InvalidField(field, absl::StrCat("is ", value, "; must be at least ", least));
+  };
+  for (const auto& status :
+       {at_least("max_sessions", limits.max_sessions, 1),
+        at_least("inbox_capacity", static_cast<int64_t>(limits.inbox_capacity), 1),
+        at_least("outbox_capacity", static_cast<int64_t>(limits.outbox_capacity), 1),
+        at_least("max_queued_requests", limits.max_queued_requests, 1),
+        at_least("max_request_bytes", limits.max_request_bytes, 1),
+        at_least("max_request_tokens", limits.max_request_tokens, 1),
+        at_least("max_tokens", limits.max_tokens, 1),
+        at_least("step_tokens", limits.step_tokens, 8),
+        at_least("prefill_chunk", limits.prefill_chunk, 1),
+        at_least("max_prefills_per_step", limits.max_prefills_per_step, 1)}) {
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spec) {
+  const auto& defaults = options.defaults;
+  if (defaults.sinks < 0) {
+    return InvalidField("sinks", absl::StrCat("is ", defaults.sinks, "; must be at least 0"));
+  }
+  if (defaults.window < 1) {
+    return InvalidField("window", absl::StrCat("is ", defaults.window, "; must be at least 1"));
+  }
+  if (defaults.window > spec.trained_context - defaults.sinks) {
+    return InvalidField("window", absl::StrCat(defaults.sinks, " sinks + a window of ",
+                                               defaults.window,
+                                               " are beyond the trained context of ",
+                                               spec.trained_context, " tokens"));
+  }
+  const int64_t needed =
+      MaxSessionBlocks(defaults.sinks, defaults.window, spec.block_tokens) +
+      StepSlackBlocks(options.limits.step_tokens, options.limits.max_prefills_per_step,
+                      spec.block_tokens);
+  if (needed > spec.num_blocks) {
+    return InvalidField("kv_bytes",
+                        absl::StrCat("is ", spec.num_blocks * spec.block_bytes,
+                                     "; one session of the default size needs ",
+                                     needed * spec.block_bytes));
+  }
+  return ValidateSampling(defaults.sampling, spec.vocab_size, options.limits.max_tokens,
+                          "sampling.");
+}
+
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(const EngineOptions& options, std::unique_ptr<Model> model,
+       std::unique_ptr<Tokenizer> tokenizer, ChatFormat format, EngineObserver& observer,
+       const Clock& clock)
+      : options_(options),
+        model_(std::move(model)),
+        tokenizer_(std::move(tokenizer)),
+        format_(std::move(format)),
+        inbox_(std::make_shared<Inbox<Command>>(options.limits.inbox_capacity)),
+        scheduler_(options, {*model_, *tokenizer_, format_, observer, clock, SystemRandom}),
+        thread_([this] { Run(); }) {}
+
+  ~Impl() {
+    stopping_ = true;
+    inbox_->Poke();
+    thread_.join();
+  }
+
+  absl::Status Send(Command command) {
+    if (inbox_->TryPush(std::move(command))) return absl::OkStatus();
+    return Exhausted("QUEUE_FULL",
+                     absl::StrCat("inbox_capacity: ", options_.limits.inbox_capacity,
+                                  " calls wait for the engine already"),
+                     absl::Seconds(1));
+  }
+
+  const EngineOptions options_;
+  const std::unique_ptr<Model> model_;
+  const std::unique_ptr<Tokenizer> tokenizer_;
+  const ChatFormat format_;
+  std::atomic<AttachmentId> next_attachment_{1};
+  // Shared with every outbox, whose reader may call on_room after the engine has gone.
+  const std::shared_ptr<Inbox<Command>> inbox_;
+
+ private:
+  void Run() {
+    while (!stopping_) {
+      for (auto& command : inbox_->TakeAll(patience_)) scheduler_.Handle(std::move(command));
+      scheduler_.CloseExpired();
+      patience_ = scheduler_.RunStep() ? absl::ZeroDuration() : scheduler_.Patience();
+    }
+    for (auto& command : inbox_->TakeAll(absl::ZeroDuration())) {
+      scheduler_.Handle(std::move(command));
+    }
+    scheduler_.Shutdown(absl::UnavailableError("the server is shutting down"));
+  }
+
+  Scheduler scheduler_;  // engine thread
+  absl::Duration patience_ = absl::ZeroDuration();  // engine thread
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;  // last: it uses everything above
+};
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
+                                                       std::unique_ptr<Model> model,
+                                                       std::unique_ptr<Tokenizer> tokenizer,
+                                                       ChatFormat chat_format,
+                                                       EngineObserver& observer,
+                                                       const Clock& clock) {
+  if (auto status = ValidateLimits(options.limits); !status.ok()) return status;
+  if (auto status = ValidateDefaults(options, model->Spec()); !status.ok()) return status;
+  auto impl = std::make_unique<Impl>(options, std::move(model), std::move(tokenizer),
+                                     std::move(chat_format), observer, clock);
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<Outbox> outbox) {
+  OpenCommand command;
+  command.attachment = impl_->next_attachment_++;
+  if (request.system_prompt) {
+    command.system_turn = impl_->format_.EncodeBegin(*impl_->tokenizer_, request.system_prompt);
+  }
+  command.request = std::move(request);
+  outbox->SetOnRoom([inbox = impl_->inbox_] { inbox->Poke(); });
+  command.outbox = std::move(outbox);
+  const AttachmentId attachment = command.attachment;
+  if (auto status = impl_->Send(std::move(command)); !status.ok()) return status;
+  return attachment;
+}
+
+absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
+  RequestCommand command{attachment, request.request_id, true, {}, std::move(request.sampling)};
+  if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
+    command.input.tokens = std::move(*tokens);
+  } else if (request.raw) {
+    command.input.text = SplitAtStableBoundaries(*impl_->tokenizer_,
+                                                 std::get<std::string>(request.input));
+  } else {
+    command.input.user_turn = true;
+    command.input.tokens = impl_->format_.EncodeUserTurn(*impl_->tokenizer_,
+                                                         std::get<std::string>(request.input));
+  }
+  return impl_->Send(std::move(command));
+}
+
+absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
+  RequestCommand command{attachment, request.request_id, false, {}, {}};
+  if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
+    command.input.tokens = std::move(*tokens);
+  } else {
+    command.input.text = SplitAtStableBoundaries(*impl_->tokenizer_,
+                                                 std::get<std::string>(request.input));
+  }
+  return impl_->Send(std::move(command));
+}
+
+absl::Status Engine::Cancel(AttachmentId attachment) {
+  return impl_->Send(CancelCommand{attachment});
+}
+
+absl::Status Engine::Close(AttachmentId attachment) {
+  return impl_->Send(CloseCommand{attachment});
+}
+
+void Engine::HalfClose(AttachmentId attachment) {
+  impl_->inbox_->Push(HalfCloseCommand{attachment});
+}
+
+void Engine::Detach(AttachmentId attachment) { impl_->inbox_->Push(DetachCommand{attachment}); }
+
+void Engine::StartDraining() { impl_->inbox_->Push(DrainCommand{}); }
+
+const ModelSpec& Engine::Spec() const { return impl_->model_->Spec(); }
+const EngineOptions& Engine::Options() const { return impl_->options_; }
+const Tokenizer& Engine::GetTokenizer() const { return *impl_->tokenizer_; }
+const ChatFormat& Engine::GetChatFormat() const { return impl_->format_; }
+
+int64_t Engine::SessionKvBytes(const SessionSettings& settings) const {
+  const auto& spec = Spec();
+  return MaxSessionBlocks(settings.sinks, settings.window, spec.block_tokens) * spec.block_bytes;
+}
+
+}  // namespace sinkstream

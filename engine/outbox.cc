@@ -1,0 +1,72 @@
+#include "engine/outbox.h"
+
+#include <utility>
+
+namespace sinkstream {
+
+Outbox::Outbox(size_t capacity, std::function<void()> on_ready)
+    : capacity_(capacity), on_ready_(std::move(on_ready)) {}
+
+void Outbox::SetOnRoom(std::function<void()> on_room) {
+  MutexLock lock(mutex_);
+  on_room_ = std::move(on_room);
+}
+
+bool Outbox::HasRoom() const {
+  MutexLock lock(mutex_);
+  return events_.size() < capacity_;
+}
+
+void Outbox::Push(Event event) {
+  {
+    MutexLock lock(mutex_);
+    if (detached_ || closed_) return;
+    events_.push_back(std::move(event));
+    if (!std::exchange(waiting_, false)) return;
+  }
+  Wake();
+}
+
+void Outbox::Close(absl::Status status) {
+  {
+    MutexLock lock(mutex_);
+    if (detached_ || closed_) return;
+    closed_ = std::move(status);
+    if (!std::exchange(waiting_, false)) return;
+  }
+  Wake();
+}
+
+void Outbox::Wake() {
+  MutexLock lock(notify_mutex_);
+  if (on_ready_) on_ready_();
+}
+
+Outbox::Batch Outbox::TakeAll() {
+  Batch batch;
+  std::function<void()> on_room;
+  {
+    MutexLock lock(mutex_);
+    if (events_.size() >= capacity_) on_room = on_room_;
+    batch.events.assign(std::make_move_iterator(events_.begin()),
+                        std::make_move_iterator(events_.end()));
+    events_.clear();
+    batch.closed = closed_;
+    waiting_ = batch.events.empty() && !closed_;
+  }
+  if (on_room) on_room();
+  return batch;
+}
+
+void Outbox::Detach() {
+  {
+    MutexLock lock(mutex_);
+    detached_ = true;
+    events_.clear();
+    on_room_ = nullptr;
+  }
+  MutexLock lock(notify_mutex_);
+  on_ready_ = nullptr;
+}
+
+}  // namespace sinkstream

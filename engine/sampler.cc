@@ -1,0 +1,150 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace sinkstream {
+namespace {
+
+bool HasPenalty(const SamplingParams& params) {
+  return params.penalty_last_n > 0 &&
+         (params.repetition_penalty != 1 || params.presence_penalty != 0 ||
+          params.frequency_penalty != 0);
+}
+
+// Likelier first; of equals the lower id.
+bool Likelier(const std::pair<double, TokenId>& a, const std::pair<double, TokenId>& b) {
+  return a.first > b.first || (a.first == b.first && a.second < b.second);
+}
+
+TokenId Argmax(absl::Span<const float> logits) {
+  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+bool IsUsable(absl::Span<const float> logits) {
+  float highest = -std::numeric_limits<float>::infinity();
+  bool nan = false;
+  for (const float logit : logits) {
+    nan |= std::isnan(logit);
+    highest = std::max(highest, logit);
+  }
+  return !nan && std::isfinite(highest);
+}
+
+ChosenLogprob Logprobs(absl::Span<const float> logits, TokenId token, int32_t top) {
+  const double highest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - highest);
+  const double log_sum = highest + std::log(sum);
+  const auto entry = [&](TokenId id) {
+    return TokenLogprob{id, static_cast<float>(logits[id] - log_sum)};
+  };
+
+  ChosenLogprob result{entry(token), {}};
+  const auto count = std::min<size_t>(top, logits.size());
+  std::vector<TokenId> ids(logits.size());
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i);
+  std::partial_sort(ids.begin(), ids.begin() + count, ids.end(), [&](TokenId a, TokenId b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  });
+  for (size_t i = 0; i < count; ++i) result.top.push_back(entry(ids[i]));
+  return result;
+}
+
+}  // namespace
+
+double UniformDraw(uint64_t seed, uint64_t index) {
+  // splitmix64 (Steele, Lea, Flood 2014), its state set to seed + (index + 1) golden gammas.
+  uint64_t z = seed + (index + 1) * 0x9E3779B97F4A7C15ULL;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  z ^= z >> 31;
+  return static_cast<double>(z >> 11) * 0x1.0p-53;
+}
+
+absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits,
+                                        const SamplingParams& params,
+                                        absl::Span<const TokenId> recent, double draw) {
+  if (!IsUsable(logits)) return absl::InternalError("the model gave logits that are not finite");
+  const auto scores = HasPenalty(params) ? Penalise(logits, params, recent) : logits;
+  Sampled sampled;
+  sampled.token = params.temperature == 0 ? Argmax(scores) : Draw(scores, params, draw);
+  if (params.top_logprobs) sampled.logprob = Logprobs(logits, sampled.token, *params.top_logprobs);
+  return sampled;
+}
+
+absl::Span<const float> Sampler::Penalise(absl::Span<const float> logits,
+                                          const SamplingParams& params,
+                                          absl::Span<const TokenId> recent) {
+  if (recent.size() > static_cast<size_t>(params.penalty_last_n)) {
+    recent.remove_prefix(recent.size() - params.penalty_last_n);
+  }
+  penalised_.assign(logits.begin(), logits.end());
+  counts_.resize(logits.size());
+  for (const TokenId token : recent) ++counts_[token];
+  for (const TokenId token : recent) {
+    const int32_t count = std::exchange(counts_[token], 0);
+    if (count == 0) continue;
+    double logit = logits[token];
+    logit = logit < 0 ? logit * params.repetition_penalty : logit / params.repetition_penalty;
+    logit -= params.presence_penalty + params.frequency_penalty * count;
+    penalised_[token] = static_cast<float>(logit);
+  }
+  return penalised_;
+}
+
+void Sampler::FillCandidates(absl::Span<const float> logits, double temperature) {
+  candidates_.resize(logits.size());
+  const double highest = *std::max_element(logits.begin(), logits.end());
+  for (size_t i = 0; i < logits.size(); ++i) {
+    candidates_[i] = {std::exp((logits[i] - highest) / temperature), static_cast<TokenId>(i)};
+  }
+}
+
+// Sorts as many candidates as reach `top_p` of `mass` and returns their number. Few usually do, so the sorted head grows
+// from small instead of the whole vocabulary being sorted.
+size_t Sampler::KeepTopP(double top_p, double mass) {
+  size_t sorted = 0;
+  double sum = 0;
+  for (size_t head = 64; sorted < candidates_.size(); head *= 4) {
+    const auto begin = candidates_.begin() + sorted;
+    const auto end = candidates_.begin() + std::min(head, candidates_.size());
+    std::partial_sort(begin, end, candidates_.end(), Likelier);
+    for (auto it = begin; it != end; ++it) {
+      sum += it->first;
+      if (sum >= top_p * mass) return it - candidates_.begin() + 1;
+    }
+    sorted = end - candidates_.begin();
+  }
+  return candidates_.size();
+}
+
+TokenId Sampler::Draw(absl::Span<const float> logits, const SamplingParams& params, double draw) {
+  FillCandidates(logits, params.temperature);
+  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k - 1,
+                     candidates_.end(), Likelier);
+    candidates_.resize(params.top_k);
+    std::sort(candidates_.begin(), candidates_.end(), Likelier);
+  }
+  if (params.top_p < 1) {
+    double mass = 0;
+    for (const auto& candidate : candidates_) mass += candidate.first;
+    candidates_.resize(KeepTopP(params.top_p, mass));
+  }
+  if (params.min_p > 0) {  // scores are relative to the likeliest, whose own is 1
+    std::erase_if(candidates_, [&](const auto& c) { return c.first < params.min_p; });
+  }
+  double mass = 0;
+  for (const auto& candidate : candidates_) mass += candidate.first;
+  double sum = 0;
+  for (const auto& [score, token] : candidates_) {
+    sum += score;
+    if (score > 0 && sum > draw * mass) return token;
+  }
+  return candidates_.front().second;  // rounding at draw close to 1
+}
+
+}  // namespace sinkstream

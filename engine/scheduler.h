@@ -1,0 +1,90 @@
+// Scheduler: the engine thread's work without the thread. It carries out commands and runs model steps: plan (step_planner.h),
+// Model::Step over every planned session at once, sample, emit. It alone owns sessions. No sleep, no lock, no clock of its
+// own, so tests drive it by hand (tests/engine/scheduler_test.cc). Engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/clock.h"
+#include "engine/commands.h"
+#include "engine/model.h"
+#include "engine/observer.h"
+#include "engine/options.h"
+#include "engine/request_queue.h"
+#include "engine/sampler.h"
+#include "engine/session_pool.h"
+#include "engine/step_planner.h"
+#include "engine/text/chat_format.h"
+#include "engine/text/tokenizer.h"
+
+namespace sinkstream {
+
+class Scheduler {
+ public:
+  // What it works with; all outlive it. `random`: uniform 64-bit numbers fit for secrets.
+  struct Parts {
+    Model& model;
+    const Tokenizer& tokenizer;
+    const ChatFormat& format;
+    EngineObserver& observer;
+    const Clock& clock;
+    std::function<uint64_t()> random;
+  };
+
+  // `options` have been checked against the model (Engine::Create).
+  Scheduler(const EngineOptions& options, Parts parts);
+
+  void Handle(Command command);
+
+  // Ends sessions whose idle timeout has passed.
+  void CloseExpired();
+
+  // One model step over everything that can go on. False, and nothing done, if nothing can.
+  bool RunStep();
+
+  // Until something is due without a command; InfiniteDuration if nothing is.
+  absl::Duration Patience() const;
+
+  // Ends every session; attached streams are told `status`.
+  void Shutdown(const absl::Status& status);
+
+  PoolStats Stats();
+
+ private:
+  void Carry(OpenCommand& command);
+  void Carry(RequestCommand& command);
+  void Carry(CancelCommand& command);
+  void Carry(CloseCommand& command);
+  void Carry(HalfCloseCommand& command);
+  void Carry(DetachCommand& command);
+  void Carry(DrainCommand& command);
+
+  absl::StatusOr<Session*> Resume(OpenCommand& command);
+  absl::StatusOr<Session*> OpenNew(OpenCommand& command);
+  absl::StatusOr<SessionSettings> Settings(const OpenCommand& command) const;
+  SessionId NewSessionId();
+  void LeaveStream(Session& session, const absl::Status& status);
+  void CloseSession(Session& session, CloseReason reason);
+
+  std::vector<StepCandidate> Candidates(const std::vector<Session*>& sessions);
+  StepBatch BuildBatch(const std::vector<Session*>& sessions,
+                       const std::vector<PlannedRows>& plan);
+  int64_t AdvanceWindow(Session& session, int32_t rows);
+  void AfterRows(Session& session, int32_t rows);
+  void SampleNext(Session& session, absl::Span<const float> logits);
+  void EndStreamIfDone(Session& session);
+
+  const EngineOptions options_;
+  Parts parts_;
+  SessionPool pool_;
+  RequestQueue queue_;
+  Sampler sampler_;
+  uint64_t steps_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace sinkstream

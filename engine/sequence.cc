@@ -1,0 +1,123 @@
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/check.h"
+
+namespace sinkstream {
+namespace {
+
+bool Contains(const std::vector<TokenId>& tokens, TokenId token) {
+  return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+}
+
+}  // namespace
+
+Sequence::Sequence(Request request) : request_(std::move(request)) {}
+
+void Sequence::Start(std::vector<TokenId> owed, absl::Span<const TokenId> own,
+                     const KvWindow& window, const Tokenizer& tokenizer, absl::Time now) {
+  SINKSTREAM_CHECK(state_ == State::kWaiting);
+  state_ = State::kPrefill;
+  owed_ = static_cast<int64_t>(owed.size());
+  prompt_ = std::move(owed);
+  prompt_.insert(prompt_.end(), own.begin(), own.end());
+  usage_.prompt_tokens = prompt_tokens();
+  usage_.cached_tokens = window.visible();
+  evicted_at_start_ = window.evicted();
+  started_ = now;
+  if (request_.replies) {
+    detokenizer_ = std::make_unique<Detokenizer>(tokenizer, request_.sampling.stop_strings);
+  }
+}
+
+absl::Span<const TokenId> Sequence::NextTokens(int32_t rows) const {
+  if (decodes()) return {&last_, 1};
+  return absl::MakeConstSpan(prompt_).subspan(fed_, rows);
+}
+
+bool Sequence::NeedsLogits(int32_t rows) const {
+  return request_.replies && (decodes() || rows == prompt_left());
+}
+
+void Sequence::Fed(int32_t rows, absl::Time now) {
+  if (decodes()) return;
+  fed_ += rows;
+  if (prompt_left() == 0) prompt_read_ = now;
+}
+
+std::optional<FinishReason> Sequence::StopReason(TokenId token, const ChatFormat& format) const {
+  if (Contains(request_.sampling.stop_tokens, token)) return FinishReason::kStopToken;
+  if (!request_.sampling.ignore_end_of_turn && Contains(format.stop_tokens, token)) {
+    return FinishReason::kEndOfTurn;
+  }
+  return std::nullopt;
+}
+
+std::optional<FinishReason> Sequence::AcceptToken(const Sampled& sampled, const ChatFormat& format,
+                                                  absl::Time now, Delta& delta) {
+  SINKSTREAM_CHECK(state_ != State::kWaiting && prompt_left() == 0);
+  if (state_ == State::kPrefill) first_token_ = now;
+  state_ = State::kDecode;
+  last_ = sampled.token;
+  ++usage_.generated_tokens;
+
+  delta.request_id = request_.id;
+  delta.tokens.push_back(sampled.token);
+  if (sampled.logprob) delta.logprobs.push_back(*sampled.logprob);
+
+  auto reason = StopReason(sampled.token, format);
+  if (!reason) {
+    delta.text += detokenizer_->Push(sampled.token);
+    if (detokenizer_->Stopped()) reason = FinishReason::kStopString;
+  }
+  if (!reason && usage_.generated_tokens == request_.sampling.max_tokens) {
+    reason = FinishReason::kLength;
+  }
+  if (reason) delta.text += detokenizer_->Flush();
+  return reason;
+}
+
+std::vector<TokenId> Sequence::OwedAfter(const ChatFormat& format,
+                                         const Tokenizer& tokenizer) const {
+  std::vector<TokenId> owed;
+  std::optional<TokenId> last;
+  if (decodes()) {
+    last = last_;
+    owed.push_back(last_);
+  } else if (fed_ < owed_) {
+    owed.assign(prompt_.begin() + fed_, prompt_.begin() + owed_);
+  }
+  if (request_.input.user_turn && fed_ > owed_) {
+    const auto end = format.EncodeEndOfReply(tokenizer, last);
+    owed.insert(owed.end(), end.begin(), end.end());
+  }
+  return owed;
+}
+
+Usage Sequence::FinalUsage(const KvWindow& window) const {
+  Usage usage = usage_;
+  usage.prompt_tokens = fed_;
+  usage.evicted_tokens = state_ == State::kWaiting ? 0 : window.evicted() - evicted_at_start_;
+  return usage;
+}
+
+TurnDone Sequence::Done(FinishReason reason, const KvWindow& window, absl::Time now) const {
+  TurnDone done;
+  done.request_id = request_.id;
+  done.reason = reason;
+  if (detokenizer_ && reason == FinishReason::kStopString) {
+    done.stop_string = detokenizer_->Stopped().value_or("");
+  }
+  done.seed = request_.seed;
+  done.usage = FinalUsage(window);
+  done.timings.total = now - request_.accepted;
+  if (state_ == State::kWaiting) return done;
+  done.timings.queue = started_ - request_.accepted;
+  if (prompt_left() == 0) done.timings.prefill = prompt_read_ - started_;
+  if (decodes()) done.timings.first_token = first_token_ - request_.accepted;
+  return done;
+}
+
+}  // namespace sinkstream

@@ -1,0 +1,49 @@
+// Session: one client's conversation: its cache, its settings, its requests. It outlives streams, and a stream attaches to it
+// through an outbox. Plain state: session_pool.h creates and ends sessions, scheduler.h moves them. Engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "engine/kv_window.h"
+#include "engine/outbox.h"
+#include "engine/sequence.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+struct Session {
+  Session(SessionId session_id, std::string owner, SessionSettings session_settings,
+          int32_t block_tokens)
+      : id(std::move(session_id)),
+        principal(std::move(owner)),
+        settings(std::move(session_settings)),
+        window(settings.sinks, settings.window, block_tokens) {}
+
+  const SessionId id;
+  const std::string principal;
+  const SessionSettings settings;
+  absl::Time opened;
+  int32_t reserved_blocks = 0;
+
+  KvWindow window;
+  std::vector<TokenId> owed;    // to be read before the next request's own tokens (Sequence::OwedAfter, the system turn)
+  std::string held;             // appended text whose tokens depend on what follows
+  std::vector<TokenId> recent;  // latest tokens read, for the penalties; at least kMaxPenaltyLastN once there are as many
+  std::deque<Sequence> requests;  // the first one runs, the others wait
+
+  // The attached stream; none: outbox is null and attachment 0.
+  std::shared_ptr<Outbox> outbox;
+  AttachmentId attachment = 0;
+  bool half_closed = false;   // the client sends no more
+  absl::Time detached_at;     // when outbox became null
+
+  uint64_t planned_at = 0;    // the step this session was last planned in
+  bool paused = false;        // decodes, but its outbox is full
+};
+
+}  // namespace sinkstream

@@ -1,0 +1,114 @@
+#include "engine/session_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/check.h"
+#include "engine/errors.h"
+
+namespace sinkstream {
+
+SessionPool::SessionPool(const ModelSpec& spec, Options options)
+    : spec_(spec), options_(options), blocks_(spec.num_blocks) {}
+
+absl::Duration SessionPool::RetryAfter(absl::Time now) const {
+  return std::clamp(NextExpiry() - now, absl::Seconds(1), absl::Seconds(30));
+}
+
+absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
+                                           SessionSettings settings, absl::Time now) {
+  if (size() >= options_.max_sessions) {
+    return Exhausted("MAX_SESSIONS",
+                     absl::StrCat("max_sessions: all ", options_.max_sessions,
+                                  " sessions are taken"),
+                     RetryAfter(now));
+  }
+  const int32_t needed = MaxSessionBlocks(settings.sinks, settings.window, spec_.block_tokens);
+  const int64_t left = int64_t{spec_.num_blocks} - options_.slack_blocks - reserved_blocks_;
+  if (needed > left) {
+    return Exhausted("KV_MEMORY",
+                     absl::StrCat("kv_bytes: this session needs ", needed * spec_.block_bytes,
+                                  " bytes of KV memory, ", left * spec_.block_bytes, " of ",
+                                  spec_.num_blocks * spec_.block_bytes, " are left"),
+                     RetryAfter(now));
+  }
+  auto session = std::make_unique<Session>(std::move(id), std::move(principal),
+                                           std::move(settings), spec_.block_tokens);
+  session->opened = now;
+  session->detached_at = now;
+  session->reserved_blocks = needed;
+  reserved_blocks_ += needed;
+  Session* const opened = session.get();
+  by_id_[opened->id] = next_serial_;
+  sessions_[next_serial_++] = std::move(session);
+  return opened;
+}
+
+Session* SessionPool::Find(const SessionId& id, const std::string& principal) {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return nullptr;
+  Session* const session = sessions_.at(found->second).get();
+  return session->principal == principal ? session : nullptr;
+}
+
+Session* SessionPool::Attached(AttachmentId attachment) {
+  const auto found = by_attachment_.find(attachment);
+  return found == by_attachment_.end() ? nullptr : found->second;
+}
+
+void SessionPool::Attach(Session& session, AttachmentId attachment,
+                         std::shared_ptr<Outbox> outbox) {
+  SINKSTREAM_CHECK(session.outbox == nullptr);
+  session.outbox = std::move(outbox);
+  session.attachment = attachment;
+  session.half_closed = false;
+  session.paused = false;
+  by_attachment_[attachment] = &session;
+}
+
+void SessionPool::Detach(Session& session, absl::Time now) {
+  by_attachment_.erase(session.attachment);
+  session.outbox = nullptr;
+  session.attachment = 0;
+  session.detached_at = now;
+}
+
+void SessionPool::Close(Session& session) {
+  session.window.Clear(blocks_);
+  reserved_blocks_ -= session.reserved_blocks;
+  by_attachment_.erase(session.attachment);
+  const auto found = by_id_.find(session.id);
+  const uint64_t serial = found->second;
+  by_id_.erase(found);
+  sessions_.erase(serial);
+}
+
+std::vector<Session*> SessionPool::Expired(absl::Time now) {
+  std::vector<Session*> expired;
+  for (const auto& [serial, session] : sessions_) {
+    const bool idle = session->outbox == nullptr;
+    if (idle && session->detached_at + session->settings.idle_timeout <= now) {
+      expired.push_back(session.get());
+    }
+  }
+  return expired;
+}
+
+absl::Time SessionPool::NextExpiry() const {
+  auto next = absl::InfiniteFuture();
+  for (const auto& [serial, session] : sessions_) {
+    if (session->outbox != nullptr) continue;
+    next = std::min(next, session->detached_at + session->settings.idle_timeout);
+  }
+  return next;
+}
+
+std::vector<Session*> SessionPool::All() {
+  std::vector<Session*> all;
+  all.reserve(sessions_.size());
+  for (const auto& [serial, session] : sessions_) all.push_back(session.get());
+  return all;
+}
+
+}  // namespace sinkstream

@@ -1,0 +1,69 @@
+// SessionPool: admits sessions and ends them. It owns every session and the blocks of the KV pool.
+//
+// A session's blocks are known when it opens (kv_window.h), so admission is exact: the blocks of all sessions together, and
+// what one step takes meanwhile, never exceed the pool. What does not fit is refused at the door; nothing admitted is
+// ever ended for memory. Engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/kv_blocks.h"
+#include "engine/model.h"
+#include "engine/session.h"
+
+namespace sinkstream {
+
+class SessionPool {
+ public:
+  struct Options {
+    int32_t max_sessions = 0;
+    int32_t slack_blocks = 0;  // kept for what one step takes meanwhile (StepSlackBlocks)
+  };
+
+  // `spec` outlives the pool.
+  SessionPool(const ModelSpec& spec, Options options);
+
+  // A new session; its settings have been checked. RESOURCE_EXHAUSTED with RetryInfo: MAX_SESSIONS or KV_MEMORY.
+  absl::StatusOr<Session*> Open(SessionId id, std::string principal, SessionSettings settings,
+                                absl::Time now);
+  // The session of that id if it is this principal's; null if there is none.
+  Session* Find(const SessionId& id, const std::string& principal);
+  // The session an attachment holds; null if it holds none (any more).
+  Session* Attached(AttachmentId attachment);
+  void Attach(Session& session, AttachmentId attachment, std::shared_ptr<Outbox> outbox);
+  void Detach(Session& session, absl::Time now);
+  // Gives its blocks back; `session` is gone.
+  void Close(Session& session);
+
+  // Sessions whose idle timeout has passed, and when the next one's will (InfiniteFuture if no session is idle).
+  std::vector<Session*> Expired(absl::Time now);
+  absl::Time NextExpiry() const;
+
+  // Oldest first.
+  std::vector<Session*> All();
+
+  KvBlocks& blocks() { return blocks_; }
+  int64_t size() const { return static_cast<int64_t>(sessions_.size()); }
+  int64_t attached() const { return static_cast<int64_t>(by_attachment_.size()); }
+  int32_t reserved_blocks() const { return reserved_blocks_; }
+
+ private:
+  absl::Duration RetryAfter(absl::Time now) const;
+
+  const ModelSpec& spec_;
+  const Options options_;
+  KvBlocks blocks_;
+  int32_t reserved_blocks_ = 0;
+  std::map<uint64_t, std::unique_ptr<Session>> sessions_;  // by serial number: oldest first
+  std::map<SessionId, uint64_t> by_id_;
+  std::map<AttachmentId, Session*> by_attachment_;
+  uint64_t next_serial_ = 0;
+};
+
+}  // namespace sinkstream

@@ -1,0 +1,41 @@
+// Decides what one model step feeds: the decode rows of every session that may go on, and chunks of prompts in what is
+// left. A pure function from a snapshot to a plan; scheduler.h carries it out.
+//
+// Rules: every decode row goes first, unless there are more than fit: then those planned longest ago. While anyone
+// decodes, prompts get at most `prefill_chunk` rows in all, so that a long prompt delays a decode by one chunk at most; with
+// nobody decoding they get the whole step. Prompts share it evenly, the one planned longest ago first. Prompts are
+// never starved: as long as one waits, decode rows leave it a part of the step.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace sinkstream {
+
+struct StepBudget {
+  int32_t step_tokens = 256;   // rows of a step, >= 1
+  int32_t prefill_chunk = 64;  // prefill rows of a step while any session decodes, >= 1
+  int32_t max_prefills = 8;    // sessions that prefill in one step, >= 1
+};
+
+// A session that has something to feed.
+struct StepCandidate {
+  int32_t index = 0;         // the caller's name for it
+  bool decodes = false;      // else it prefills
+  int64_t prompt_left = 0;   // tokens still to be read, when it prefills; >= 1
+  uint64_t planned_at = 0;   // number of the step it was last planned in
+};
+
+struct PlannedRows {
+  int32_t index = 0;
+  int32_t rows = 0;
+  friend bool operator==(const PlannedRows&, const PlannedRows&) = default;
+};
+
+// Decode rows first, then prefill chunks. Empty only if `candidates` is.
+std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
+                                  const StepBudget& budget);
+
+}  // namespace sinkstream

@@ -1,0 +1,20 @@
+// FakeClock: time that moves only when a test says so. Any thread.
+#pragma once
+
+#include <atomic>
+
+#include "absl/time/time.h"
+#include "engine/clock.h"
+
+namespace sinkstream {
+
+class FakeClock final : public Clock {
+ public:
+  absl::Time Now() const override { return absl::FromUnixNanos(nanoseconds_); }
+  void Advance(absl::Duration duration) { nanoseconds_ += absl::ToInt64Nanoseconds(duration); }
+
+ private:
+  std::atomic<int64_t> nanoseconds_{1'000'000'000};
+};
+
+}  // namespace sinkstream

@@ -1,0 +1,94 @@
+#include "tests/fakes/fake_model.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace sinkstream {
+
+TokenId HashOfVisible(const std::vector<TokenId>& visible) {
+  uint64_t hash = 14695981039346656037ULL;  // FNV-1a
+  for (const TokenId token : visible) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
+  return static_cast<TokenId>('a' + (hash >> 33) % 26);
+}
+
+NextToken Saying(std::string words) {
+  return [words](const std::vector<TokenId>& visible) -> TokenId {
+    const std::string text = Spell(visible);
+    const auto start = text.rfind("[S]a:");
+    if (start == std::string::npos) return kEndToken;
+    const size_t said = text.size() - start - 5;
+    return said < words.size() ? static_cast<unsigned char>(words[said]) : kEndToken;
+  };
+}
+
+FakeModel::FakeModel(Options options) : options_(std::move(options)) {
+  spec_.name = "fake";
+  spec_.architecture = "fake";
+  spec_.weight_dtype = "float32";
+  spec_.kv_dtype = "float32";
+  spec_.isa = "portable";
+  spec_.vocab_size = kFakeVocabSize;
+  spec_.trained_context = options_.trained_context;
+  spec_.block_tokens = options_.block_tokens;
+  spec_.num_blocks = options_.num_blocks;
+  spec_.block_bytes = options_.block_tokens * 100;
+  slots_.resize(options_.num_blocks * options_.block_tokens);
+}
+
+FakeModel::Slot& FakeModel::At(const StepSequence& sequence, int64_t position) {
+  const int64_t size = options_.block_tokens;
+  if (position < sequence.sinks) {
+    return slots_[sequence.pinned_blocks.at(position / size) * size + position % size];
+  }
+  const int64_t recent = position - sequence.sinks;
+  const BlockId block = sequence.recent_blocks.at(recent / size - sequence.first_recent_block);
+  return slots_[block * size + recent % size];
+}
+
+absl::StatusOr<std::vector<TokenId>> FakeModel::Visible(const StepSequence& sequence,
+                                                        int64_t row) {
+  std::vector<TokenId> visible;
+  const int64_t first_recent = std::max<int64_t>(sequence.sinks, row - sequence.window + 1);
+  for (int64_t position = 0; position <= row; ++position) {
+    if (position >= sequence.sinks && position < first_recent) {
+      position = first_recent;
+    }
+    const Slot& slot = At(sequence, position);
+    if (slot.position != position) {
+      return absl::InternalError(absl::StrCat("the slot of position ", position, " holds position ",
+                                              slot.position));
+    }
+    visible.push_back(slot.token);
+  }
+  return visible;
+}
+
+absl::StatusOr<absl::Span<const float>> FakeModel::Step(const StepBatch& batch) {
+  if (on_step) on_step();
+  ++steps_;
+  if (fail_next_.exchange(false)) return absl::InternalError("the fake model fails as told");
+  logits_.clear();
+  auto& rows = step_rows_.emplace_back();
+  for (const auto& sequence : batch.sequences) {
+    const auto count = static_cast<int64_t>(sequence.tokens.size());
+    rows.push_back(static_cast<int32_t>(count));
+    for (int64_t i = 0; i < count; ++i) {
+      At(sequence, sequence.start + i) = {sequence.start + i, sequence.tokens[i]};
+    }
+    if (sequence.logits == LogitRows::kNone) continue;
+    const int64_t first = sequence.logits == LogitRows::kLast ? count - 1 : 0;
+    for (int64_t i = first; i < count; ++i) {
+      const auto visible = Visible(sequence, sequence.start + i);
+      if (!visible.ok()) return visible.status();
+      const TokenId next = options_.next(*visible);
+      for (TokenId token = 0; token < kFakeVocabSize; ++token) {
+        logits_.push_back(token == next ? 10.0f : -static_cast<float>(token % 7));
+      }
+    }
+  }
+  return logits_;
+}
+
+}  // namespace sinkstream

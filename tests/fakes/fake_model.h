@@ -1,0 +1,67 @@
+// FakeModel: a model without weights that keeps tokens in its KV blocks instead of keys and values. What it says is a
+// function of the tokens that a row sees through its block table, so a wrong block, slot, mask or eviction shows as a wrong
+// reply, and a block that holds somebody else's token shows as an error. Engine thread; settings before the engine starts,
+// but for those named as any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/model.h"
+#include "tests/fakes/fake_text.h"
+
+namespace sinkstream {
+
+// The token that follows `visible`, the tokens a row sees in text order (itself last).
+using NextToken = std::function<TokenId(const std::vector<TokenId>& visible)>;
+
+// Printable, of the tokens' order and values alone; never a special token.
+TokenId HashOfVisible(const std::vector<TokenId>& visible);
+
+// Says `words` over and over after each "[S]a:", one byte a token, then [E].
+NextToken Saying(std::string words);
+
+class FakeModel final : public Model {
+ public:
+  struct Options {
+    int32_t num_blocks = 64;
+    int32_t block_tokens = 4;
+    int64_t trained_context = 4096;
+    NextToken next = HashOfVisible;
+  };
+  explicit FakeModel(Options options);
+
+  const ModelSpec& Spec() const override { return spec_; }
+  absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
+
+  // Any thread. The next step fails with this.
+  void FailNextStep() { fail_next_ = true; }
+  // Any thread. Steps so far.
+  int64_t steps() const { return steps_; }
+
+  // The token counts of each sequence of each step, in order: what was batched with what.
+  const std::vector<std::vector<int32_t>>& step_rows() const { return step_rows_; }
+  // Called at the start of each step.
+  std::function<void()> on_step;
+
+ private:
+  struct Slot {
+    int64_t position = -1;
+    TokenId token = -1;
+  };
+  Slot& At(const StepSequence& sequence, int64_t position);
+  absl::StatusOr<std::vector<TokenId>> Visible(const StepSequence& sequence, int64_t row);
+
+  const Options options_;
+  ModelSpec spec_;
+  std::vector<Slot> slots_;  // [num_blocks][block_tokens]
+  std::vector<float> logits_;
+  std::vector<std::vector<int32_t>> step_rows_;
+  std::atomic<bool> fail_next_{false};
+  std::atomic<int64_t> steps_{0};
+};
+
+}  // namespace sinkstream
