@@ -1,0 +1,205 @@
+"""What the operators of the library `sinkstream` compute, in plain PyTorch, and the oracle of a whole model.
+
+Written from the definitions alone (docs/model_artifact.md, docs/adr/0003-two-query-rotation.md), sharing nothing with the
+kernels: scores are taken from two dense matrices, one with true text distances and one with distances inside the cache.
+Every function works in the floating-point type of its arguments; angles are always double.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Rows of queries scored at once: bounds the memory of a long text.
+QUERY_ROWS = 256
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """[N, in], [out, in] -> [N, out]."""
+    y = x @ weight.to(x.dtype).T
+    return y if bias is None else y + bias
+
+
+def linear_add(x: Tensor, weight: Tensor, residual: Tensor, bias: Tensor | None = None) -> Tensor:
+    return linear(x, weight, bias) + residual
+
+
+def embedding(ids: Tensor, weight: Tensor) -> Tensor:
+    """[N] -> [N, in], float32."""
+    return weight[ids].float()
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def silu_mul(gate_up: Tensor) -> Tensor:
+    """[N, 2 I] -> [N, I]."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return gate * torch.sigmoid(gate) * up
+
+
+def cache_positions(positions: Tensor, sinks: int, window: int) -> Tensor:
+    """Where text position n stands inside the cache: n - e(n), e(n) = max(0, n - W + 1 - S)."""
+    return positions - (positions - window + 1 - sinks).clamp(min=0)
+
+
+def recent_positions(positions: Tensor, sinks: int, offset: int) -> Tensor:
+    """Positions that recent tokens are rotated by; a pinned token only ever meets pinned ones."""
+    return torch.where(positions < sinks, positions, positions + offset)
+
+
+def rotary_table(
+    inv_freq: Tensor, positions: Tensor, sinks: int, window: int, offset: int = 0
+) -> Tensor:
+    """float64 [N, 2 (recent, pinned), 2 (cos, sin), R / 2] of the tokens at `positions`."""
+    angles = torch.stack(
+        [
+            recent_positions(positions, sinks, offset).double()[:, None] * inv_freq.double(),
+            cache_positions(positions, sinks, window).double()[:, None] * inv_freq.double(),
+        ],
+        dim=1,
+    )
+    return torch.stack([angles.cos(), angles.sin()], dim=2)
+
+
+def rotate(x: Tensor, positions: Tensor, inv_freq: Tensor) -> Tensor:
+    """Rotates the first R dimensions of [T, heads, head_dim] by halves; the others stay."""
+    angles = positions.double()[:, None, None] * inv_freq.double()
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    half = inv_freq.numel()
+    a, b = x[..., :half], x[..., half : 2 * half]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin, x[..., 2 * half :]], dim=-1)
+
+
+def band_sink_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    inv_freq: Tensor,
+    scale: float,
+    sinks: int,
+    window: int,
+    offset: int = 0,
+) -> Tensor:
+    """Attention of a whole text with sinks and a band: q [T, heads, D], k and v [T, kv_heads, D] -> [T, heads, D].
+
+    Token n sees {0 .. S-1} and {max(S, n-W+1) .. n}. Recent tokens are at their true distance, pinned ones at the distance
+    inside the cache.
+    """
+    count, heads, _ = q.shape
+    tokens = torch.arange(count)
+    group = heads // k.shape[1]
+    recent = recent_positions(tokens, sinks, offset)
+    true_q, true_k = rotate(q, recent, inv_freq), rotate(k, recent, inv_freq)
+    cache_q = rotate(q, cache_positions(tokens, sinks, window), inv_freq)
+    cache_k = rotate(k, tokens, inv_freq)  # used for pinned tokens, whose place is their text position
+    true_k, cache_k, v = (t.repeat_interleave(group, dim=1) for t in (true_k, cache_k, v))
+    out = torch.empty_like(q)
+    for first in range(0, count, QUERY_ROWS):
+        rows = slice(first, min(first + QUERY_ROWS, count))
+        true_scores = torch.einsum("qhd,khd->hqk", true_q[rows], true_k)
+        cache_scores = torch.einsum("qhd,khd->hqk", cache_q[rows], cache_k)
+        pinned = tokens < sinks
+        scores = torch.where(pinned, cache_scores, true_scores) * scale
+        n = tokens[rows, None]
+        seen = (tokens <= n) & (pinned | (tokens > n - window))
+        scores = scores.masked_fill(~seen, float("-inf"))
+        out[rows] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v)
+    return out
+
+
+def sink_attention(
+    qkv: Tensor,
+    inv_freq: Tensor,
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    scale: float,
+    sinks: int,
+    window: int,
+    offset: int = 0,
+) -> Tensor:
+    """The operator, for a text that is fed from its first token: [T, (heads + 2 kv_heads) * D] -> [T, heads * D]."""
+    count = qkv.shape[0]
+    q, k, v = qkv.view(count, -1, head_dim).split([heads, kv_heads, kv_heads], dim=1)
+    out = band_sink_attention(q, k, v, inv_freq, scale, sinks, window, offset)
+    return out.reshape(count, heads * head_dim)
+
+
+@dataclass(frozen=True)
+class LlamaShape:
+    """What the oracle has to know beside the weights."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    eps: float
+    inv_freq: Tensor  # float64 [R / 2]
+
+
+def rope_frequencies(theta: float, dims: int) -> Tensor:
+    return 1.0 / theta ** (torch.arange(0, dims, 2, dtype=torch.float64) / dims)
+
+
+def llama_shape(config) -> LlamaShape:
+    """From a Hugging Face LlamaConfig with plain rotary positions."""
+    rope = getattr(config, "rope_parameters", None) or {"rope_theta": config.rope_theta}
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return LlamaShape(
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_dim=head_dim,
+        eps=config.rms_norm_eps,
+        inv_freq=rope_frequencies(rope["rope_theta"], head_dim),
+    )
+
+
+def band_sink_forward(
+    weights: dict[str, Tensor],
+    shape: LlamaShape,
+    tokens: Tensor,
+    sinks: int,
+    window: int,
+    offset: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Logits [T, vocabulary] of every token of a text, in one teacher-forced forward of a Llama.
+
+    `weights` has Hugging Face's names (LlamaForCausalLM.state_dict()); a tied head may be absent. `offset` is added to the
+    text positions of recent tokens, as if the stream were that much older.
+    """
+
+    def weight(name: str) -> Tensor:
+        return weights[name].to(dtype)
+
+    def project(x: Tensor, name: str) -> Tensor:
+        bias = f"{name}.bias"
+        return linear(x, weight(f"{name}.weight"), weight(bias) if bias in weights else None)
+
+    def attention(x: Tensor, prefix: str) -> Tensor:
+        q, k, v = (
+            project(x, f"{prefix}.{part}_proj").view(len(tokens), -1, shape.head_dim) for part in "qkv"
+        )
+        scale = shape.head_dim**-0.5
+        out = band_sink_attention(q, k, v, shape.inv_freq, scale, sinks, window, offset)
+        return project(out.flatten(1), f"{prefix}.o_proj")
+
+    def mlp(x: Tensor, prefix: str) -> Tensor:
+        both = [project(x, f"{prefix}.{part}_proj") for part in ("gate", "up")]
+        return project(silu_mul(torch.cat(both, dim=-1)), f"{prefix}.down_proj")
+
+    x = weight("model.embed_tokens.weight")[tokens]
+    for layer in range(shape.layers):
+        prefix = f"model.layers.{layer}"
+        x = x + attention(
+            rms_norm(x, weight(f"{prefix}.input_layernorm.weight"), shape.eps), f"{prefix}.self_attn"
+        )
+        x = x + mlp(
+            rms_norm(x, weight(f"{prefix}.post_attention_layernorm.weight"), shape.eps), f"{prefix}.mlp"
+        )
+    x = rms_norm(x, weight("model.norm.weight"), shape.eps)
+    head = "lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"
+    return linear(x, weight(head))

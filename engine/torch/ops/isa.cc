@@ -1,0 +1,71 @@
+#include "engine/torch/ops/isa.h"
+
+#include <atomic>
+#include <cstdlib>
+
+namespace sinkstream {
+namespace kernels {
+
+#if defined(__x86_64__)
+namespace avx512 {
+extern const KernelTable kTable;
+}
+namespace avx2 {
+extern const KernelTable kTable;
+}
+#endif
+namespace portable {
+extern const KernelTable kTable;
+}
+
+}  // namespace kernels
+
+namespace {
+
+std::vector<const kernels::KernelTable*> SupportedTables() {
+  std::vector<const kernels::KernelTable*> tables;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("x86-64-v4")) tables.push_back(&kernels::avx512::kTable);
+  if (__builtin_cpu_supports("x86-64-v3")) tables.push_back(&kernels::avx2::kTable);
+#endif
+  tables.push_back(&kernels::portable::kTable);
+  return tables;
+}
+
+const kernels::KernelTable* Find(const std::string& name) {
+  const auto tables = SupportedTables();
+  if (name == "auto") return tables.front();
+  for (const kernels::KernelTable* table : tables) {
+    if (name == table->name) return table;
+  }
+  return nullptr;
+}
+
+const kernels::KernelTable* FirstChoice() {
+  const char* wanted = std::getenv("SINKSTREAM_ISA");
+  const kernels::KernelTable* table = wanted == nullptr ? nullptr : Find(wanted);
+  return table == nullptr ? Find("auto") : table;
+}
+
+std::atomic<const kernels::KernelTable*>& Chosen() {
+  static std::atomic<const kernels::KernelTable*> chosen{FirstChoice()};
+  return chosen;
+}
+
+}  // namespace
+
+const kernels::KernelTable& Kernels() { return *Chosen().load(std::memory_order_relaxed); }
+
+std::vector<std::string> SupportedIsas() {
+  std::vector<std::string> names;
+  for (const kernels::KernelTable* table : SupportedTables()) names.emplace_back(table->name);
+  return names;
+}
+
+bool SelectIsa(const std::string& name) {
+  const kernels::KernelTable* table = Find(name);
+  if (table != nullptr) Chosen().store(table);
+  return table != nullptr;
+}
+
+}  // namespace sinkstream

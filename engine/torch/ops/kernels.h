@@ -1,0 +1,101 @@
+// The kernels behind the operators: a table of plain functions, compiled once per instruction set
+// from the same text (isa.h chooses). No torch, no allocation, no threads: each function computes
+// the part of a result it is told to.
+//
+// Every number a kernel writes is one chain of operations in a fixed order, so it does not depend
+// on how rows are tiled or how the work is split: a row's result is the same bit for bit whatever
+// else is in the batch.
+#pragma once
+
+#include <cstdint>
+
+namespace sinkstream::kernels {
+
+inline constexpr int kPanelOutputs = 32;  // outputs a panel of packed weights holds
+inline constexpr int kBlockTokens = 16;   // tokens a KV block holds
+inline constexpr int kMaxHeadDim = 512;
+
+enum class Element { kFloat32, kBfloat16 };
+
+// y = x @ W.T + bias + residual. bias and residual may be null.
+struct LinearCall {
+  const float* x;         // [rows][in]
+  const void* panels;     // [ceil(out / 32)][in][32], zeros beyond `out`
+  const float* bias;      // [ceil(out / 32) * 32]
+  const float* residual;  // [rows][out]
+  float* y;               // [rows][out]
+  int64_t in;
+  int64_t out;
+};
+
+struct Range {
+  int64_t begin;
+  int64_t end;
+};
+
+struct RmsNormCall {
+  const float* x;       // [rows][size]
+  const float* weight;  // [size]
+  float* y;             // [rows][size]
+  int64_t size;
+  float epsilon;
+};
+
+struct SiluMulCall {
+  const float* gate_up;  // [rows][2 * size]
+  float* y;              // [rows][size]
+  int64_t size;
+};
+
+// Where a row's keys and values go.
+struct KvSlot {
+  int32_t block;
+  int32_t slot;
+};
+
+struct AttentionCall {
+  const float* qkv;     // [rows][(heads + 2 * kv_heads) * head_dim]
+  const float* rotary;  // [rows][2 (recent, pinned)][2 (cos, sin)][rotary_half]
+  void* kv;  // one layer: [blocks][kv_heads][2][16 * padded_dim]; keys [dim][slot], values
+             // [slot][dim]
+  const KvSlot* slots;  // [rows]
+  float* out;           // [rows][heads * head_dim]
+  int heads;
+  int kv_heads;
+  int head_dim;
+  int padded_dim;   // head_dim rounded up to a multiple of 16
+  int rotary_half;  // half of the rotated dimensions, which come first
+  float scale;
+};
+
+// Consecutive rows of one sequence that attend together.
+struct AttentionTile {
+  int64_t row;  // first row in the batch
+  int64_t rows;
+  int64_t position;  // text position of the first row
+  int64_t sinks;
+  int64_t window;
+  const int32_t* pinned;  // blocks of the pinned tokens the tile sees
+  int64_t pinned_blocks;
+  const int32_t* recent;  // blocks of the recent tokens the tile sees
+  int64_t recent_blocks;
+  int64_t recent_position;  // text position of the first slot of recent[0]
+};
+
+// Floats of scratch that `attend` needs for a tile.
+inline constexpr int kQueryTile = 4;
+int64_t AttendScratch(const AttentionCall& call, const AttentionTile& tile);
+
+struct KernelTable {
+  const char* name;
+  void (*linear)(Element, const LinearCall&, Range panels, Range rows);
+  void (*rms_norm)(const RmsNormCall&, Range rows);
+  void (*silu_mul)(const SiluMulCall&, Range rows);
+  // Rotates the rows' keys and puts keys and values into their blocks.
+  void (*write_kv)(Element, const AttentionCall&, Range rows);
+  // One tile, one kv head and the query heads that share it. Every visible key must have been
+  // written.
+  void (*attend)(Element, const AttentionCall&, const AttentionTile&, int kv_head, float* scratch);
+};
+
+}  // namespace sinkstream::kernels

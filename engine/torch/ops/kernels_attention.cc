@@ -1,0 +1,324 @@
+#include "engine/torch/ops/kernels_isa.h"
+#include "engine/torch/ops/simd.h"
+
+namespace sinkstream::kernels {
+namespace {
+
+constexpr int kVectorsPerBlock = kBlockTokens / kLanes;
+#if defined(__AVX512F__)
+constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors
+#else
+constexpr int kValueVectors = 2;
+#endif
+
+int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Rotates the first 2 * half dimensions by halves (GPT-NeoX order), copies the others, scales all.
+void Rotate(const float* x, const float* cos_sin, const AttentionCall& call, float scale,
+            float* to) {
+  const int half = call.rotary_half;
+  const float* sines = cos_sin + half;
+  int j = 0;
+  for (; j + kLanes <= half; j += kLanes) {
+    const Vec cosine = Load(cos_sin + j) * scale, sine = Load(sines + j) * scale;
+    const Vec a = Load(x + j), b = Load(x + half + j);
+    Store(to + j, a * cosine - b * sine);
+    Store(to + half + j, b * cosine + a * sine);
+  }
+  for (; j < half; ++j) {
+    const float cosine = cos_sin[j] * scale, sine = sines[j] * scale;
+    const float a = x[j], b = x[half + j];
+    to[j] = a * cosine - b * sine;
+    to[half + j] = b * cosine + a * sine;
+  }
+  for (int d = 2 * half; d < call.head_dim; ++d) to[d] = x[d] * scale;
+}
+
+const float* RotaryOf(const AttentionCall& call, int64_t row, bool pinned) {
+  return call.rotary + (row * 2 + (pinned ? 1 : 0)) * 2 * call.rotary_half;
+}
+
+int64_t QkvStride(const AttentionCall& call) {
+  return static_cast<int64_t>(call.heads + 2 * call.kv_heads) * call.head_dim;
+}
+
+// Keys of one block and head; the values follow kBlockTokens * padded_dim later.
+template <typename Kv>
+typename Kv::Type* BlockOf(const AttentionCall& call, int64_t block, int kv_head) {
+  return static_cast<typename Kv::Type*>(call.kv) +
+         (block * call.kv_heads + kv_head) * 2 * kBlockTokens * call.padded_dim;
+}
+
+template <typename Kv>
+void WriteRows(const AttentionCall& call, Range rows) {
+  float key[kMaxHeadDim];
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const KvSlot at = call.slots[row];
+    const float* keys = call.qkv + row * QkvStride(call) + call.heads * call.head_dim;
+    for (int head = 0; head < call.kv_heads; ++head) {
+      Rotate(keys + head * call.head_dim, RotaryOf(call, row, false), call, 1.0f, key);
+      const float* value = keys + (call.kv_heads + head) * call.head_dim;
+      auto* to = BlockOf<Kv>(call, at.block, head);
+      auto* value_to = to + kBlockTokens * call.padded_dim + at.slot * call.padded_dim;
+      for (int d = 0; d < call.head_dim; ++d) to[d * kBlockTokens + at.slot] = Kv::Narrow(key[d]);
+      for (int d = 0; d < call.head_dim; ++d) value_to[d] = Kv::Narrow(value[d]);
+    }
+  }
+}
+
+// The blocks of one kind, pinned or recent. Slots are counted from the first slot of the first
+// block.
+struct Segment {
+  const int32_t* blocks;
+  int64_t count;
+  const float* queries;  // [queries of the tile][padded_dim], rotated for this kind
+  int64_t score_offset;  // of slot 0 in a row of scores
+};
+
+// Up to kQueryTile queries (row, head) and what they see.
+struct Queries {
+  int first;                     // in the tile; query = row * heads per kv head + head
+  Range visible[2][kQueryTile];  // slots of the pinned and of the recent segment
+  float* scores;                 // [kQueryTile][score_stride]
+  int64_t score_stride;
+};
+
+// Scores of kRows queries with the slots of kVectors vectors.
+template <typename Kv, int kRows, int kVectors>
+void Score(const AttentionCall& call, const typename Kv::Type* const* keys, const float* queries,
+           Vec (&scores)[kRows][kVectors]) {
+  for (int d = 0; d < call.head_dim; ++d) {
+    Vec key[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) key[v] = Kv::Load(keys[v] + d * kBlockTokens);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const float query = queries[r * call.padded_dim + d];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) scores[r][v] += key[v] * query;
+    }
+  }
+}
+
+IntVec LaneNumbers() {
+  IntVec lanes;
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
+  return lanes;
+}
+
+// A masked slot may hold anything, NaN included: it is replaced, never multiplied away.
+Vec Masked(Vec scores, Range visible, int64_t slot) {
+  const int32_t begin = static_cast<int32_t>(Max(visible.begin - slot, 0));
+  const int32_t end = static_cast<int32_t>(Max(Min(visible.end - slot, kLanes), 0));
+  const IntVec lanes = LaneNumbers();
+  return (lanes >= begin) & (lanes < end) ? scores : Splat(-__builtin_inff());
+}
+
+template <typename Kv, int kRows, int kVectors>
+void ScoreVectors(const AttentionCall& call, const Segment& segment, int kv_head, int kind,
+                  const Queries& queries, int64_t vector) {
+  const typename Kv::Type* keys[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t at = vector + v;
+    keys[v] = BlockOf<Kv>(call, segment.blocks[at / kVectorsPerBlock], kv_head) +
+              at % kVectorsPerBlock * kLanes;
+  }
+  Vec scores[kRows][kVectors] = {};
+  Score<Kv, kRows, kVectors>(call, keys, segment.queries + queries.first * call.padded_dim, scores);
+  for (int r = 0; r < kRows; ++r) {
+    const Range visible = queries.visible[kind][r];
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t slot = (vector + v) * kLanes;
+      const bool all = visible.begin <= slot && slot + kLanes <= visible.end;
+      Store(queries.scores + r * queries.score_stride + segment.score_offset + slot,
+            all ? scores[r][v] : Masked(scores[r][v], visible, slot));
+    }
+  }
+}
+
+template <typename Kv, int kRows>
+void ScoreSegment(const AttentionCall& call, const Segment& segment, int kv_head, int kind,
+                  const Queries& queries) {
+  const int64_t vectors = segment.count * kVectorsPerBlock;
+  int64_t vector = 0;
+  for (; vector + 2 <= vectors; vector += 2) {
+    ScoreVectors<Kv, kRows, 2>(call, segment, kv_head, kind, queries, vector);
+  }
+  if (vector < vectors) ScoreVectors<Kv, kRows, 1>(call, segment, kv_head, kind, queries, vector);
+}
+
+// Turns scores into weights in place; returns one over their sum. Slots that are not seen get
+// weight 0 and add nothing.
+float Softmax(float* scores, int64_t count) {
+  Vec most = Splat(-__builtin_inff());
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const Vec score = Load(scores + i);
+    most = score > most ? score : most;
+  }
+  float largest = most[0];
+  for (int lane = 1; lane < kLanes; ++lane) largest = most[lane] > largest ? most[lane] : largest;
+  Vec sums = {};
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const Vec weight = Exp(Load(scores + i) - largest);
+    Store(scores + i, weight);
+    sums += weight;
+  }
+  return 1.0f / Sum(sums);
+}
+
+// Adds what the visible slots of one block contribute to kVectors vectors of dimensions, slots in
+// ascending order.
+template <typename Kv, int kRows, int kVectors>
+void AddBlock(const AttentionCall& call, const typename Kv::Type* values, const Queries& queries,
+              int kind, int64_t slot, int64_t score_offset, Vec (&sums)[kRows][kVectors]) {
+  const float* weights = queries.scores + score_offset + slot;
+  bool all = true;
+  for (int r = 0; r < kRows; ++r) {
+    const Range visible = queries.visible[kind][r];
+    all = all && visible.begin <= slot && slot + kBlockTokens <= visible.end;
+  }
+  if (all) {
+    for (int s = 0; s < kBlockTokens; ++s) {
+      Vec value[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const float weight = weights[r * queries.score_stride + s];
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sums[r][v] += value[v] * weight;
+      }
+    }
+    return;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const int64_t begin = Max(queries.visible[kind][r].begin - slot, 0);
+    const int64_t end = Min(queries.visible[kind][r].end - slot, kBlockTokens);
+    for (int64_t s = begin; s < end; ++s) {
+      const float weight = weights[r * queries.score_stride + s];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        sums[r][v] += Kv::Load(values + s * call.padded_dim + v * kLanes) * weight;
+      }
+    }
+  }
+}
+
+template <typename Kv, int kRows, int kVectors>
+void Gather(const AttentionCall& call, const Segment (&segments)[2], int kv_head,
+            const Queries& queries, int dim, const float* scales, float* const* to) {
+  Vec sums[kRows][kVectors] = {};
+  for (int kind = 0; kind < 2; ++kind) {
+    for (int64_t b = 0; b < segments[kind].count; ++b) {
+      const auto* values = BlockOf<Kv>(call, segments[kind].blocks[b], kv_head) +
+                           kBlockTokens * call.padded_dim + dim;
+      AddBlock<Kv, kRows, kVectors>(call, values, queries, kind, b * kBlockTokens,
+                                    segments[kind].score_offset, sums);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      const int at = dim + v * kLanes;
+      if (at >= call.head_dim) continue;
+      StoreFirst(to[r] + at, sums[r][v] * scales[r], Min(kLanes, call.head_dim - at));
+    }
+  }
+}
+
+template <typename Kv, int kRows>
+void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int kv_head,
+                   const Queries& queries, float* const* to) {
+  for (int kind = 0; kind < 2; ++kind) {
+    ScoreSegment<Kv, kRows>(call, segments[kind], kv_head, kind, queries);
+  }
+  float scales[kRows];
+  const int64_t slots = (segments[0].count + segments[1].count) * kBlockTokens;
+  for (int r = 0; r < kRows; ++r) {
+    scales[r] = Softmax(queries.scores + r * queries.score_stride, slots);
+  }
+  int dim = 0;
+  for (; dim + kValueVectors * kLanes <= call.padded_dim; dim += kValueVectors * kLanes) {
+    Gather<Kv, kRows, kValueVectors>(call, segments, kv_head, queries, dim, scales, to);
+  }
+  for (; dim < call.padded_dim; dim += kLanes) {
+    Gather<Kv, kRows, 1>(call, segments, kv_head, queries, dim, scales, to);
+  }
+}
+
+template <typename Kv, int kRows>
+void AttendQueriesOf(int64_t count, const AttentionCall& call, const Segment (&segments)[2],
+                     int kv_head, const Queries& queries, float* const* to) {
+  if constexpr (kRows > 1) {
+    if (count < kRows) {
+      return AttendQueriesOf<Kv, kRows - 1>(count, call, segments, kv_head, queries, to);
+    }
+  }
+  AttendQueries<Kv, kRows>(call, segments, kv_head, queries, to);
+}
+
+void RotateQueries(const AttentionCall& call, const AttentionTile& tile, int kv_head, bool pinned,
+                   float* to) {
+  const int group = call.heads / call.kv_heads;
+  for (int64_t row = tile.row; row < tile.row + tile.rows; ++row) {
+    const float* x = call.qkv + row * QkvStride(call) + kv_head * group * call.head_dim;
+    for (int head = 0; head < group; ++head, to += call.padded_dim) {
+      Rotate(x + head * call.head_dim, RotaryOf(call, row, pinned), call, call.scale, to);
+    }
+  }
+}
+
+void SetVisible(const AttentionTile& tile, int64_t row, int index, Queries& queries) {
+  const int64_t n = tile.position + row;
+  const int64_t oldest = Max(tile.sinks, n - tile.window + 1);
+  queries.visible[0][index] = {0, Min(tile.sinks, n + 1)};
+  queries.visible[1][index] = {oldest - tile.recent_position, n + 1 - tile.recent_position};
+}
+
+template <typename Kv>
+void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_head, float* scratch) {
+  const int group = call.heads / call.kv_heads;
+  const int64_t count = tile.rows * group;
+  float* pinned = scratch;
+  float* recent = pinned + count * call.padded_dim;
+  float* scores = recent + count * call.padded_dim;
+  if (tile.pinned_blocks > 0) RotateQueries(call, tile, kv_head, true, pinned);
+  RotateQueries(call, tile, kv_head, false, recent);
+  const Segment segments[2] = {
+      {tile.pinned, tile.pinned_blocks, pinned, 0},
+      {tile.recent, tile.recent_blocks, recent, tile.pinned_blocks * kBlockTokens}};
+  Queries queries;
+  queries.scores = scores;
+  queries.score_stride = (tile.pinned_blocks + tile.recent_blocks) * kBlockTokens;
+  for (int64_t first = 0; first < count; first += kQueryTile) {
+    float* to[kQueryTile];
+    const int64_t taken = Min(kQueryTile, count - first);
+    queries.first = static_cast<int>(first);
+    for (int q = 0; q < taken; ++q) {
+      const int64_t row = (first + q) / group, head = (first + q) % group;
+      SetVisible(tile, row, q, queries);
+      to[q] = call.out + ((tile.row + row) * call.heads + kv_head * group + head) * call.head_dim;
+    }
+    AttendQueriesOf<Kv, kQueryTile>(taken, call, segments, kv_head, queries, to);
+  }
+}
+
+}  // namespace
+
+namespace SINKSTREAM_ISA {
+
+void WriteKv(Element element, const AttentionCall& call, Range rows) {
+  if (element == Element::kFloat32) return WriteRows<Float32>(call, rows);
+  WriteRows<Bfloat16>(call, rows);
+}
+
+void Attend(Element element, const AttentionCall& call, const AttentionTile& tile, int kv_head,
+            float* scratch) {
+  if (element == Element::kFloat32) return AttendTile<Float32>(call, tile, kv_head, scratch);
+  AttendTile<Bfloat16>(call, tile, kv_head, scratch);
+}
+
+}  // namespace SINKSTREAM_ISA
+}  // namespace sinkstream::kernels

@@ -1,0 +1,16 @@
+// The kernels of the instruction set that this translation unit is compiled for; SINKSTREAM_ISA
+// names it. For the kernels_*.cc files alone.
+#pragma once
+
+#include "engine/torch/ops/kernels.h"
+
+namespace sinkstream::kernels::SINKSTREAM_ISA {
+
+void Linear(Element element, const LinearCall& call, Range panels, Range rows);
+void RmsNorm(const RmsNormCall& call, Range rows);
+void SiluMul(const SiluMulCall& call, Range rows);
+void WriteKv(Element element, const AttentionCall& call, Range rows);
+void Attend(Element element, const AttentionCall& call, const AttentionTile& tile, int kv_head,
+            float* scratch);
+
+}  // namespace sinkstream::kernels::SINKSTREAM_ISA

@@ -1,0 +1,94 @@
+#include "engine/torch/ops/kernels_isa.h"
+#include "engine/torch/ops/simd.h"
+
+namespace sinkstream::kernels {
+namespace {
+
+// Registers: kRowTile * kVectors accumulators, kVectors of weights, one broadcast activation.
+#if defined(__AVX512F__)
+constexpr int kRowTile = 12;
+constexpr int kVectors = 2;
+#elif defined(__AVX2__)
+constexpr int kRowTile = 3;
+constexpr int kVectors = 4;
+#else
+constexpr int kRowTile = 3;
+constexpr int kVectors = 4;
+#endif
+constexpr int kColumns = kVectors * kLanes;
+static_assert(kPanelOutputs % kColumns == 0);
+
+void Finish(const LinearCall& call, Vec sum, int64_t row, int64_t output) {
+  const int64_t count = call.out - output < kLanes ? call.out - output : kLanes;
+  if (count <= 0) return;
+  if (call.bias != nullptr) sum += Load(call.bias + output);
+  const int64_t at = row * call.out + output;
+  if (count == kLanes) {
+    if (call.residual != nullptr) sum += Load(call.residual + at);
+    Store(call.y + at, sum);
+  } else {
+    if (call.residual != nullptr) sum += LoadFirst(call.residual + at, count);
+    StoreFirst(call.y + at, sum, count);
+  }
+}
+
+template <typename Weights, int kRows>
+void Tile(const LinearCall& call, int64_t panel, int64_t row) {
+  const auto* panels = static_cast<const typename Weights::Type*>(call.panels);
+  for (int column = 0; column < kPanelOutputs; column += kColumns) {
+    const auto* weights = panels + panel * call.in * kPanelOutputs + column;
+    const float* x = call.x + row * call.in;
+    Vec sums[kRows][kVectors] = {};
+    for (int64_t k = 0; k < call.in; ++k, weights += kPanelOutputs) {
+      Vec outputs[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) outputs[v] = Weights::Load(weights + v * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const float activation = x[r * call.in + k];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[r][v] += outputs[v] * activation;
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        Finish(call, sums[r][v], row + r, panel * kPanelOutputs + column + v * kLanes);
+      }
+    }
+  }
+}
+
+template <typename Weights, int kRows>
+void TileOf(int64_t rows, const LinearCall& call, int64_t panel, int64_t row) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return TileOf<Weights, kRows - 1>(rows, call, panel, row);
+  }
+  Tile<Weights, kRows>(call, panel, row);
+}
+
+template <typename Weights>
+void Panels(const LinearCall& call, Range panels, Range rows) {
+  const int64_t count = rows.end - rows.begin;
+  const int64_t tiles = (count + kRowTile - 1) / kRowTile;
+  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t begin = rows.begin + count * tile / tiles;
+      const int64_t end = rows.begin + count * (tile + 1) / tiles;
+      TileOf<Weights, kRowTile>(end - begin, call, panel, begin);
+    }
+  }
+}
+
+}  // namespace
+
+namespace SINKSTREAM_ISA {
+
+void Linear(Element element, const LinearCall& call, Range panels, Range rows) {
+  if (element == Element::kFloat32) return Panels<Float32>(call, panels, rows);
+  Panels<Bfloat16>(call, panels, rows);
+}
+
+}  // namespace SINKSTREAM_ISA
+}  // namespace sinkstream::kernels

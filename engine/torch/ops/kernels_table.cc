@@ -1,0 +1,12 @@
+#include "engine/torch/ops/kernels_isa.h"
+
+#define SINKSTREAM_TEXT(name) #name
+#define SINKSTREAM_NAME(name) SINKSTREAM_TEXT(name)
+
+namespace sinkstream::kernels::SINKSTREAM_ISA {
+
+extern const KernelTable kTable;
+const KernelTable kTable = {
+    SINKSTREAM_NAME(SINKSTREAM_ISA), Linear, RmsNorm, SiluMul, WriteKv, Attend};
+
+}  // namespace sinkstream::kernels::SINKSTREAM_ISA

@@ -1,0 +1,94 @@
+// Vectors as wide as the instruction set of the translation unit. For the kernels_*.cc files alone:
+// they are compiled several times with different flags, so everything here has internal linkage and
+// no library header with inline functions is included (the linker could keep an AVX-512 copy for
+// everybody).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/torch/ops/kernels.h"
+
+namespace sinkstream::kernels {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t BitVec __attribute__((vector_size(kLanes * 4)));
+typedef float LooseVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+typedef uint16_t LooseHalfVec __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
+
+// Storage types of weights and KV; both compute in float32.
+struct Float32 {
+  using Type = float;
+  static Vec Load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
+  static float Narrow(float value) { return value; }
+};
+
+struct Bfloat16 {
+  using Type = uint16_t;
+  static Vec Load(const uint16_t* from) {
+    const LooseHalfVec halves = *reinterpret_cast<const LooseHalfVec*>(from);
+    return reinterpret_cast<Vec>(__builtin_convertvector(halves, BitVec) << 16);
+  }
+  // Round to nearest, ties to even; NaN stays NaN.
+  static uint16_t Narrow(float value) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, sizeof bits);
+    if (value != value) return static_cast<uint16_t>((bits >> 16) | 0x40);
+    return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+  }
+};
+
+inline Vec Load(const float* from) { return Float32::Load(from); }
+inline void Store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
+inline Vec Splat(float value) { return Vec{} + value; }
+
+// The first `count` lanes; the rest are zeros.
+inline Vec LoadFirst(const float* from, int64_t count) {
+  Vec value = {};
+  __builtin_memcpy(&value, from, static_cast<size_t>(count) * sizeof(float));
+  return value;
+}
+inline void StoreFirst(float* to, Vec value, int64_t count) {
+  __builtin_memcpy(to, &value, static_cast<size_t>(count) * sizeof(float));
+}
+
+inline float Sum(Vec value) {
+  float sum = 0;
+  for (int lane = 0; lane < kLanes; ++lane) sum += value[lane];
+  return sum;
+}
+
+// e^x, relative error below 2e-7; 0 below -87 (and for -infinity), saturates above 88. Source of
+// the polynomial: Cephes.
+inline Vec Exp(Vec x) {
+  const Vec clamped = x < 88.0f ? x : Splat(88.0f);
+  const Vec magic =
+      Splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  const Vec shifted = clamped * 1.44269504088896341f + magic;
+  const Vec whole = shifted - magic;
+  Vec rest = clamped - whole * 0.693359375f;
+  rest = rest - whole * -2.12194440e-4f;
+  Vec series = Splat(1.9875691500e-4f);
+  series = series * rest + 1.3981999507e-3f;
+  series = series * rest + 8.3334519073e-3f;
+  series = series * rest + 4.1665795894e-2f;
+  series = series * rest + 1.6666665459e-1f;
+  series = series * rest + 5.0000001201e-1f;
+  series = series * (rest * rest) + rest + 1.0f;
+  const IntVec exponent = reinterpret_cast<IntVec>(shifted) << 23;
+  const Vec scaled = reinterpret_cast<Vec>(reinterpret_cast<IntVec>(series) + exponent);
+  return x < -87.0f ? Vec{} : scaled;
+}
+
+}  // namespace
+}  // namespace sinkstream::kernels

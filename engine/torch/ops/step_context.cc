@@ -1,0 +1,71 @@
+#include "engine/torch/ops/step_context.h"
+
+#include <string>
+#include <utility>
+
+namespace sinkstream {
+namespace {
+
+using kernels::kBlockTokens;
+
+void CheckKv(const at::Tensor& kv, int64_t head_dim) {
+  TORCH_CHECK(head_dim >= 1 && head_dim <= kernels::kMaxHeadDim, "StepContext: head_dim ", head_dim,
+              " is not within 1 to ", kernels::kMaxHeadDim);
+  const int64_t padded = (head_dim + 15) / 16 * 16;
+  TORCH_CHECK(kv.dim() == 5 && kv.size(3) == 2 && kv.size(4) == kBlockTokens * padded &&
+                  kv.is_contiguous() && kv.device().is_cpu(),
+              "StepContext: kv must be [layers, blocks, kv_heads, 2, ", kBlockTokens * padded,
+              "], not ", kv.sizes());
+  TORCH_CHECK(kv.scalar_type() == at::kFloat || kv.scalar_type() == at::kBFloat16,
+              "StepContext: kv must be float32 or bfloat16, not ", kv.scalar_type());
+}
+
+std::vector<SequenceLine> Lines(const at::Tensor& sequences) {
+  TORCH_CHECK(sequences.scalar_type() == at::kLong && sequences.dim() == 2 &&
+                  sequences.size(1) == kSequenceFields && sequences.device().is_cpu(),
+              "StepContext: sequences must be int64 [Q, 9], not ", sequences.sizes());
+  const at::Tensor plain = sequences.contiguous();
+  const int64_t* field = plain.const_data_ptr<int64_t>();
+  std::vector<SequenceLine> lines(static_cast<size_t>(sequences.size(0)));
+  for (SequenceLine& line : lines) {
+    line = {field[0], field[1], field[2], field[3], field[4],
+            field[5], field[6], field[7], field[8]};
+    field += kSequenceFields;
+  }
+  return lines;
+}
+
+std::vector<int32_t> Blocks(const at::Tensor& blocks) {
+  TORCH_CHECK(blocks.scalar_type() == at::kInt && blocks.dim() == 1 && blocks.device().is_cpu(),
+              "StepContext: blocks must be int32 [B], not ", blocks.sizes());
+  const at::Tensor plain = blocks.contiguous();
+  const int32_t* ids = plain.const_data_ptr<int32_t>();
+  return {ids, ids + blocks.size(0)};
+}
+
+}  // namespace
+
+StepContext::StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequences,
+                         const at::Tensor& blocks)
+    : kv_(std::move(kv)), head_dim_(head_dim), blocks_(Blocks(blocks)) {
+  CheckKv(kv_, head_dim_);
+  auto layout = LayOut(Lines(sequences), blocks_, kv_.size(1));
+  TORCH_CHECK(layout.ok(), "StepContext: ", std::string(layout.status().message()));
+  layout_ = *std::move(layout);
+}
+
+kernels::Element StepContext::element() const {
+  return kv_.scalar_type() == at::kFloat ? kernels::Element::kFloat32 : kernels::Element::kBfloat16;
+}
+
+void* StepContext::Layer(int64_t layer) const {
+  const int64_t bytes = kv_.stride(0) * static_cast<int64_t>(kv_.element_size());
+  return static_cast<char*>(kv_.mutable_data_ptr()) + layer * bytes;
+}
+
+void RegisterStepContext(torch::Library& library) {
+  library.class_<StepContext>("StepContext")
+      .def(torch::init<at::Tensor, int64_t, const at::Tensor&, const at::Tensor&>());
+}
+
+}  // namespace sinkstream

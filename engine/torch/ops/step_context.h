@@ -1,0 +1,39 @@
+// StepContext: TorchBind class that tells the operators which row of a step belongs to which
+// sequence, and where its keys and values lie (docs/model_artifact.md). Made anew for each step;
+// the operators write through it into `kv`.
+#pragma once
+
+#include <torch/custom_class.h>
+
+#include <vector>
+
+#include "engine/torch/ops/step_layout.h"
+
+namespace sinkstream {
+
+class StepContext final : public torch::CustomClassHolder {
+ public:
+  // kv: float32 or bfloat16 [layers, num_blocks, kv_heads, 2, 16 * D]; sequences: int64 [Q, 9];
+  // blocks: int32 [B]. Throws c10::Error for other shapes, and for what LayOut refuses.
+  StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequences,
+              const at::Tensor& blocks);
+
+  const StepLayout& layout() const { return layout_; }
+  kernels::Element element() const;
+  int64_t layers() const { return kv_.size(0); }
+  int64_t kv_heads() const { return kv_.size(2); }
+  int64_t head_dim() const { return head_dim_; }
+  int64_t padded_dim() const { return kv_.size(4) / kernels::kBlockTokens; }
+  // [num_blocks, kv_heads, 2, 16 * D] of one layer.
+  void* Layer(int64_t layer) const;
+
+ private:
+  const at::Tensor kv_;
+  const int64_t head_dim_;
+  std::vector<int32_t> blocks_;
+  StepLayout layout_;  // points into blocks_
+};
+
+void RegisterStepContext(torch::Library& library);
+
+}  // namespace sinkstream
