@@ -1,0 +1,58 @@
+"""Command line: python -m sinkstream_export --from SOURCE --out model.pt --dtype float32"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from . import __version__
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="sinkstream_export",
+        description="Turns a checkpoint into one self-contained sinkstream model file, and verifies it against"
+                    " transformers before it is written.")
+    parser.add_argument("--from", dest="source", required=True, type=Path, metavar="SOURCE",
+                        help="GGUF file or Hugging Face directory (config.json, safetensors, tokenizer.json)")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the model file to write, as model.pt")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32",
+                        help="type of the weights in the file (default: float32)")
+    parser.add_argument("--name", help="the model's name (default: the source's)")
+    parser.add_argument("--ops", metavar="FILE",
+                        help="libsinkstream_ops.so (default: $SINKSTREAM_OPS, else build/lib/ of the checkout)")
+    parser.add_argument("--version", action="version", version=f"sinkstream_export {__version__}")
+    return parser.parse_args(argv)
+
+
+def _fail(message: object) -> int:
+    print(f"sinkstream_export: error: {' '.join(str(message).split())}", file=sys.stderr)
+    return 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0: written. 1: refused or failed, with one line on stderr. 2 (argparse): bad usage."""
+    arguments = _arguments(argv)
+    # Before transformers is imported: an export needs no network and no advice about other frameworks.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore")
+    from .checkpoint import ExportError
+    from .export import Request, run
+    try:
+        run(Request(arguments.source, arguments.out, arguments.dtype, arguments.name, arguments.ops))
+    except (ExportError, OSError) as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return 130
+    except Exception as error:  # a library's own error: what it says, without its stack
+        return _fail(f"{type(error).__name__}: {error}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Checkpoint: what every reader (hf.py, gguf.py) makes of its input, and what every architecture reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+class ExportError(Exception):
+    """Why a checkpoint cannot be exported, in one line for the person who asked."""
+
+
+class LazyTensors(Mapping[str, torch.Tensor]):
+    """Name -> tensor, read from disk at each access and not kept, so that memory holds what is in use.
+
+    Names are those of Hugging Face checkpoints ("model.layers.0.self_attn.q_proj.weight"). A missing name raises
+    ExportError.
+    """
+
+    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]]):
+        self._loaders = loaders
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._loaders:
+            raise ExportError(f"the checkpoint has no tensor {name}")
+        return self._loaders[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._loaders
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaders)
+
+    def __len__(self) -> int:
+        return len(self._loaders)
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes of a decoder-only model; an architecture makes it from Checkpoint.source_config."""
+
+    vocab_size: int
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    norm_epsilon: float
+    rope_theta: float
+    rope_dims: int  # of head_dim; the rest is not rotated
+    trained_context: int  # tokens
+    tied_head: bool  # the output head is the embedding
+
+
+@dataclass(frozen=True)
+class Provenance:
+    source: str  # file or folder name, no path
+    source_sha256: str  # of the file; of a folder: of its files' digests, sorted by name
+    license: str  # SPDX identifier as the source states it, or "unknown"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    name: str
+    architecture: str  # model_type of transformers
+    source_config: dict  # in the words of a Hugging Face config.json, whatever the source
+    tensors: LazyTensors
+    tokenizer_json: str
+    chat_template: str | None  # Jinja
+    bos_token: int | None
+    eos_tokens: list[int]  # what ends a reply, the likeliest first; may be empty
+    provenance: Provenance
+
+
+def file_sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def token_list(value: int | list[int] | None) -> list[int]:
+    """The ids of a config's eos_token_id: absent, one, or several."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]

@@ -1,0 +1,74 @@
+"""One export: read, check, build, verify, write."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import archive, architectures, chat_format, gguf, hf, manifest, operators, tokenizer, verify
+from .checkpoint import Checkpoint, ExportError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Request:
+    source: Path  # GGUF file or Hugging Face directory
+    out: Path
+    dtype: str  # a key of DTYPES
+    name: str | None = None  # else the source's
+    ops: str | None = None  # path of the operator library, else where operators.load looks
+
+
+def run(request: Request) -> dict:
+    """Writes `request.out` and returns its manifest. On an error (ExportError, OSError) an existing file stays as it
+    was and nothing else is left behind."""
+    operators.load(request.ops)
+    _report(f"reading {request.source}")
+    checkpoint = read(request.source)
+    architecture = architectures.find(checkpoint.architecture)
+    config = architecture.read_config(checkpoint.source_config)
+    model_tokenizer = tokenizer.check(checkpoint.tokenizer_json, config.vocab_size)
+    extra_files = {
+        "tokenizer.json": checkpoint.tokenizer_json,
+        "chat_format.json": _json(chat_format.compile_format(checkpoint, model_tokenizer)),
+    }
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the result, so that the last step is a rename. torch writes a file's own name into it: a fixed name.
+    with tempfile.TemporaryDirectory(prefix=".sinkstream-export-", dir=request.out.parent) as folder:
+        module_path, final_path = Path(folder, "module.pt"), Path(folder, "model.pt")
+        _report(f"building {checkpoint.architecture} with {config.layers} layers, {request.dtype}")
+        archive.save_module(architecture.build(checkpoint, config, DTYPES[request.dtype]), module_path)
+        gc.collect()  # scripted modules hold cycles; their weights are not needed again
+        _report("verifying against transformers")
+        verification = verify.check(torch.jit.load(str(module_path)), checkpoint, config, DTYPES[request.dtype])
+        _report(f"logits differ by at most {verification['max_abs_logit_difference']:g}; writing {request.out}")
+        description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
+                                     archive.digest(module_path, extra_files))
+        archive.write_final(module_path, final_path, {**extra_files, "manifest.json": _json(description)})
+        os.replace(final_path, request.out)
+    return description
+
+
+def read(source: Path) -> Checkpoint:
+    """ExportError if `source` is neither a GGUF file nor a Hugging Face directory, or for what its reader refuses."""
+    if source.is_dir():
+        return hf.read(source)
+    if source.is_file():
+        return gguf.read(source)
+    raise ExportError(f"{source} does not exist")
+
+
+def _json(value: dict) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
+def _report(line: str) -> None:
+    print(f"sinkstream_export: {line}", file=sys.stderr, flush=True)

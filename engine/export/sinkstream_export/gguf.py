@@ -1,0 +1,190 @@
+"""Reads a GGUF file: metadata into config.json's words, tensors dequantised to float32, tokenizer rebuilt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf as gguf_format
+import torch
+from gguf import GGMLQuantizationType as QuantizationType
+
+from . import gguf_tokenizer
+from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256
+
+_SUPPORTED_TYPES = {
+    QuantizationType.Q4_0, QuantizationType.Q4_1, QuantizationType.Q8_0,
+    QuantizationType.F16, QuantizationType.BF16, QuantizationType.F32,
+}
+
+
+class Metadata:
+    """The key-value part of a GGUF file."""
+
+    def __init__(self, reader: gguf_format.GGUFReader):
+        self._fields = reader.fields
+
+    def get(self, key: str, default: Any = None) -> Any:
+        field = self._fields.get(key)
+        return default if field is None else field.contents()
+
+    def require(self, key: str) -> Any:
+        if key not in self._fields:
+            raise ExportError(f"GGUF metadata: {key} is missing")
+        return self.get(key)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one architecture is written in GGUF. Add one to LAYOUTS for another architecture."""
+
+    # (metadata, names of the file's tensors) -> dict in config.json's words; ExportError for what is not supported
+    read_config: Callable[[Metadata, set[str]], dict]
+    # GGUF tensor name -> Hugging Face name; None for what is not part of the model
+    rename: Callable[[str], str | None]
+    # (Hugging Face name, tensor, config) -> the tensor as Hugging Face stores it
+    restore: Callable[[str, torch.Tensor, dict], torch.Tensor]
+
+
+def read(path: Path) -> Checkpoint:
+    """Raises ExportError naming the key, tensor or type that is missing, malformed or not supported."""
+    reader = _open(path)
+    metadata = Metadata(reader)
+    architecture = metadata.require("general.architecture")
+    if architecture not in LAYOUTS:
+        # The registry of architectures knows the reason, if there is one; this reader can read no other layout.
+        from . import architectures
+        architectures.find(architecture)
+        raise ExportError(f"architecture '{architecture}' is not supported from GGUF (supported: {', '.join(LAYOUTS)})")
+    layout = LAYOUTS[architecture]
+    config = layout.read_config(metadata, {tensor.name for tensor in reader.tensors})
+    eos = metadata.get("tokenizer.ggml.eos_token_id")
+    return Checkpoint(
+        name=_strip_quantization(path.stem),
+        architecture=config["model_type"],
+        source_config=config,
+        tensors=_tensors(reader, layout, config),
+        tokenizer_json=gguf_tokenizer.build(metadata),
+        chat_template=metadata.get("tokenizer.chat_template"),
+        bos_token=metadata.get("tokenizer.ggml.bos_token_id"),
+        eos_tokens=[] if eos is None else [eos],
+        provenance=Provenance(path.name, file_sha256(path), metadata.get("general.license", "unknown")),
+    )
+
+
+def _open(path: Path) -> gguf_format.GGUFReader:
+    with open(path, "rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ExportError(f"{path.name} is not a GGUF file")
+    try:
+        return gguf_format.GGUFReader(path)
+    except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
+        raise ExportError(f"{path.name}: broken or truncated GGUF file: {error}") from error
+
+
+def _strip_quantization(stem: str) -> str:
+    return re.sub(r"[.-](I?Q\d\w*|F16|F32|BF16)$", "", stem, flags=re.IGNORECASE)
+
+
+def _tensors(reader: gguf_format.GGUFReader, layout: Layout, config: dict) -> LazyTensors:
+    loaders = {}
+    for tensor in reader.tensors:
+        if tensor.tensor_type not in _SUPPORTED_TYPES:
+            known = ", ".join(kind.name for kind in QuantizationType if kind in _SUPPORTED_TYPES)
+            raise ExportError(f"tensor {tensor.name}: type {tensor.tensor_type.name} is not supported"
+                              f" (supported: {known})")
+        name = layout.rename(tensor.name)
+        if name is not None:
+            loaders[name] = lambda tensor=tensor, name=name: layout.restore(name, _dequantize(tensor), config)
+    return LazyTensors(loaders)
+
+
+def _dequantize(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
+    values = gguf_format.quants.dequantize(tensor.data, tensor.tensor_type)
+    # GGUF writes the fastest dimension first.
+    return torch.tensor(values, dtype=torch.float32).reshape(*reversed(tensor.shape.tolist()))
+
+
+# ---- llama ----
+
+_LLAMA_TOP = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+}
+_LLAMA_LAYER = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+
+
+def _llama_config(metadata: Metadata, tensor_names: set[str]) -> dict:
+    def size(key: str) -> int:
+        return int(metadata.require(f"llama.{key}"))
+
+    scaling = metadata.get("llama.rope.scaling.type", "none")
+    if scaling != "none" or "rope_freqs.weight" in tensor_names:
+        kind = scaling if scaling != "none" else "llama3 (rope_freqs.weight)"
+        raise ExportError(f"rope scaling '{kind}' is not supported (supported: none)")
+    if metadata.get("llama.expert_count", 0) > 0:
+        raise ExportError("llama.expert_count: mixtures of experts are not supported")
+    heads, hidden = size("attention.head_count"), size("embedding_length")
+    head_dim = int(metadata.get("llama.attention.key_length", hidden // heads))
+    if (rope_dims := metadata.get("llama.rope.dimension_count", head_dim)) != head_dim:
+        raise ExportError(f"llama.rope.dimension_count {rope_dims} differs from the head's {head_dim} dimensions:"
+                          " not supported")
+    tokens = metadata.get("tokenizer.ggml.tokens") or []
+    return {
+        "model_type": "llama",
+        "vocab_size": int(metadata.get("llama.vocab_size", len(tokens))),
+        "hidden_size": hidden,
+        "intermediate_size": size("feed_forward_length"),
+        "num_hidden_layers": size("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": int(metadata.get("llama.attention.head_count_kv", heads)),
+        "head_dim": head_dim,
+        "max_position_embeddings": size("context_length"),
+        "rms_norm_eps": float(metadata.require("llama.attention.layer_norm_rms_epsilon")),
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": float(metadata.get("llama.rope.freq_base", 10000.0)),
+        },
+        "tie_word_embeddings": "output.weight" not in tensor_names,
+        "attention_bias": "blk.0.attn_q.bias" in tensor_names,
+        "mlp_bias": "blk.0.ffn_up.bias" in tensor_names,
+    }
+
+
+def _llama_rename(name: str) -> str | None:
+    if (layer := re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", name)) and layer[2] in _LLAMA_LAYER:
+        return f"model.layers.{layer[1]}.{_LLAMA_LAYER[layer[2]]}.{layer[3]}"
+    stem, _, kind = name.rpartition(".")
+    if stem in _LLAMA_TOP:
+        return f"{_LLAMA_TOP[stem]}.{kind}"
+    raise ExportError(f"tensor {name} is not part of the llama architecture")
+
+
+def _llama_restore(name: str, tensor: torch.Tensor, config: dict) -> torch.Tensor:
+    """llama.cpp pairs rotary dimensions as neighbours; Hugging Face pairs the two halves of a head."""
+    if ".q_proj." in name:
+        heads = config["num_attention_heads"]
+    elif ".k_proj." in name:
+        heads = config["num_key_value_heads"]
+    else:
+        return tensor
+    half = tensor.shape[0] // heads // 2
+    paired = tensor.reshape(heads, half, 2, *tensor.shape[1:])
+    return paired.transpose(1, 2).reshape(tensor.shape).contiguous()
+
+
+LAYOUTS = {"llama": Layout(_llama_config, _llama_rename, _llama_restore)}

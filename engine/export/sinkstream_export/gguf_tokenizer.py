@@ -1,0 +1,85 @@
+"""Rebuilds tokenizer.json from a GGUF file's tokenizer.ggml.* keys."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .checkpoint import ExportError
+
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED = 1, 2, 3, 4, 5
+_TYPE_NAMES = {_UNKNOWN: "unknown", _USER_DEFINED: "user-defined", 6: "byte"}
+
+_LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+")
+
+
+def _byte_level(use_regex: bool) -> dict:
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
+
+
+# tokenizer.ggml.pre -> (pre_tokenizer, ignore_merges), as the original models' tokenizer.json have them.
+_PRE_TOKENIZERS = {
+    "gpt-2": (_byte_level(True), False),
+    "smollm": ({"type": "Sequence", "pretokenizers": [
+        {"type": "Digits", "individual_digits": True}, _byte_level(True)]}, False),
+    "llama-bpe": ({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": _LLAMA3_PATTERN}, "behavior": "Isolated", "invert": False},
+        _byte_level(False)]}, True),
+}
+
+
+def build(metadata: Any) -> str:
+    """The text of a tokenizer.json. `metadata` is gguf.Metadata. ExportError names what is not supported."""
+    model = metadata.require("tokenizer.ggml.model")
+    if model != "gpt2":
+        raise ExportError(f"tokenizer model '{model}' is not supported (supported: gpt2, that is byte-level BPE)")
+    pre = metadata.get("tokenizer.ggml.pre", "default")
+    if pre not in _PRE_TOKENIZERS:
+        raise ExportError(f"pre-tokenizer '{pre}' is not supported (supported: {', '.join(_PRE_TOKENIZERS)})")
+    if metadata.get("tokenizer.ggml.add_space_prefix", False):
+        raise ExportError("tokenizer.ggml.add_space_prefix is not supported for byte-level BPE")
+    pre_tokenizer, ignore_merges = _PRE_TOKENIZERS[pre]
+    tokens = metadata.require("tokenizer.ggml.tokens")
+    if len(set(tokens)) != len(tokens):
+        raise ExportError("tokenizer.ggml.tokens: a token occurs twice")
+    merges = [merge.split(" ") for merge in metadata.require("tokenizer.ggml.merges")]
+    return json.dumps({
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": _special_tokens(tokens, metadata.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)),
+        "normalizer": None,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": _post_processor(metadata, tokens),
+        "decoder": _byte_level(True),
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": ignore_merges,
+            "vocab": {token: index for index, token in enumerate(tokens)},
+            "merges": merges,
+        },
+    }, ensure_ascii=False)
+
+
+def _special_tokens(tokens: list[str], types: list[int]) -> list[dict]:
+    special = []
+    for index, (token, kind) in enumerate(zip(tokens, types, strict=True)):
+        if kind in (_NORMAL, _UNUSED):
+            continue
+        if kind != _CONTROL:
+            raise ExportError(f"token {index} {token!r}: {_TYPE_NAMES.get(kind, kind)} tokens are not supported")
+        special.append({"id": index, "content": token, "single_word": False, "lstrip": False, "rstrip": False,
+                        "normalized": False, "special": True})
+    return special
+
+
+def _post_processor(metadata: Any, tokens: list[str]) -> dict | None:
+    bos = metadata.get("tokenizer.ggml.bos_token_id")
+    if not metadata.get("tokenizer.ggml.add_bos_token", False) or bos is None:
+        return None
+    begin = {"SpecialToken": {"id": tokens[bos], "type_id": 0}}
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    return {"type": "TemplateProcessing", "single": [begin, text], "pair": [begin, text, text],
+            "special_tokens": {tokens[bos]: {"id": tokens[bos], "ids": [bos], "tokens": [tokens[bos]]}}}

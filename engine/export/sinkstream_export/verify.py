@@ -1,0 +1,58 @@
+"""Holds a serialised module to transformers before it is written under its name."""
+
+from __future__ import annotations
+
+import torch
+import transformers
+
+from .checkpoint import Checkpoint, DecoderConfig, ExportError
+from .step import stream_logits
+
+TOLERANCE = 1e-3  # largest difference of a logit, in float32
+_TOKENS = 64
+_CHUNK = 24  # so that a chunk begins inside a block
+
+
+def check(module: torch.nn.Module, checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> dict:
+    """The manifest's `verification`. ExportError if the logits of fixed pseudo-random tokens differ by TOLERANCE or more
+    from transformers' on the same weights, rounded to `dtype` and computed in float32."""
+    count = min(_TOKENS, config.trained_context)
+    tokens = torch.randint(config.vocab_size, (count,), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = reference_model(checkpoint, dtype)(tokens[None]).logits[0]
+        got = stream_logits(module, config, tokens, sinks=0, window=count, chunk=_CHUNK)
+    difference = (got - expected).abs().max().item()
+    if not difference < TOLERANCE:  # also NaN
+        raise ExportError(f"verification failed: logits differ from transformers' by {difference:.3g}"
+                          f" (limit {TOLERANCE:g}); nothing was written")
+    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": count}
+
+
+def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
+    """transformers' model with the checkpoint's matrices rounded to `dtype`, computing in float32."""
+    options = {key: value for key, value in checkpoint.source_config.items()
+               if key not in ("dtype", "torch_dtype", "quantization_config")}
+    config = transformers.AutoConfig.for_model(**options)
+    model = transformers.AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, attn_implementation="eager").eval()
+    wanted = model.state_dict()
+    _refuse_unused(checkpoint, wanted)
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            if name in checkpoint.tensors:
+                parameter.copy_(_rounded(checkpoint.tensors[name], dtype))
+            elif not (name == "lm_head.weight" and config.tie_word_embeddings):
+                raise ExportError(f"the checkpoint has no tensor {name}")
+    return model
+
+
+def _rounded(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    # Norms and biases stay float32 in the file.
+    return tensor.to(dtype).float() if tensor.dim() > 1 else tensor.float()
+
+
+def _refuse_unused(checkpoint: Checkpoint, wanted: dict) -> None:
+    # Old checkpoints carry the rotary frequencies, which config.json gives as well.
+    unused = [name for name in checkpoint.tensors if name not in wanted and not name.endswith("rotary_emb.inv_freq")]
+    if unused:
+        raise ExportError(f"tensor {unused[0]} is not part of the {checkpoint.architecture} architecture")

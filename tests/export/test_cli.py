@@ -1,0 +1,67 @@
+"""python -m sinkstream_export: exit codes and what is said."""
+
+import pytest
+from sinkstream_export import __version__
+
+import tiny_models
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "tiny"
+    path.mkdir()
+    return tiny_models.write_hf(path)
+
+
+def said(result):
+    """The lines on stderr."""
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()
+
+
+def test_success_reports_each_long_step_and_exits_0(folder, tmp_path, run_cli):
+    result = run_cli("--from", folder, "--out", tmp_path / "new" / "model.pt", "--dtype", "bfloat16")
+    assert result.returncode == 0
+    assert result.stdout == ""
+    lines = said(result)
+    assert [line.split()[1] for line in lines] == ["reading", "building", "verifying", "logits"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["model.pt"]
+
+
+def test_help_and_version(run_cli):
+    assert "--dtype" in run_cli("--help").stdout
+    assert run_cli("--version").stdout == f"sinkstream_export {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--from", "x"], ["--from", "x", "--out", "y", "--dtype", "int3"], ["--from", "x", "--out", "y", "--what"],
+])
+def test_bad_usage_exits_2(run_cli, arguments):
+    result = run_cli(*arguments)
+    assert result.returncode == 2
+    assert "error: " in said(result)[-1]
+
+
+def test_failure_is_one_line_and_exit_code_1(folder, tmp_path, run_cli):
+    out = tmp_path / "model.pt"
+    tiny_models.edit_json(folder / "config.json", model_type="gpt2")
+    cases = [
+        (["--from", tmp_path / "nowhere", "--out", out], "nowhere does not exist"),
+        (["--from", folder, "--out", out], "learned absolute positions"),
+        (["--from", folder, "--out", out, "--ops", tmp_path / "no.so"], "operator library"),
+        (["--from", folder, "--out", out, "--ops", folder / "config.json"], "cannot be loaded"),
+    ]
+    for arguments, reason in cases:
+        result = run_cli(*arguments)
+        assert result.returncode == 1
+        errors = [line for line in said(result) if "error" in line]
+        assert len(errors) == 1 and errors[0].startswith("sinkstream_export: error: ") and reason in errors[0]
+        assert not out.exists()
+
+
+def test_out_that_is_a_folder_is_an_error_of_one_line(folder, tmp_path, run_cli):
+    (tmp_path / "taken").mkdir()
+    result = run_cli("--from", folder, "--out", tmp_path / "taken")
+    assert result.returncode == 1
+    assert "taken" in said(result)[-1]
+    assert list((tmp_path / "taken").iterdir()) == []

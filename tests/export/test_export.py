@@ -1,0 +1,191 @@
+"""The whole export: what the file holds, that it is the same each time, and that a refusal leaves nothing behind."""
+
+import json
+import zipfile
+
+import pytest
+import torch
+from sinkstream_export import __version__, architectures, verify
+from sinkstream_export.checkpoint import ExportError
+from sinkstream_export.export import Request, run
+
+import tiny_models
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "tiny-llama"
+    path.mkdir()
+    return tiny_models.write_hf(path)
+
+
+def refused(source, tmp_path, match):
+    """`source` is refused with `match`; neither the result nor a temporary file is there."""
+    out = tmp_path / "out" / "model.pt"
+    with pytest.raises(ExportError, match=match):
+        run(Request(source, out, "float32"))
+    assert not out.parent.exists() or list(out.parent.iterdir()) == []
+
+
+def test_manifest_says_what_the_model_is(folder, export):
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n", encoding="utf-8")
+    manifest = export(folder, "bfloat16").manifest
+    digest, provenance = manifest.pop("digest"), manifest.pop("provenance")
+    difference = manifest["verification"].pop("max_abs_logit_difference")
+    assert manifest == {
+        "magic": "sinkstream-model", "format_version": 1, "name": "tiny-llama", "architecture": "llama",
+        "dtype": "bfloat16", "vocab_size": 301, "layers": 3, "hidden": 48, "intermediate": 88, "heads": 6,
+        "kv_heads": 2, "head_dim": 20, "positions": {"kind": "rope", "theta": 5000.0, "dims": 20},
+        "trained_context": 4096, "bos_token": 1, "eos_token": 2, "license": "apache-2.0",
+        "verification": {"tokens": 64},
+    }
+    assert 0 < difference < 1e-3
+    assert len(digest) == 64
+    assert provenance["source"] == "tiny-llama" and provenance["exporter"] == __version__
+    assert provenance["torch"] == torch.__version__.split("+")[0]
+
+
+def test_file_holds_the_tokenizer_and_the_chat_format(folder, export):
+    artifact = export(folder)
+    assert artifact.tokenizer_json == (folder / "tokenizer.json").read_text(encoding="utf-8")
+    assert artifact.chat_format["default_system"] == "You are tiny."
+
+
+def test_name_can_be_given(folder, export):
+    assert export(folder, name="Another").manifest["name"] == "Another"
+
+
+def test_sources_that_say_the_same_get_the_same_model(folder, tmp_path, export):
+    model = tiny_models.make_model()
+    from_gguf = export(tiny_models.write_gguf(tmp_path / "tiny.gguf", model))
+    from_folder = export(folder)
+    skip = {"provenance", "digest", "name", "license", "verification"}
+    assert {k: v for k, v in from_gguf.manifest.items() if k not in skip} == {
+        k: v for k, v in from_folder.manifest.items() if k not in skip}
+    for name, tensor in from_folder.module.state_dict().items():
+        assert torch.equal(from_gguf.module.state_dict()[name], tensor)
+
+
+def test_exporting_again_gives_the_same_bytes(folder, tmp_path, run_cli):
+    for name in ("one.pt", "two.pt"):
+        assert run_cli("--from", folder, "--out", tmp_path / name).returncode == 0
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
+
+
+def test_digest_follows_weights_tokenizer_and_chat_format_alone(folder, export):
+    first = export(folder).manifest["digest"]
+    assert export(folder, name="Another").manifest["digest"] == first
+    template = tiny_models.CHATML.replace("You are tiny.", "You are small.")
+    tiny_models.edit_json(folder / "tokenizer_config.json", chat_template=template)
+    other_format = export(folder).manifest["digest"]
+    tiny_models.make_model(seed=1).save_pretrained(folder)
+    other_weights = export(folder).manifest["digest"]
+    assert len({first, other_format, other_weights}) == 3
+
+
+def test_file_names_no_path_of_the_machine_that_exported(folder, export):
+    with zipfile.ZipFile(export(folder).path) as archive:
+        for record in archive.namelist():
+            assert not record.endswith(".debug_pkl")
+            assert b".py\"" not in archive.read(record) and str(tiny_models.ROOT).encode() not in archive.read(record)
+
+
+def test_module_that_differs_from_transformers_is_not_written(folder, tmp_path, monkeypatch):
+    reference = verify.reference_model
+
+    def altered(checkpoint, dtype):
+        model = reference(checkpoint, dtype)
+        model.model.layers[1].mlp.down_proj.weight[0, 0] += 1.0
+        return model
+
+    monkeypatch.setattr(verify, "reference_model", altered)
+    refused(folder, tmp_path, "verification failed: logits differ from transformers' by .* nothing was written")
+
+
+def test_refusal_leaves_an_older_file_as_it_was(folder, tmp_path):
+    out = tmp_path / "model.pt"
+    out.write_text("older")
+    tiny_models.edit_json(folder / "config.json", hidden_act="gelu")
+    with pytest.raises(ExportError, match="gelu"):
+        run(Request(folder, out, "float32"))
+    assert out.read_text() == "older"
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_missing_file_is_named(folder, tmp_path, file):
+    (folder / file).unlink()
+    refused(folder, tmp_path, f"{file} is missing")
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_malformed_file_is_named(folder, tmp_path, file):
+    (folder / file).write_text("{")
+    refused(folder, tmp_path, f"{file}: not JSON")
+
+
+def test_truncated_weights_are_named(folder, tmp_path):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    refused(folder, tmp_path, "model.safetensors: ")
+
+
+@pytest.mark.parametrize("model_type, reason", [
+    ("gpt2", "'gpt2' has learned absolute positions, which cannot stream"),
+    ("opt", "'opt' has learned absolute positions, which cannot stream"),
+    ("mamba", r"'mamba' is not supported \(supported: .*llama"),
+])
+def test_architecture_is_refused_by_name(folder, tmp_path, model_type, reason):
+    tiny_models.edit_json(folder / "config.json", model_type=model_type)
+    refused(folder, tmp_path, f"architecture {reason}")
+
+
+def rewrite_weights(folder, change):
+    from safetensors.torch import load_file, save_file
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def test_missing_foreign_and_integer_tensors_are_named(folder, tmp_path):
+    rewrite_weights(folder, lambda tensors: tensors.pop("model.layers.1.self_attn.v_proj.weight"))
+    refused(folder, tmp_path, "no tensor model.layers.1.self_attn.v_proj.weight")
+    tiny_models.make_model().save_pretrained(folder)
+    name = "model.layers.0.self_attn.q_norm.weight"
+    rewrite_weights(folder, lambda tensors: tensors.update({name: torch.ones(20)}))
+    refused(folder, tmp_path, f"tensor {name} is not part of the llama architecture")
+    tiny_models.make_model().save_pretrained(folder)
+    rewrite_weights(folder, lambda tensors: tensors.update({"model.norm.weight": torch.ones(48, dtype=torch.int8)}))
+    refused(folder, tmp_path, "tensor model.norm.weight: type torch.int8 is not supported")
+
+
+def test_bias_on_some_projections_alone_is_refused(folder, tmp_path):
+    name = "model.layers.0.self_attn.q_proj"
+    rewrite_weights(folder, lambda tensors: tensors.update({f"{name}.bias": torch.ones(120)}))
+    refused(folder, tmp_path, f"only some of {name}, .* have a bias")
+
+
+def test_shard_outside_the_folder_is_refused(folder, tmp_path):
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../other.safetensors"}}))
+    refused(folder, tmp_path, "../other.safetensors is not the name of a file beside it")
+
+
+def test_end_of_turn_tokens_come_from_the_generation_config_first(folder, export):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 2]}))
+    assert export(folder).chat_format["stop_tokens"] == [0, 2]
+    (folder / "generation_config.json").unlink()
+    tiny_models.edit_json(folder / "config.json", eos_token_id=None)
+    assert export(folder).manifest["eos_token"] == 2  # tokenizer_config's <|im_end|>
+
+
+def test_template_in_a_file_of_its_own_wins(folder, export):
+    template = tiny_models.CHATML.replace("You are tiny.", "From the file.")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    assert export(folder).chat_format["default_system"] == "From the file."
+
+
+def test_version_is_the_projects():
+    assert (tiny_models.ROOT / "VERSION").read_text().strip() == __version__
+
+
+def test_supported_architectures_are_listed_by_what_is_registered():
+    assert "llama" in str(pytest.raises(ExportError, architectures.find, "unheard-of").value)

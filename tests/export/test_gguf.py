@@ -1,0 +1,120 @@
+"""Reading GGUF: tensors, configuration and tokenizer come out as the original model has them."""
+
+import json
+
+import gguf as gguf_format
+import pytest
+import torch
+from sinkstream_export import gguf, tokenizer
+from sinkstream_export.checkpoint import ExportError
+from tokenizers import Tokenizer
+
+import tiny_models
+
+TYPES = ["Q4_0", "Q4_1", "Q8_0", "F16", "BF16", "F32"]
+
+
+def tiny(**overrides):
+    # Rows are multiples of 32, the size of a quantised block.
+    return tiny_models.make_model(hidden_size=96, intermediate_size=160, head_dim=32, num_attention_heads=3,
+                                  num_key_value_heads=1, **overrides)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_tensors_of_each_type_are_dequantised_to_float32(tmp_path, kind):
+    model, kind = tiny(num_hidden_layers=2), gguf_format.GGMLQuantizationType[kind]
+    tensors = gguf.read(tiny_models.write_gguf(tmp_path / "tiny.gguf", model, kind)).tensors
+    assert set(tensors) == set(model.state_dict())
+    for name, tensor in model.state_dict().items():
+        expected = tensor.numpy()
+        if tensor.dim() > 1:
+            # Whole rows are quantised, so llama.cpp's order of the rows of q and k makes no difference to their values.
+            expected = gguf_format.dequantize(gguf_format.quantize(expected, kind), kind)
+        assert torch.equal(tensors[name], torch.tensor(expected)), name
+
+
+def test_configuration_is_in_the_words_of_config_json(tmp_path):
+    model = tiny(tie_word_embeddings=True)
+    checkpoint = gguf.read(tiny_models.write_gguf(tmp_path / "tiny-one.Q8_0.gguf", model))
+    assert checkpoint.name == "tiny-one"
+    assert checkpoint.provenance.source == "tiny-one.Q8_0.gguf"
+    assert checkpoint.provenance.license == "apache-2.0"
+    assert checkpoint.bos_token == 1 and checkpoint.eos_tokens == [2]
+    for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                "num_key_value_heads", "head_dim", "max_position_embeddings", "tie_word_embeddings"):
+        assert checkpoint.source_config[key] == getattr(model.config, key), key
+
+
+def test_tokenizer_gives_the_ids_of_the_one_it_was_written_from(tmp_path):
+    rebuilt = Tokenizer.from_str(gguf.read(tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny())).tokenizer_json)
+    original = tiny_models.make_tokenizer()
+    for text in ("the window", "You're 12 of 345", " é 你好 🎉\n\n  x", "<|im_start|>user\nhi<|im_end|>", ""):
+        ids = original.encode(text).ids
+        assert rebuilt.encode(text).ids == ids
+        assert rebuilt.decode(ids) == original.decode(ids)
+    assert tokenizer.special_tokens(rebuilt) == {name: index for index, name in enumerate(tiny_models.SPECIAL)}
+
+
+def test_bos_token_is_added_in_front_only_where_the_file_says_so(tmp_path):
+    for add, expected in ((True, [1]), (False, [])):
+        path = tiny_models.write_gguf(tmp_path / f"{add}.gguf", tiny(), tokenizer__ggml__add_bos_token=add)
+        assert tokenizer.tokens_added_in_front(Tokenizer.from_str(gguf.read(path).tokenizer_json)) == expected
+
+
+def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(), tokenizer__ggml__pre="llama-bpe")
+    parts = json.loads(gguf.read(path).tokenizer_json)
+    assert parts["model"]["ignore_merges"] is True
+    rebuilt = Tokenizer.from_str(json.dumps(parts))
+    pieces = [piece for piece, _ in rebuilt.pre_tokenizer.pre_tokenize_str("It's 12345 days")]
+    assert pieces == ["It", "'s", "Ġ", "123", "45", "Ġdays"]
+
+
+@pytest.mark.parametrize("metadata, named", [
+    (dict(architecture="gpt2"), "'gpt2' has learned absolute positions"),
+    (dict(architecture="mamba"), "architecture 'mamba' is not supported"),
+    (dict(llama__rope__scaling__type="yarn"), "rope scaling 'yarn'"),
+    (dict(llama__rope__dimension_count=16), "llama.rope.dimension_count 16"),
+    (dict(llama__expert_count=8), "llama.expert_count"),
+    (dict(llama__block_count=None), "llama.block_count is missing"),
+    (dict(tokenizer__ggml__model="llama"), "tokenizer model 'llama'"),
+    (dict(tokenizer__ggml__pre="qwen2"), "pre-tokenizer 'qwen2'"),
+    (dict(tokenizer__ggml__tokens=None), "tokenizer.ggml.tokens is missing"),
+    (dict(tokenizer__ggml__token_type=[3] * 3 + [4] * 296), "user-defined tokens are not supported"),
+    (dict(tokenizer__ggml__add_space_prefix=True), "tokenizer.ggml.add_space_prefix"),
+])
+def test_what_is_not_supported_is_refused_by_name(tmp_path, metadata, named):
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(), **metadata)
+    with pytest.raises(ExportError, match=named):
+        gguf.read(path)
+
+
+def test_tensor_type_is_refused_by_name(tmp_path):
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(), gguf_format.GGMLQuantizationType.Q5_1)
+    with pytest.raises(ExportError, match=r"tensor token_embd.weight: type Q5_1 is not supported .*Q4_0, Q4_1"):
+        gguf.read(path)
+
+
+def test_scaled_rotary_frequencies_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(tiny_models.GGUF_TOP, "model.norm", "rope_freqs")
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny())
+    with pytest.raises(ExportError, match="rope scaling 'llama3"):
+        gguf.read(path)
+
+
+def test_foreign_tensor_is_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(tiny_models.GGUF_LAYER, "input_layernorm", "attn_q_norm")
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny())
+    with pytest.raises(ExportError, match="tensor blk.0.attn_q_norm.weight is not part of the llama architecture"):
+        gguf.read(path)
+
+
+def test_truncated_and_foreign_files_are_refused(tmp_path):
+    whole = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny()).read_bytes()
+    for size in (100, 4000, len(whole) - 1000):
+        (tmp_path / "cut.gguf").write_bytes(whole[:size])
+        with pytest.raises(ExportError, match="cut.gguf: broken or truncated GGUF file"):
+            gguf.read(tmp_path / "cut.gguf")
+    (tmp_path / "text.gguf").write_text("not a model")
+    with pytest.raises(ExportError, match="text.gguf is not a GGUF file"):
+        gguf.read(tmp_path / "text.gguf")
