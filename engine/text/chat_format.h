@@ -1,8 +1,8 @@
-// ChatFormat: what stands before and after each role's text, compiled at export from the model's Jinja template
-// (docs/model_artifact.md). No template engine in serving. Immutable; any thread.
+// ChatFormat: what stands before and after each role's text, compiled at export from the model's
+// Jinja template (docs/model_artifact.md). No template engine in serving. Immutable; any thread.
 //
-// A turn is prefix + text + suffix; text parts that touch are joined before they are encoded, as a template rendered
-// whole would be. Special tokens appear as ids, so text cannot forge them.
+// A turn is prefix + text + suffix; text parts that touch are joined before they are encoded, as a
+// template rendered whole would be. Special tokens appear as ids, so text cannot forge them.
 #pragma once
 
 #include <optional>
@@ -29,9 +29,10 @@ struct ChatFormat {
   std::vector<ChatPart> begin;  // before the first turn of a conversation
   ChatRole system;
   ChatRole user;
-  ChatRole assistant;           // prefix: what asks for a reply; suffix: what ends it
-  std::optional<std::string> default_system;  // what the template says when the conversation has no system turn
-  bool trim = false;            // the template strips white space around each text
+  ChatRole assistant;  // prefix: what asks for a reply; suffix: what ends it
+  std::optional<std::string>
+      default_system;  // what the template says when the conversation has no system turn
+  bool trim = false;   // the template strips white space around each text
   std::vector<TokenId> stop_tokens;  // a reply ends with any of these
 
   // begin + the system turn (`system`, or the default one if absent; nothing if there is neither).
@@ -41,9 +42,11 @@ struct ChatFormat {
   // A user turn and the assistant's prefix: what is fed to get a reply.
   std::vector<TokenId> EncodeUserTurn(const Tokenizer& tokenizer, std::string_view text) const;
 
-  // What follows the last sampled token of a reply, so that the turn is closed in the cache: the assistant's suffix,
-  // less its first token if `last` is that token already (the model ended its own turn).
-  std::vector<TokenId> EncodeEndOfReply(const Tokenizer& tokenizer, std::optional<TokenId> last) const;
+  // What follows the last sampled token of a reply, so that the turn is closed in the cache: the
+  // assistant's suffix, less its first token if `last` is that token already (the model ended its
+  // own turn).
+  std::vector<TokenId> EncodeEndOfReply(const Tokenizer& tokenizer,
+                                        std::optional<TokenId> last) const;
 };
 
 // Parses chat_format.json. INVALID_ARGUMENT says what is malformed or out of `vocab_size`.

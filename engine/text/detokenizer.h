@@ -1,13 +1,16 @@
-// Detokenizer: turns sampled tokens into text that may be sent, one token at a time. It holds back bytes that do not
-// yet end a UTF-8 character and text that may be the beginning of a stop string, so that a client never sees half a
-// character or part of a stop string. One per reply; engine thread only.
+// Detokenizer: turns sampled tokens into text that may be sent, one token at a time. It holds back
+// bytes that do not yet end a UTF-8 character and text that may be the beginning of a stop string,
+// so that a client never sees half a character or part of a stop string. One per reply; engine
+// thread only.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/text/tokenizer.h"
+#include "engine/text/utf8.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -17,20 +20,27 @@ class Detokenizer {
   // `tokenizer` outlives this. `stop_strings`: each non-empty.
   Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stop_strings);
 
-  // The text that `token` releases, possibly none. Special tokens give no text. After a stop string has matched
-  // (Stopped()), nothing more is released.
+  // The text that `token` releases, possibly none. Special tokens give no text. After a stop string
+  // has matched (Stopped()), nothing more is released.
   std::string Push(TokenId token);
 
-  // What is still held back at the end of a reply; a broken character becomes U+FFFD, as `tokenizers` decodes it.
-  // Call once, last. After a stop string has matched it gives nothing.
+  // What is still held back at the end of a reply; a broken character becomes U+FFFD, as
+  // `tokenizers` decodes it. Call once, last. After a stop string has matched it gives nothing.
   std::string Flush();
 
-  // The stop string that ended the text, if one did. Of several that match, the one that begins first wins; the text
-  // before it has been released by the Push that completed it.
+  // The stop string that ended the text, if one did. Of several that match, the one that is
+  // complete first wins, of those complete at the same byte the longest: so the text alone decides,
+  // not how tokens divide it. The text before it has been released by the Push that completed it.
   const std::optional<std::string>& Stopped() const { return stopped_; }
 
  private:
-  std::string Release(bool flush);
+  // Takes whole characters; gives what may be released, all of it if `flush`.
+  std::string Release(const std::string& characters, bool flush);
+  // Ends the text before the first stop string that is complete in held_ after its first `searched`
+  // bytes.
+  void FindStop(size_t searched);
+  // Bytes at the end of held_ that may begin a stop string.
+  size_t HeldBack() const;
 
   const Tokenizer& tokenizer_;
   const std::vector<std::string> stop_strings_;
@@ -38,11 +48,5 @@ class Detokenizer {
   std::string held_;   // whole characters that may begin a stop string
   std::optional<std::string> stopped_;
 };
-
-// Number of bytes of `text` that are whole, valid UTF-8 or definitely broken; the rest may yet be completed.
-size_t CompleteUtf8Prefix(std::string_view text);
-
-// True if `text` is valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF).
-bool IsValidUtf8(std::string_view text);
 
 }  // namespace sinkstream

@@ -1,0 +1,98 @@
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "engine/text/regex.h"
+#include "engine/text/tokenizer.h"
+#include "engine/text/unicode.h"
+#include "engine/text/utf8.h"
+
+namespace sinkstream {
+namespace {
+
+enum class Kind { kLetter, kNumber, kOther };
+
+Kind KindOf(std::string_view character) {
+  static const Regex letter = *Regex::Compile("\\p{L}");
+  static const Regex number = *Regex::Compile("\\p{N}");
+  const char first = character.front();
+  if ((first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z')) return Kind::kLetter;
+  if (first >= '0' && first <= '9') return Kind::kNumber;
+  if (static_cast<unsigned char>(first) < 0x80) return Kind::kOther;
+  std::string buffer;
+  const std::string_view known = WithKnownCategories(character, buffer);
+  if (Regex::Matches(letter, known).Next()) return Kind::kLetter;
+  return Regex::Matches(number, known).Next() ? Kind::kNumber : Kind::kOther;
+}
+
+// The last beginning of a character that is no later than `at`. Requires: at < text.size().
+size_t CharacterAt(std::string_view text, size_t at) {
+  while (at > 0 && IsUtf8Continuation(text[at])) --at;
+  return at;
+}
+
+std::string_view CharacterFrom(std::string_view text, size_t begin) {
+  return text.substr(begin, FirstCodePoint(text.substr(begin)).size);
+}
+
+// Requires: a character begins at `at`, 0 < at < text.size().
+bool WordEndsAt(std::string_view text, size_t at) {
+  const Kind before = KindOf(CharacterFrom(text, CharacterAt(text, at - 1)));
+  return before != Kind::kOther && before != KindOf(CharacterFrom(text, at));
+}
+
+bool IsBoundary(std::string_view text, size_t at) {
+  return at > 0 && text[at] == ' ' && WordEndsAt(text, at);
+}
+
+struct Cuts {
+  size_t first, last;
+};
+
+std::optional<Cuts> FindBoundaries(std::string_view text) {
+  size_t first = text.find(' ');
+  while (first != std::string_view::npos && !IsBoundary(text, first)) {
+    first = text.find(' ', first + 1);
+  }
+  if (first == std::string_view::npos) return std::nullopt;
+  size_t last = text.rfind(' ');
+  while (!IsBoundary(text, last)) last = text.rfind(' ', last - 1);
+  return Cuts{first, last};
+}
+
+// A place in (low, high] to cut a text without boundaries: the last end of a word, else the last
+// character's beginning. Requires: high < text.size(), high - low >= 4.
+size_t ForcedCut(const Tokenizer& tokenizer, std::string_view text, size_t low, size_t high) {
+  const size_t last = CharacterAt(text, high);
+  if (!tokenizer.WordsEndTokens()) return last;
+  for (size_t at = last; at > low; at = CharacterAt(text, at - 1)) {
+    if (WordEndsAt(text, at)) return at;
+  }
+  return last;
+}
+
+std::optional<Cuts> FindCuts(const Tokenizer& tokenizer, std::string_view text) {
+  std::optional<Cuts> cuts;
+  if (tokenizer.WordsEndTokens()) cuts = FindBoundaries(text);
+  const size_t from = cuts.has_value() ? cuts->last : 0;
+  if (text.size() - from <= kMaxHeldBytes) return cuts;
+  const size_t low = text.size() - kMaxHeldBytes;
+  const size_t last = ForcedCut(tokenizer, text, low, text.size() - kMaxHeldBytes / 2);
+  if (cuts.has_value()) return Cuts{cuts->first, last};
+  const size_t first = ForcedCut(tokenizer, text, kMaxHeldBytes / 2, kMaxHeldBytes);
+  return Cuts{std::min(first, last), last};
+}
+
+}  // namespace
+
+SplitText SplitAtStableBoundaries(const Tokenizer& tokenizer, std::string_view text) {
+  const std::optional<Cuts> cuts = FindCuts(tokenizer, text);
+  if (!cuts.has_value())
+    return {.has_boundary = false, .head = std::string(text), .body = {}, .tail = ""};
+  return {.has_boundary = true,
+          .head = std::string(text.substr(0, cuts->first)),
+          .body = tokenizer.Encode(text.substr(cuts->first, cuts->last - cuts->first)),
+          .tail = std::string(text.substr(cuts->last))};
+}
+
+}  // namespace sinkstream

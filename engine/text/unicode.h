@@ -1,0 +1,22 @@
+// The two views of Unicode that the `tokenizers` package has (0.23: Unicode 16 in its regular
+// expressions, Unicode 17 in its Digits pre-tokenizer), so that neither depends on the Unicode of
+// the installed PCRE2. Pure; any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sinkstream {
+
+// Rust's char::is_numeric, Unicode 17: categories Nd, Nl and No.
+bool IsNumeric(uint32_t code_point);
+
+// Fills `substituted` with `text` in which every character that PCRE2 may see in another category
+// than Unicode 16 does is replaced by an older one of the right category and of the same length in
+// UTF-8, and returns it; returns `text` itself if it has no such character. Right with any PCRE2 of
+// Unicode 14 to 16; a newer one would see characters that Unicode 16 does not have yet. Among the
+// substituted is U+180E, which PCRE2's \s matches and Unicode's White_Space does not hold.
+std::string_view WithKnownCategories(std::string_view text, std::string& substituted);
+
+}  // namespace sinkstream

@@ -1,0 +1,37 @@
+// UTF-8 as RFC 3629 has it: no surrogates, no overlong forms, at most U+10FFFF. Pure functions; any
+// thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sinkstream {
+
+// Number of bytes of `text` that are whole, valid UTF-8 or definitely broken; the rest may yet be
+// completed.
+size_t CompleteUtf8Prefix(std::string_view text);
+
+// True if `text` is valid UTF-8.
+bool IsValidUtf8(std::string_view text);
+
+// `text` with U+FFFD for each maximal broken part, as Rust's String::from_utf8_lossy does it.
+std::string LossyUtf8(std::string_view text);
+
+// A code point and the number of bytes it takes.
+struct CodePoint {
+  uint32_t value = 0;
+  size_t size = 0;
+};
+
+// The code point at the beginning of `text`. Requires: valid UTF-8, not empty.
+CodePoint FirstCodePoint(std::string_view text);
+
+// Requires: a Unicode scalar value.
+std::string EncodeUtf8(uint32_t code_point);
+
+// True for the bytes of a character after its first.
+inline bool IsUtf8Continuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
+
+}  // namespace sinkstream
