@@ -1,4 +1,5 @@
-// Commands: what other threads ask of the engine thread, as they lie in its inbox (inbox.h). Text is encoded already.
+// Commands: what other threads ask of the engine thread, as they lie in its inbox (inbox.h). Text
+// is encoded already.
 #pragma once
 
 #include <cstdint>

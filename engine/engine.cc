@@ -51,20 +51,18 @@ absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spe
     return InvalidField("window", absl::StrCat("is ", defaults.window, "; must be at least 1"));
   }
   if (defaults.window > spec.trained_context - defaults.sinks) {
-    return InvalidField("window", absl::StrCat(defaults.sinks, " sinks + a window of ",
-                                               defaults.window,
-                                               " are beyond the trained context of ",
-                                               spec.trained_context, " tokens"));
+    return InvalidField(
+        "window",
+        absl::StrCat(defaults.sinks, " sinks + a window of ", defaults.window,
+                     " are beyond the trained context of ", spec.trained_context, " tokens"));
   }
-  const int64_t needed =
-      MaxSessionBlocks(defaults.sinks, defaults.window, spec.block_tokens) +
-      StepSlackBlocks(options.limits.step_tokens, options.limits.max_prefills_per_step,
-                      spec.block_tokens);
+  const int64_t needed = MaxSessionBlocks(defaults.sinks, defaults.window, spec.block_tokens) +
+                         StepSlackBlocks(options.limits.step_tokens,
+                                         options.limits.max_prefills_per_step, spec.block_tokens);
   if (needed > spec.num_blocks) {
-    return InvalidField("kv_bytes",
-                        absl::StrCat("is ", spec.num_blocks * spec.block_bytes,
-                                     "; one session of the default size needs ",
-                                     needed * spec.block_bytes));
+    return InvalidField("kv_bytes", absl::StrCat("is ", spec.num_blocks * spec.block_bytes,
+                                                 "; one session of the default size needs ",
+                                                 needed * spec.block_bytes));
   }
   return ValidateSampling(defaults.sampling, spec.vocab_size, options.limits.max_tokens,
                           "sampling.");
@@ -120,7 +118,7 @@ class Engine::Impl {
     scheduler_.Shutdown(absl::UnavailableError("the server is shutting down"));
   }
 
-  Scheduler scheduler_;  // engine thread
+  Scheduler scheduler_;                             // engine thread
   absl::Duration patience_ = absl::ZeroDuration();  // engine thread
   std::atomic<bool> stopping_{false};
   std::thread thread_;  // last: it uses everything above
@@ -161,12 +159,12 @@ absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
   if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
     command.input.tokens = std::move(*tokens);
   } else if (request.raw) {
-    command.input.text = SplitAtStableBoundaries(*impl_->tokenizer_,
-                                                 std::get<std::string>(request.input));
+    command.input.text =
+        SplitAtStableBoundaries(*impl_->tokenizer_, std::get<std::string>(request.input));
   } else {
     command.input.user_turn = true;
-    command.input.tokens = impl_->format_.EncodeUserTurn(*impl_->tokenizer_,
-                                                         std::get<std::string>(request.input));
+    command.input.tokens =
+        impl_->format_.EncodeUserTurn(*impl_->tokenizer_, std::get<std::string>(request.input));
   }
   return impl_->Send(std::move(command));
 }
@@ -176,8 +174,8 @@ absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
   if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
     command.input.tokens = std::move(*tokens);
   } else {
-    command.input.text = SplitAtStableBoundaries(*impl_->tokenizer_,
-                                                 std::get<std::string>(request.input));
+    command.input.text =
+        SplitAtStableBoundaries(*impl_->tokenizer_, std::get<std::string>(request.input));
   }
   return impl_->Send(std::move(command));
 }

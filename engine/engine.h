@@ -1,11 +1,13 @@
 // Engine: the facade that the server calls. It owns the engine thread, the model and every session.
 //
-// Threads: every method may be called by any thread and none blocks on the model. A call is checked, put into one bounded
-// inbox and carried out by the engine thread; its outcome comes as an event or as the close of the caller's outbox.
-// A method's own Status says only whether the call was accepted.
+// Threads: every method may be called by any thread and none blocks on the model. A call is
+// checked, put into one bounded inbox and carried out by the engine thread; its outcome comes as an
+// event or as the close of the caller's outbox. A method's own Status says only whether the call
+// was accepted.
 //
-// A stream attaches to a session with Open and gets an attachment. When another stream attaches to the same session,
-// the first one's outbox is closed with ABORTED and whatever its attachment still asks is ignored.
+// A stream attaches to a session with Open and gets an attachment. When another stream attaches to
+// the same session, the first one's outbox is closed with ABORTED and whatever its attachment still
+// asks is ignored.
 #pragma once
 
 #include <cstdint>
@@ -26,34 +28,41 @@ namespace sinkstream {
 
 class Engine {
  public:
-  // `observer` and `clock` outlive the engine. INVALID_ARGUMENT if options contradict each other or the model
-  // (default sinks + window beyond the trained context, a KV pool that holds no session of the default size).
+  // `observer` and `clock` outlive the engine. INVALID_ARGUMENT if options contradict each other or
+  // the model (default sinks + window beyond the trained context, a KV pool that holds no session
+  // of the default size).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                         std::unique_ptr<Model> model,
                                                         std::unique_ptr<Tokenizer> tokenizer,
                                                         ChatFormat chat_format,
-                                                        EngineObserver& observer, const Clock& clock);
+                                                        EngineObserver& observer,
+                                                        const Clock& clock);
   // Stops the engine thread; closes every outbox with UNAVAILABLE.
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Attaches `outbox` to a new or an existing session. First event: Opened. Refusals close the outbox: NOT_FOUND (no such
-  // session of this principal), RESOURCE_EXHAUSTED with RetryInfo, INVALID_ARGUMENT (a setting), UNAVAILABLE (draining).
+  // Attaches `outbox` to a new or an existing session. First event: Opened. Refusals close the
+  // outbox: NOT_FOUND (no such session of this principal), RESOURCE_EXHAUSTED with RetryInfo,
+  // INVALID_ARGUMENT (a setting), UNAVAILABLE (draining).
   absl::StatusOr<AttachmentId> Open(OpenRequest request, std::shared_ptr<Outbox> outbox);
 
-  // Answers: deltas, then TurnDone or RequestFailed. FAILED_PRECONDITION (as RequestFailed) while a turn runs or waits.
+  // Answers: deltas, then TurnDone or RequestFailed. FAILED_PRECONDITION (as RequestFailed) while a
+  // turn runs or waits.
   absl::Status Turn(AttachmentId attachment, TurnRequest request);
   // Answer: AppendDone or RequestFailed. Appends queue up; a turn may queue behind them.
   absl::Status Append(AttachmentId attachment, AppendRequest request);
-  // Ends the running turn (TurnDone, kCancelled) and drops queued requests the same way. Nothing running: no effect.
+  // Ends the running turn (TurnDone, kCancelled) and drops queued requests the same way. Nothing
+  // running: no effect.
   absl::Status Cancel(AttachmentId attachment);
-  // Ends the session: its blocks go back to the pool, its id is forgotten, the outbox is closed with OK.
+  // Ends the session: its blocks go back to the pool, its id is forgotten, the outbox is closed
+  // with OK.
   absl::Status Close(AttachmentId attachment);
-  // The client will send no more: when the requests at hand are done the outbox is closed with OK and the session stays for
-  // its idle timeout. Always accepted.
+  // The client will send no more: when the requests at hand are done the outbox is closed with OK
+  // and the session stays for its idle timeout. Always accepted.
   void HalfClose(AttachmentId attachment);
-  // The stream is gone: its requests stop within a step, the session stays for its idle timeout. Always accepted.
+  // The stream is gone: its requests stop within a step, the session stays for its idle timeout.
+  // Always accepted.
   void Detach(AttachmentId attachment);
 
   // No new session from now on (UNAVAILABLE); running requests go on. Returns at once.
@@ -64,7 +73,8 @@ class Engine {
   const EngineOptions& Options() const;
   const Tokenizer& GetTokenizer() const;
   const ChatFormat& GetChatFormat() const;
-  // KV bytes a session of these settings reserves; the pool holds Spec().num_blocks * block_bytes in all.
+  // KV bytes a session of these settings reserves; the pool holds Spec().num_blocks * block_bytes
+  // in all.
   int64_t SessionKvBytes(const SessionSettings& settings) const;
 
  private:

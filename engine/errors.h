@@ -1,5 +1,6 @@
-// The engine's errors: canonical codes with facts for machines as payloads, which server/status.cc turns into
-// google.rpc details (BadRequest, RetryInfo, ErrorInfo). Messages name the field, what it was and the limit.
+// The engine's errors: canonical codes with facts for machines as payloads, which server/status.cc
+// turns into google.rpc details (BadRequest, RetryInfo, ErrorInfo). Messages name the field, what
+// it was and the limit.
 #pragma once
 
 #include <optional>
@@ -10,12 +11,14 @@
 
 namespace sinkstream {
 
-// INVALID_ARGUMENT about `field` (the proto's path, as "turn.sampling.top_p"). Message: "<field>: <problem>".
+// INVALID_ARGUMENT about `field` (the proto's path, as "turn.sampling.top_p"). Message: "<field>:
+// <problem>".
 absl::Status InvalidField(const std::string& field, const std::string& problem);
 
-// RESOURCE_EXHAUSTED for want of `reason` (UPPER_SNAKE: "KV_MEMORY", "MAX_SESSIONS", "QUEUE_FULL"); a client may try again
-// after `retry_after`.
-absl::Status Exhausted(const std::string& reason, const std::string& message, absl::Duration retry_after);
+// RESOURCE_EXHAUSTED for want of `reason` (UPPER_SNAKE: "KV_MEMORY", "MAX_SESSIONS", "QUEUE_FULL");
+// a client may try again after `retry_after`.
+absl::Status Exhausted(const std::string& reason, const std::string& message,
+                       absl::Duration retry_after);
 
 // The facts back out; absent where the status carries none.
 std::optional<std::string> ErrorField(const absl::Status& status);

@@ -1,4 +1,5 @@
-// Inbox: the bounded queue through which every other thread reaches the engine thread. ThreadSanitizer covers it.
+// Inbox: the bounded queue through which every other thread reaches the engine thread.
+// ThreadSanitizer covers it.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,8 @@ class Inbox {
     return true;
   }
 
-  // Any thread. For commands that must arrive, whose number is bounded otherwise (one per stream and kind).
+  // Any thread. For commands that must arrive, whose number is bounded otherwise (one per stream
+  // and kind).
   void Push(Command command) {
     MutexLock lock(mutex_);
     commands_.push_back(std::move(command));
@@ -41,8 +43,9 @@ class Inbox {
   std::vector<Command> TakeAll(absl::Duration patience) {
     MutexLock lock(mutex_);
     const bool forever = patience == absl::InfiniteDuration();
-    const auto deadline = std::chrono::steady_clock::now() +
-                          (forever ? std::chrono::nanoseconds(0) : absl::ToChronoNanoseconds(patience));
+    const auto deadline =
+        std::chrono::steady_clock::now() +
+        (forever ? std::chrono::nanoseconds(0) : absl::ToChronoNanoseconds(patience));
     while (commands_.empty() && !poked_) {
       if (forever) {
         arrived_.Wait(mutex_);

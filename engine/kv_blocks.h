@@ -1,5 +1,5 @@
-// KvBlocks: which blocks of the model's KV pool are in use. Blocks are counted by reference, so that sessions with the same
-// pinned prefix may share them. Integers only. Engine thread only.
+// KvBlocks: which blocks of the model's KV pool are in use. Blocks are counted by reference, so
+// that sessions with the same pinned prefix may share them. Integers only. Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ class KvBlocks {
   int32_t available() const { return static_cast<int32_t>(free_.size()); }
   int32_t used() const { return total() - available(); }
 
-  // A block with one reference. Requires: available() > 0. The last one released comes first: it may still be in cache.
+  // A block with one reference. Requires: available() > 0. The last one released comes first: it
+  // may still be in cache.
   BlockId Take();
   // One reference more. Requires: `block` is in use.
   void Share(BlockId block);

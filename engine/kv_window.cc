@@ -23,9 +23,7 @@ int32_t StepSlackBlocks(int32_t rows, int32_t sequences, int32_t block_tokens) {
 KvWindow::KvWindow(int32_t sinks, int64_t window, int32_t block_tokens)
     : sinks_(sinks), window_(window), block_tokens_(block_tokens) {}
 
-int64_t KvWindow::evicted() const {
-  return std::max<int64_t>(0, position_ - window_ + 1 - sinks_);
-}
+int64_t KvWindow::evicted() const { return std::max<int64_t>(0, position_ - window_ + 1 - sinks_); }
 
 int64_t KvWindow::PinnedBlocks(int64_t position) const {
   return CeilDiv(std::min<int64_t>(position, sinks_), block_tokens_);
@@ -56,7 +54,8 @@ void KvWindow::CancelReservation(KvBlocks& blocks) {
 
 void KvWindow::Advance(int32_t rows, KvBlocks& blocks) {
   position_ += rows;
-  const int64_t first_seen = evicted() / block_tokens_;  // recent block of the oldest token still seen
+  const int64_t first_seen =
+      evicted() / block_tokens_;  // recent block of the oldest token still seen
   const int64_t gone = std::clamp<int64_t>(first_seen - first_recent_block_, 0, recent_.size());
   for (int64_t i = 0; i < gone; ++i) blocks.Release(recent_[i]);
   recent_.erase(recent_.begin(), recent_.begin() + gone);

@@ -1,9 +1,11 @@
-// KvWindow: one session's sink and window arithmetic and its block table. Pure integers: no memory, no model.
+// KvWindow: one session's sink and window arithmetic and its block table. Pure integers: no memory,
+// no model.
 //
-// Text position n sees the pinned tokens {0 .. S-1} and the recent tokens {max(S, n-W+1) .. n} (StreamingLLM, Xiao et
-// al. 2023; docs/adr/0003). Pinned token i lies in pinned block i / B, recent token m in recent block (m - S) / B, so a
-// token's slot depends on its position alone and pinned blocks can be shared whole. A recent block goes back to the pool
-// as soon as no later token can see any of it. Owned by its session; engine thread only.
+// Text position n sees the pinned tokens {0 .. S-1} and the recent tokens {max(S, n-W+1) .. n}
+// (StreamingLLM, Xiao et al. 2023; docs/adr/0003). Pinned token i lies in pinned block i / B,
+// recent token m in recent block (m - S) / B, so a token's slot depends on its position alone and
+// pinned blocks can be shared whole. A recent block goes back to the pool as soon as no later token
+// can see any of it. Owned by its session; engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +15,12 @@
 
 namespace sinkstream {
 
-// Most blocks a session holds between steps: ceil(S / B) pinned ones and what W tokens touch at worst.
+// Most blocks a session holds between steps: ceil(S / B) pinned ones and what W tokens touch at
+// worst.
 int32_t MaxSessionBlocks(int32_t sinks, int64_t window, int32_t block_tokens);
 
-// Most blocks beyond MaxSessionBlocks that a step of `rows` rows in at most `sequences` prefills takes meanwhile.
+// Most blocks beyond MaxSessionBlocks that a step of `rows` rows in at most `sequences` prefills
+// takes meanwhile.
 int32_t StepSlackBlocks(int32_t rows, int32_t sequences, int32_t block_tokens);
 
 class KvWindow {
@@ -34,7 +38,8 @@ class KvWindow {
   // Text position of the oldest recent token that the next token will see.
   int64_t first_recent() const { return sinks_ + evicted(); }
 
-  // Takes from `blocks` what the next `rows` tokens need. Requires: enough are available (admission sees to it).
+  // Takes from `blocks` what the next `rows` tokens need. Requires: enough are available (admission
+  // sees to it).
   void Reserve(int32_t rows, KvBlocks& blocks);
   // `rows` tokens have been fed: moves on and gives back what has left the window.
   void Advance(int32_t rows, KvBlocks& blocks);
@@ -49,14 +54,15 @@ class KvWindow {
 
  private:
   int64_t PinnedBlocks(int64_t position) const;  // so many hold the pinned tokens before `position`
-  int64_t RecentEnd(int64_t position) const;     // one past the recent block of the last token before `position`
+  int64_t RecentEnd(
+      int64_t position) const;  // one past the recent block of the last token before `position`
 
   const int32_t sinks_;
   const int64_t window_;
   const int32_t block_tokens_;
   int64_t position_ = 0;
   std::vector<BlockId> pinned_;
-  std::vector<BlockId> recent_;      // blocks first_recent_block_, first_recent_block_ + 1, ...
+  std::vector<BlockId> recent_;  // blocks first_recent_block_, first_recent_block_ + 1, ...
   int64_t first_recent_block_ = 0;
 };
 

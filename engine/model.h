@@ -1,12 +1,14 @@
-// Model: the seam between the engine and whatever computes logits. engine/torch implements it with libtorch,
-// tests/fakes with arithmetic. No torch type passes through here.
+// Model: the seam between the engine and whatever computes logits. engine/torch implements it with
+// libtorch, tests/fakes with arithmetic. No torch type passes through here.
 //
-// A model owns a pool of KV blocks, all layers of `block_tokens` tokens each. Which block belongs to whom is the
-// engine's business (kv_blocks.h); the model only reads and writes the blocks a step names.
+// A model owns a pool of KV blocks, all layers of `block_tokens` tokens each. Which block belongs
+// to whom is the engine's business (kv_blocks.h); the model only reads and writes the blocks a step
+// names.
 //
-// Positions (research: StreamingLLM; docs/adr/0003): token n of a stream attends to the pinned tokens {0 .. S-1} and
-// to {max(S, n-W+1) .. n}. Recent distances are true text distances; for the pinned tokens the query stands at its
-// position inside the cache, n - e(n), with e(n) = max(0, n-W+1-S).
+// Positions (research: StreamingLLM; docs/adr/0003): token n of a stream attends to the pinned
+// tokens {0 .. S-1} and to {max(S, n-W+1) .. n}. Recent distances are true text distances; for the
+// pinned tokens the query stands at its position inside the cache, n - e(n), with e(n) = max(0,
+// n-W+1-S).
 #pragma once
 
 #include <cstdint>
@@ -46,11 +48,13 @@ struct StepSequence {
   int64_t window = 0;
   // Pinned token i lies in pinned_blocks[i / block_tokens], slot i % block_tokens.
   absl::Span<const BlockId> pinned_blocks;
-  // Recent token m (m >= sinks) lies in recent_blocks[(m - sinks) / block_tokens - first_recent_block],
-  // slot (m - sinks) % block_tokens. Covers every recent token that a row of this step reads or writes.
+  // Recent token m (m >= sinks) lies in recent_blocks[(m - sinks) / block_tokens -
+  // first_recent_block], slot (m - sinks) % block_tokens. Covers every recent token that a row of
+  // this step reads or writes.
   absl::Span<const BlockId> recent_blocks;
   int64_t first_recent_block = 0;
-  // Added to the angle position of recent tokens and of queries on them. 0 in serving; tests stand at late positions.
+  // Added to the angle position of recent tokens and of queries on them. 0 in serving; tests stand
+  // at late positions.
   int64_t rotary_offset = 0;
   LogitRows logits = LogitRows::kLast;
 };
@@ -66,10 +70,11 @@ class Model {
   // Constant after construction; any thread.
   virtual const ModelSpec& Spec() const = 0;
 
-  // Feeds every token of `batch`, writes their keys and values into the named blocks, and returns the wanted rows'
-  // logits, [rows wanted][vocab_size], in the order of the batch. The span is valid until the next call.
-  // A row's result does not depend on the other rows of the batch, bit for bit.
-  // Engine thread only. On an error no position has advanced: the same tokens may be fed again.
+  // Feeds every token of `batch`, writes their keys and values into the named blocks, and returns
+  // the wanted rows' logits, [rows wanted][vocab_size], in the order of the batch. The span is
+  // valid until the next call. A row's result does not depend on the other rows of the batch, bit
+  // for bit. Engine thread only. On an error no position has advanced: the same tokens may be fed
+  // again.
   virtual absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) = 0;
 };
 

@@ -1,5 +1,6 @@
-// EngineObserver: what the engine tells whoever watches it (metrics, logs). Called on the engine thread; must not block.
-// Every method has an empty default, so that an observer takes only what it wants.
+// EngineObserver: what the engine tells whoever watches it (metrics, logs). Called on the engine
+// thread; must not block. Every method has an empty default, so that an observer takes only what it
+// wants.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// What the engine is made with and what it is asked: plain values, checked by Engine::Create and by the engine thread.
+// What the engine is made with and what it is asked: plain values, checked by Engine::Create and by
+// the engine thread.
 #pragma once
 
 #include <cstddef>
@@ -15,27 +16,31 @@ namespace sinkstream {
 
 // Every bound of the engine, with its default. Checked by Engine::Create.
 struct EngineLimits {
-  int32_t max_sessions = 256;        // live, attached or not; then RESOURCE_EXHAUSTED, reason MAX_SESSIONS
-  size_t inbox_capacity = 4096;      // calls waiting for the engine thread; then RESOURCE_EXHAUSTED, QUEUE_FULL
-  size_t outbox_capacity = 64;       // events waiting for a slow reader; then its decoding pauses
-  int32_t max_queued_requests = 8;   // appends and turns waiting in one session; then RESOURCE_EXHAUSTED, QUEUE_FULL
-  int64_t max_request_bytes = 256 << 10;  // text of one turn, append or system prompt; then INVALID_ARGUMENT
-  int32_t max_request_tokens = 131072;    // tokens of the same; then INVALID_ARGUMENT
-  int32_t max_tokens = 16384;        // of one reply
+  int32_t max_sessions =
+      256;  // live, attached or not; then RESOURCE_EXHAUSTED, reason MAX_SESSIONS
+  size_t inbox_capacity =
+      4096;  // calls waiting for the engine thread; then RESOURCE_EXHAUSTED, QUEUE_FULL
+  size_t outbox_capacity = 64;  // events waiting for a slow reader; then its decoding pauses
+  int32_t max_queued_requests =
+      8;  // appends and turns waiting in one session; then RESOURCE_EXHAUSTED, QUEUE_FULL
+  int64_t max_request_bytes =
+      256 << 10;  // text of one turn, append or system prompt; then INVALID_ARGUMENT
+  int32_t max_request_tokens = 131072;  // tokens of the same; then INVALID_ARGUMENT
+  int32_t max_tokens = 16384;           // of one reply
   absl::Duration max_idle_timeout = absl::Hours(24);
-  int32_t step_tokens = 256;         // rows of one model step, decode and prefill together
-  int32_t prefill_chunk = 64;        // prefill rows of one step while any session decodes
-  int32_t max_prefills_per_step = 8; // sessions that prefill in one step
+  int32_t step_tokens = 256;          // rows of one model step, decode and prefill together
+  int32_t prefill_chunk = 64;         // prefill rows of one step while any session decodes
+  int32_t max_prefills_per_step = 8;  // sessions that prefill in one step
 };
 
 struct EngineOptions {
   EngineLimits limits;
-  SessionSettings defaults;  // for what an OpenRequest leaves out
+  SessionSettings defaults;     // for what an OpenRequest leaves out
   int64_t position_offset = 0;  // StepSequence::rotary_offset of every session: a test aid
 };
 
 struct OpenRequest {
-  SessionId id;           // empty: a new session; else re-attach (then every setting below must be absent)
+  SessionId id;  // empty: a new session; else re-attach (then every setting below must be absent)
   std::string principal;  // who asks; a session is found by its own principal alone
   std::optional<std::string> system_prompt;  // formatted by the chat format and pinned whole
   std::optional<int32_t> sinks;
@@ -46,7 +51,8 @@ struct OpenRequest {
 
 struct TurnRequest {
   uint64_t request_id = 0;  // the client's own number, echoed in every event about this turn
-  // Text in the user's role (chat format around it), or `raw` text or token ids as they are, without any format.
+  // Text in the user's role (chat format around it), or `raw` text or token ids as they are,
+  // without any format.
   std::variant<std::string, std::vector<TokenId>> input;
   bool raw = false;
   SamplingOverrides sampling;
@@ -54,7 +60,8 @@ struct TurnRequest {
 
 struct AppendRequest {
   uint64_t request_id = 0;
-  std::variant<std::string, std::vector<TokenId>> input;  // read as it is; consecutive texts are one text
+  std::variant<std::string, std::vector<TokenId>>
+      input;  // read as it is; consecutive texts are one text
 };
 
 }  // namespace sinkstream

@@ -1,9 +1,11 @@
-// Outbox: the one object that the engine thread and a stream share. The engine pushes a session's events, the stream
-// takes them in order. Bounded: a full outbox pauses that session's decoding, nobody else's. Knows neither gRPC nor
-// torch, so ThreadSanitizer covers this hand-over (tests/engine/outbox_test.cc).
+// Outbox: the one object that the engine thread and a stream share. The engine pushes a session's
+// events, the stream takes them in order. Bounded: a full outbox pauses that session's decoding,
+// nobody else's. Knows neither gRPC nor torch, so ThreadSanitizer covers this hand-over
+// (tests/engine/outbox_test.cc).
 //
-// Two owners, hence a shared_ptr: the stream may end before the engine has noticed, and the engine may finish while
-// the stream still writes. States: open -> closed (by the engine, with a status) ; open|closed -> detached (stream gone).
+// Two owners, hence a shared_ptr: the stream may end before the engine has noticed, and the engine
+// may finish while the stream still writes. States: open -> closed (by the engine, with a status) ;
+// open|closed -> detached (stream gone).
 #pragma once
 
 #include <cstddef>
@@ -21,19 +23,22 @@ namespace sinkstream {
 class Outbox {
  public:
   // `capacity`: events held before HasRoom() turns false, >= 1.
-  // `on_ready`: called on the engine thread when a waiting stream has something to take: an event or the end. Must not
-  // block nor call back into this outbox. Never called after Detach() has returned.
+  // `on_ready`: called on the engine thread when a waiting stream has something to take: an event
+  // or the end. Must not block nor call back into this outbox. Never called after Detach() has
+  // returned.
   Outbox(size_t capacity, std::function<void()> on_ready);
 
   // ---- engine thread ----
-  // Set once, before the first Push. `on_room`: called on the stream's thread when a full outbox has room again.
+  // Set once, before the first Push. `on_room`: called on the stream's thread when a full outbox
+  // has room again.
   void SetOnRoom(std::function<void()> on_room);
-  // False while `capacity` events or more wait. Events that end or answer something are pushed all the same; their
-  // number is bounded by the requests that a session may have outstanding.
+  // False while `capacity` events or more wait. Events that end or answer something are pushed all
+  // the same; their number is bounded by the requests that a session may have outstanding.
   bool HasRoom() const;
   // Never blocks. Dropped after Close() or Detach().
   void Push(Event event);
-  // The last thing a stream is told: OK ends it well. Events pushed before are still delivered. The first call counts.
+  // The last thing a stream is told: OK ends it well. Events pushed before are still delivered. The
+  // first call counts.
   void Close(absl::Status status);
 
   // ---- stream's threads ----
@@ -41,7 +46,8 @@ class Outbox {
     std::vector<Event> events;
     std::optional<absl::Status> closed;  // set once nothing more will come
   };
-  // Everything that waits. If that is nothing, the outbox will call on_ready when there is something.
+  // Everything that waits. If that is nothing, the outbox will call on_ready when there is
+  // something.
   Batch TakeAll();
   // The stream is gone: drops what waits and what comes. Idempotent.
   void Detach();
@@ -50,7 +56,8 @@ class Outbox {
   void Wake();
 
   const size_t capacity_;
-  // Held while on_ready runs, so that Detach() can wait for it. Taken before mutex_, never after it.
+  // Held while on_ready runs, so that Detach() can wait for it. Taken before mutex_, never after
+  // it.
   Mutex notify_mutex_;
   std::function<void()> on_ready_ ABSL_GUARDED_BY(notify_mutex_);
 

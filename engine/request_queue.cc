@@ -35,9 +35,9 @@ absl::Status RequestQueue::Admit(const Session& session, const Sequence::Request
     return absl::FailedPreconditionError(absl::StrCat(name, ": the stream is half-closed"));
   }
   if (!session.requests.empty() && session.requests.back().request().replies) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        name, ": turn ", session.requests.back().request().id,
-        " is still running in this session; wait for its turn_done, or cancel it"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, ": turn ", session.requests.back().request().id,
+                     " is still running in this session; wait for its turn_done, or cancel it"));
   }
   if (static_cast<int32_t>(session.requests.size()) >= limits_.max_queued_requests) {
     return Exhausted("QUEUE_FULL",
@@ -45,8 +45,8 @@ absl::Status RequestQueue::Admit(const Session& session, const Sequence::Request
                                   " requests of this session wait already"),
                      absl::Seconds(1));
   }
-  const size_t tokens = request.input.text ? request.input.text->body.size()
-                                           : request.input.tokens.size();
+  const size_t tokens =
+      request.input.text ? request.input.text->body.size() : request.input.tokens.size();
   if (tokens > static_cast<size_t>(limits_.max_request_tokens)) {
     return InvalidField(name, absl::StrCat("is ", tokens, " tokens long; at most ",
                                            limits_.max_request_tokens, " (max_request_tokens)"));

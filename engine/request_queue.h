@@ -1,6 +1,6 @@
-// RequestQueue: the life of the requests of a session: accepted, started, finished, cut. It decides what a request feeds
-// (what the session owes comes first) and what a finished or cut one leaves behind, and tells the attached stream.
-// Engine thread only.
+// RequestQueue: the life of the requests of a session: accepted, started, finished, cut. It decides
+// what a request feeds (what the session owes comes first) and what a finished or cut one leaves
+// behind, and tells the attached stream. Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ class RequestQueue {
   RequestQueue(Limits limits, const Tokenizer& tokenizer, const ChatFormat& format,
                EngineObserver& observer, const Clock& clock);
 
-  // Queues a request behind those of `session`, and starts it if it is the first. Refused in band: FAILED_PRECONDITION behind a
-  // turn, RESOURCE_EXHAUSTED if too many wait.
+  // Queues a request behind those of `session`, and starts it if it is the first. Refused in band:
+  // FAILED_PRECONDITION behind a turn, RESOURCE_EXHAUSTED if too many wait.
   void Submit(Session& session, Sequence::Request request);
 
   // The first request is complete: tells the stream and starts the next one.
@@ -34,7 +34,8 @@ class RequestQueue {
   void FinishAppend(Session& session);
   // The first request has failed: RequestFailed, then the next one.
   void Fail(Session& session, const absl::Status& status);
-  // Ends every request, running or waiting: TurnDone with kCancelled, or RequestFailed with CANCELLED for an append.
+  // Ends every request, running or waiting: TurnDone with kCancelled, or RequestFailed with
+  // CANCELLED for an append.
   void CancelAll(Session& session);
 
   // Tells the stream where the window stands.

@@ -103,8 +103,8 @@ void Sampler::FillCandidates(absl::Span<const float> logits, double temperature)
   }
 }
 
-// Sorts as many candidates as reach `top_p` of `mass` and returns their number. Few usually do, so the sorted head grows
-// from small instead of the whole vocabulary being sorted.
+// Sorts as many candidates as reach `top_p` of `mass` and returns their number. Few usually do, so
+// the sorted head grows from small instead of the whole vocabulary being sorted.
 size_t Sampler::KeepTopP(double top_p, double mass) {
   size_t sorted = 0;
   double sum = 0;
@@ -124,8 +124,8 @@ size_t Sampler::KeepTopP(double top_p, double mass) {
 TokenId Sampler::Draw(absl::Span<const float> logits, const SamplingParams& params, double draw) {
   FillCandidates(logits, params.temperature);
   if (params.top_k > 0 && static_cast<size_t>(params.top_k) < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k - 1,
-                     candidates_.end(), Likelier);
+    std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k - 1, candidates_.end(),
+                     Likelier);
     candidates_.resize(params.top_k);
     std::sort(candidates_.begin(), candidates_.end(), Likelier);
   }

@@ -1,9 +1,9 @@
-// Sampler: logits of one row and the rules of its turn to one token. Pure: the same logits, parameters, recent tokens and
-// draw give the same token, whoever else is in the batch.
+// Sampler: logits of one row and the rules of its turn to one token. Pure: the same logits,
+// parameters, recent tokens and draw give the same token, whoever else is in the batch.
 //
-// Order: repetition, presence and frequency penalties, temperature, top_k, top_p, min_p, draw. Ties go to the lower id.
-// Log-probabilities are of the logits as the model gave them.
-// Sources: transformers' logits processors (repetition, top-k, top-p, min-p); vLLM (presence, frequency).
+// Order: repetition, presence and frequency penalties, temperature, top_k, top_p, min_p, draw. Ties
+// go to the lower id. Log-probabilities are of the logits as the model gave them. Sources:
+// transformers' logits processors (repetition, top-k, top-p, min-p); vLLM (presence, frequency).
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,16 @@ struct Sampled {
   std::optional<ChosenLogprob> logprob;  // where SamplingParams::top_logprobs asks for it
 };
 
-// Uniform in [0, 1) for the `index`-th token of a turn with `seed`: no state, so a reply can be resumed anywhere.
+// Uniform in [0, 1) for the `index`-th token of a turn with `seed`: no state, so a reply can be
+// resumed anywhere.
 double UniformDraw(uint64_t seed, uint64_t index);
 
 // Keeps its buffers from call to call. Engine thread only.
 class Sampler {
  public:
-  // `logits`: [vocab_size]. `recent`: tokens of the session so far, latest last; only the last penalty_last_n count.
-  // `draw`: in [0, 1). INTERNAL if the logits hold a NaN or +infinity, or nothing but -infinity.
+  // `logits`: [vocab_size]. `recent`: tokens of the session so far, latest last; only the last
+  // penalty_last_n count. `draw`: in [0, 1). INTERNAL if the logits hold a NaN or +infinity, or
+  // nothing but -infinity.
   absl::StatusOr<Sampled> Sample(absl::Span<const float> logits, const SamplingParams& params,
                                  absl::Span<const TokenId> recent, double draw);
 

@@ -1,5 +1,5 @@
-// What sampling parameters may be: merging a client's overrides into inherited values, and the limits of types.h.
-// Pure functions; any thread.
+// What sampling parameters may be: merging a client's overrides into inherited values, and the
+// limits of types.h. Pure functions; any thread.
 #pragma once
 
 #include <string>
@@ -14,8 +14,9 @@ inline constexpr int32_t kMaxPenaltyLastN = 4096;
 // `base` with every field that `overrides` gives.
 SamplingParams ApplyOverrides(SamplingParams base, const SamplingOverrides& overrides);
 
-// INVALID_ARGUMENT naming `field_prefix` + field, what it was and the limit, for NaN, infinite or out-of-range values.
-absl::Status ValidateSampling(const SamplingParams& params, int32_t vocab_size, int32_t max_tokens_limit,
-                              const std::string& field_prefix);
+// INVALID_ARGUMENT naming `field_prefix` + field, what it was and the limit, for NaN, infinite or
+// out-of-range values.
+absl::Status ValidateSampling(const SamplingParams& params, int32_t vocab_size,
+                              int32_t max_tokens_limit, const std::string& field_prefix);
 
 }  // namespace sinkstream

@@ -13,8 +13,8 @@ namespace sinkstream {
 namespace {
 
 SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& spec) {
-  return {limits.max_sessions, StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step,
-                                               spec.block_tokens)};
+  return {limits.max_sessions,
+          StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens)};
 }
 
 // Keeps what the penalties may look at, without moving memory at every token.
@@ -65,18 +65,18 @@ absl::StatusOr<SessionSettings> Scheduler::Settings(const OpenCommand& command) 
   const bool prompt_pins = pinned > settings.sinks;
   const int64_t sinks = std::max<int64_t>(settings.sinks, pinned);
   if (sinks > spec.trained_context || settings.window > spec.trained_context - sinks) {
-    return InvalidField(prompt_pins ? "open.system_prompt" : "open.window",
-                        absl::StrCat(sinks, " pinned tokens + a window of ", settings.window,
-                                     " are beyond the trained context of ", spec.trained_context,
-                                     " tokens"));
+    return InvalidField(
+        prompt_pins ? "open.system_prompt" : "open.window",
+        absl::StrCat(sinks, " pinned tokens + a window of ", settings.window,
+                     " are beyond the trained context of ", spec.trained_context, " tokens"));
   }
   settings.sinks = static_cast<int32_t>(sinks);
   if (settings.idle_timeout < absl::ZeroDuration() ||
       settings.idle_timeout > options_.limits.max_idle_timeout) {
-    return InvalidField("open.idle_timeout",
-                        absl::StrCat("is ", absl::FormatDuration(settings.idle_timeout),
-                                     "; must be in [0, ",
-                                     absl::FormatDuration(options_.limits.max_idle_timeout), "]"));
+    return InvalidField(
+        "open.idle_timeout",
+        absl::StrCat("is ", absl::FormatDuration(settings.idle_timeout), "; must be in [0, ",
+                     absl::FormatDuration(options_.limits.max_idle_timeout), "]"));
   }
   const auto sampling = ValidateSampling(settings.sampling, spec.vocab_size,
                                          options_.limits.max_tokens, "open.sampling.");
@@ -96,8 +96,9 @@ absl::StatusOr<Session*> Scheduler::OpenNew(OpenCommand& command) {
 absl::StatusOr<Session*> Scheduler::Resume(OpenCommand& command) {
   Session* const session = pool_.Find(command.request.id, command.request.principal);
   if (session == nullptr) {
-    return absl::NotFoundError("open.session_id: no such session: it was never opened here, was "
-                               "closed, or has been idle for longer than its idle_timeout");
+    return absl::NotFoundError(
+        "open.session_id: no such session: it was never opened here, was "
+        "closed, or has been idle for longer than its idle_timeout");
   }
   if (session->outbox) {
     LeaveStream(*session, absl::AbortedError("another stream has attached to this session"));
@@ -220,8 +221,8 @@ std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& se
     if (paused && !session.paused) parts_.observer.OnPaused();
     session.paused = paused;
     if (paused) continue;
-    candidates.push_back({static_cast<int32_t>(i), sequence.decodes(), sequence.prompt_left(),
-                          session.planned_at});
+    candidates.push_back(
+        {static_cast<int32_t>(i), sequence.decodes(), sequence.prompt_left(), session.planned_at});
   }
   return candidates;
 }
@@ -232,7 +233,7 @@ StepBatch Scheduler::BuildBatch(const std::vector<Session*>& sessions,
   batch.sequences.reserve(plan.size());
   for (const auto& planned : plan) {
     Session& session = *sessions[planned.index];
-    session.planned_at = steps_;
+    session.planned_at = ++planned_;
     session.window.Reserve(planned.rows, pool_.blocks());
     const Sequence& sequence = session.requests.front();
     StepSequence step;
@@ -267,8 +268,8 @@ void Scheduler::AfterRows(Session& session, int32_t rows) {
   const Sequence& sequence = session.requests.front();
   const bool one_chunk = rows == sequence.prompt_tokens();
   if (!one_chunk && session.outbox && session.outbox->HasRoom()) {
-    session.outbox->Push(PrefillProgress{sequence.request().id, sequence.prompt_fed(),
-                                         sequence.prompt_tokens()});
+    session.outbox->Push(
+        PrefillProgress{sequence.request().id, sequence.prompt_fed(), sequence.prompt_tokens()});
   }
   if (!sequence.request().replies && sequence.prompt_left() == 0) {
     queue_.FinishAppend(session);
@@ -286,8 +287,7 @@ void Scheduler::SampleNext(Session& session, absl::Span<const float> logits) {
     return EndStreamIfDone(session);
   }
   Delta delta;
-  const auto reason =
-      sequence.AcceptToken(*sampled, parts_.format, parts_.clock.Now(), delta);
+  const auto reason = sequence.AcceptToken(*sampled, parts_.format, parts_.clock.Now(), delta);
   if (session.outbox) session.outbox->Push(std::move(delta));
   if (!reason) return;
   queue_.FinishTurn(session, *reason);
@@ -299,10 +299,9 @@ bool Scheduler::RunStep() {
   const auto sessions = pool_.All();
   const auto candidates = Candidates(sessions);
   const auto& limits = options_.limits;
-  const auto plan = PlanStep(candidates, {limits.step_tokens, limits.prefill_chunk,
-                                          limits.max_prefills_per_step});
+  const auto plan = PlanStep(
+      candidates, {limits.step_tokens, limits.prefill_chunk, limits.max_prefills_per_step});
   if (plan.empty()) return false;
-  ++steps_;
   const StepBatch batch = BuildBatch(sessions, plan);
   const auto planned = parts_.clock.Now();
   const auto logits = parts_.model.Step(batch);
@@ -353,8 +352,7 @@ PoolStats Scheduler::Stats() {
   }
   stats.blocks_used = pool_.blocks().used();
   stats.blocks_total = pool_.blocks().total();
-  stats.kv_bytes_reserved =
-      int64_t{pool_.reserved_blocks()} * parts_.model.Spec().block_bytes;
+  stats.kv_bytes_reserved = int64_t{pool_.reserved_blocks()} * parts_.model.Spec().block_bytes;
   return stats;
 }
 

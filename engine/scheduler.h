@@ -1,6 +1,7 @@
-// Scheduler: the engine thread's work without the thread. It carries out commands and runs model steps: plan (step_planner.h),
-// Model::Step over every planned session at once, sample, emit. It alone owns sessions. No sleep, no lock, no clock of its
-// own, so tests drive it by hand (tests/engine/scheduler_test.cc). Engine thread only.
+// Scheduler: the engine thread's work without the thread. It carries out commands and runs model
+// steps: plan (step_planner.h), Model::Step over every planned session at once, sample, emit. It
+// alone owns sessions. No sleep, no lock, no clock of its own, so tests drive it by hand
+// (tests/engine/scheduler_test.cc). Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -71,8 +72,7 @@ class Scheduler {
   void CloseSession(Session& session, CloseReason reason);
 
   std::vector<StepCandidate> Candidates(const std::vector<Session*>& sessions);
-  StepBatch BuildBatch(const std::vector<Session*>& sessions,
-                       const std::vector<PlannedRows>& plan);
+  StepBatch BuildBatch(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan);
   int64_t AdvanceWindow(Session& session, int32_t rows);
   void AfterRows(Session& session, int32_t rows);
   void SampleNext(Session& session, absl::Span<const float> logits);
@@ -83,7 +83,7 @@ class Scheduler {
   SessionPool pool_;
   RequestQueue queue_;
   Sampler sampler_;
-  uint64_t steps_ = 0;
+  uint64_t planned_ = 0;  // places given in plans so far
   bool draining_ = false;
 };
 

@@ -1,5 +1,5 @@
-// Sequence: one request of a session on its way through the engine: a turn (prompt, then a reply being made) or an append
-// (prompt only). Owned by its session; engine thread only.
+// Sequence: one request of a session on its way through the engine: a turn (prompt, then a reply
+// being made) or an append (prompt only). Owned by its session; engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -18,21 +18,23 @@
 
 namespace sinkstream {
 
-// What a request feeds, encoded as far as the calling thread can: text that joins earlier text waits for the session's.
+// What a request feeds, encoded as far as the calling thread can: text that joins earlier text
+// waits for the session's.
 struct RequestInput {
-  bool user_turn = false;          // formatted as the user's turn; its reply is closed by the chat format
-  std::optional<SplitText> text;   // text as it is; else `tokens`
+  bool user_turn = false;  // formatted as the user's turn; its reply is closed by the chat format
+  std::optional<SplitText> text;  // text as it is; else `tokens`
   std::vector<TokenId> tokens;
 };
 
 class Sequence {
  public:
-  // Transitions: kWaiting -> kPrefill (Start) -> kDecode (first AcceptToken) ; the session drops it when it is done.
+  // Transitions: kWaiting -> kPrefill (Start) -> kDecode (first AcceptToken) ; the session drops it
+  // when it is done.
   enum class State { kWaiting, kPrefill, kDecode };
 
   struct Request {
     uint64_t id = 0;
-    bool replies = false;     // a turn; else an append
+    bool replies = false;  // a turn; else an append
     RequestInput input;
     SamplingParams sampling;  // of a turn
     uint64_t seed = 0;        // of a turn
@@ -48,7 +50,8 @@ class Sequence {
   int64_t prompt_left() const { return prompt_tokens() - fed_; }
   int64_t prompt_fed() const { return fed_; }
 
-  // `owed`: what the session still has to read before this request's own tokens; never lost, even if this is cut.
+  // `owed`: what the session still has to read before this request's own tokens; never lost, even
+  // if this is cut.
   void Start(std::vector<TokenId> owed, absl::Span<const TokenId> own, const KvWindow& window,
              const Tokenizer& tokenizer, absl::Time now);
 
@@ -62,12 +65,13 @@ class Sequence {
   // Index of the next token of the reply.
   uint64_t generated() const { return static_cast<uint64_t>(usage_.generated_tokens); }
 
-  // Takes a sampled token. `delta` gets the token and the text it releases; the result is set if the reply ends with it.
+  // Takes a sampled token. `delta` gets the token and the text it releases; the result is set if
+  // the reply ends with it.
   std::optional<FinishReason> AcceptToken(const Sampled& sampled, const ChatFormat& format,
                                           absl::Time now, Delta& delta);
 
-  // What the session has to read before its next request, if this one ends here: what was owed and has not been fed, the
-  // last token sampled, the end of an unfinished turn.
+  // What the session has to read before its next request, if this one ends here: what was owed and
+  // has not been fed, the last token sampled, the end of an unfinished turn.
   std::vector<TokenId> OwedAfter(const ChatFormat& format, const Tokenizer& tokenizer) const;
 
   // Final counts and times.

@@ -1,5 +1,6 @@
-// Session: one client's conversation: its cache, its settings, its requests. It outlives streams, and a stream attaches to it
-// through an outbox. Plain state: session_pool.h creates and ends sessions, scheduler.h moves them. Engine thread only.
+// Session: one client's conversation: its cache, its settings, its requests. It outlives streams,
+// and a stream attaches to it through an outbox. Plain state: session_pool.h creates and ends
+// sessions, scheduler.h moves them. Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -31,19 +32,21 @@ struct Session {
   int32_t reserved_blocks = 0;
 
   KvWindow window;
-  std::vector<TokenId> owed;    // to be read before the next request's own tokens (Sequence::OwedAfter, the system turn)
+  std::vector<TokenId> owed;    // to be read before the next request's own tokens
+                                // (Sequence::OwedAfter, the system turn)
   std::string held;             // appended text whose tokens depend on what follows
-  std::vector<TokenId> recent;  // latest tokens read, for the penalties; at least kMaxPenaltyLastN once there are as many
+  std::vector<TokenId> recent;  // latest tokens read, for the penalties; at least kMaxPenaltyLastN
+                                // once there are as many
   std::deque<Sequence> requests;  // the first one runs, the others wait
 
   // The attached stream; none: outbox is null and attachment 0.
   std::shared_ptr<Outbox> outbox;
   AttachmentId attachment = 0;
-  bool half_closed = false;   // the client sends no more
-  absl::Time detached_at;     // when outbox became null
+  bool half_closed = false;  // the client sends no more
+  absl::Time detached_at;    // when outbox became null
 
-  uint64_t planned_at = 0;    // the step this session was last planned in
-  bool paused = false;        // decodes, but its outbox is full
+  uint64_t planned_at = 0;  // StepCandidate::planned_at
+  bool paused = false;      // decodes, but its outbox is full
 };
 
 }  // namespace sinkstream

@@ -19,10 +19,10 @@ absl::Duration SessionPool::RetryAfter(absl::Time now) const {
 absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
                                            SessionSettings settings, absl::Time now) {
   if (size() >= options_.max_sessions) {
-    return Exhausted("MAX_SESSIONS",
-                     absl::StrCat("max_sessions: all ", options_.max_sessions,
-                                  " sessions are taken"),
-                     RetryAfter(now));
+    return Exhausted(
+        "MAX_SESSIONS",
+        absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
+        RetryAfter(now));
   }
   const int32_t needed = MaxSessionBlocks(settings.sinks, settings.window, spec_.block_tokens);
   const int64_t left = int64_t{spec_.num_blocks} - options_.slack_blocks - reserved_blocks_;
@@ -33,8 +33,8 @@ absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
                                   spec_.num_blocks * spec_.block_bytes, " are left"),
                      RetryAfter(now));
   }
-  auto session = std::make_unique<Session>(std::move(id), std::move(principal),
-                                           std::move(settings), spec_.block_tokens);
+  auto session = std::make_unique<Session>(std::move(id), std::move(principal), std::move(settings),
+                                           spec_.block_tokens);
   session->opened = now;
   session->detached_at = now;
   session->reserved_blocks = needed;

@@ -1,8 +1,8 @@
 // SessionPool: admits sessions and ends them. It owns every session and the blocks of the KV pool.
 //
-// A session's blocks are known when it opens (kv_window.h), so admission is exact: the blocks of all sessions together, and
-// what one step takes meanwhile, never exceed the pool. What does not fit is refused at the door; nothing admitted is
-// ever ended for memory. Engine thread only.
+// A session's blocks are known when it opens (kv_window.h), so admission is exact: the blocks of
+// all sessions together, and what one step takes meanwhile, never exceed the pool. What does not
+// fit is refused at the door; nothing admitted is ever ended for memory. Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ class SessionPool {
   // `spec` outlives the pool.
   SessionPool(const ModelSpec& spec, Options options);
 
-  // A new session; its settings have been checked. RESOURCE_EXHAUSTED with RetryInfo: MAX_SESSIONS or KV_MEMORY.
+  // A new session; its settings have been checked. RESOURCE_EXHAUSTED with RetryInfo: MAX_SESSIONS
+  // or KV_MEMORY.
   absl::StatusOr<Session*> Open(SessionId id, std::string principal, SessionSettings settings,
                                 absl::Time now);
   // The session of that id if it is this principal's; null if there is none.
@@ -41,7 +42,8 @@ class SessionPool {
   // Gives its blocks back; `session` is gone.
   void Close(Session& session);
 
-  // Sessions whose idle timeout has passed, and when the next one's will (InfiniteFuture if no session is idle).
+  // Sessions whose idle timeout has passed, and when the next one's will (InfiniteFuture if no
+  // session is idle).
   std::vector<Session*> Expired(absl::Time now);
   absl::Time NextExpiry() const;
 

@@ -11,9 +11,8 @@ std::vector<StepCandidate> LongestWaitingFirst(absl::Span<const StepCandidate> c
   for (const auto& candidate : candidates) {
     if (candidate.decodes == decodes) chosen.push_back(candidate);
   }
-  std::stable_sort(chosen.begin(), chosen.end(), [](const auto& a, const auto& b) {
-    return a.planned_at < b.planned_at;
-  });
+  std::stable_sort(chosen.begin(), chosen.end(),
+                   [](const auto& a, const auto& b) { return a.planned_at < b.planned_at; });
   return chosen;
 }
 

@@ -1,10 +1,11 @@
-// Decides what one model step feeds: the decode rows of every session that may go on, and chunks of prompts in what is
-// left. A pure function from a snapshot to a plan; scheduler.h carries it out.
+// Decides what one model step feeds: the decode rows of every session that may go on, and chunks of
+// prompts in what is left. A pure function from a snapshot to a plan; scheduler.h carries it out.
 //
-// Rules: every decode row goes first, unless there are more than fit: then those planned longest ago. While anyone
-// decodes, prompts get at most `prefill_chunk` rows in all, so that a long prompt delays a decode by one chunk at most; with
-// nobody decoding they get the whole step. Prompts share it evenly, the one planned longest ago first. Prompts are
-// never starved: as long as one waits, decode rows leave it a part of the step.
+// Rules: every decode row goes first, unless there are more than fit: then those planned longest
+// ago. While anyone decodes, prompts get at most `prefill_chunk` rows in all, so that a long prompt
+// delays a decode by one chunk at most; with nobody decoding they get the whole step. Prompts share
+// it evenly, the one planned longest ago first. Prompts are never starved: as long as one waits,
+// decode rows leave it a part of the step.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,11 @@ struct StepBudget {
 
 // A session that has something to feed.
 struct StepCandidate {
-  int32_t index = 0;         // the caller's name for it
-  bool decodes = false;      // else it prefills
-  int64_t prompt_left = 0;   // tokens still to be read, when it prefills; >= 1
-  uint64_t planned_at = 0;   // number of the step it was last planned in
+  int32_t index = 0;        // the caller's name for it
+  bool decodes = false;     // else it prefills
+  int64_t prompt_left = 0;  // tokens still to be read, when it prefills; >= 1
+  uint64_t planned_at =
+      0;  // serial number of its latest place in a plan: the lower, the longer ago
 };
 
 struct PlannedRows {

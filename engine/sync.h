@@ -1,5 +1,6 @@
-// Mutex, MutexLock, CondVar: std::mutex with clang's thread-safety annotations. absl::Mutex would do, but Debian's
-// prebuilt one hides its synchronisation from ThreadSanitizer (docs/adr/0004-std-mutex.md).
+// Mutex, MutexLock, CondVar: std::mutex with clang's thread-safety annotations. absl::Mutex would
+// do, but Debian's prebuilt one hides its synchronisation from ThreadSanitizer
+// (docs/adr/0004-std-mutex.md).
 #pragma once
 
 #include <condition_variable>

@@ -14,8 +14,9 @@
 namespace sinkstream {
 
 using TokenId = int32_t;
-using SessionId = std::string;  // 32 lower-case hex digits from the system's random source; a secret of its client
-using AttachmentId = uint64_t;     // one stream's hold on a session; never reused
+using SessionId = std::string;  // 32 lower-case hex digits from the system's random source; a
+                                // secret of its client
+using AttachmentId = uint64_t;  // one stream's hold on a session; never reused
 
 // How a reply is drawn. Order: penalties, temperature, top_k, top_p, min_p, draw.
 // Source of each rule: transformers' logits processors; vLLM for presence and frequency.
@@ -27,16 +28,19 @@ struct SamplingParams {
   double repetition_penalty = 1.0;  // (0, 10]; 1 is off
   double presence_penalty = 0.0;    // [-10, 10]; 0 is off
   double frequency_penalty = 0.0;   // [-10, 10]; 0 is off
-  int32_t penalty_last_n = 256;     // the penalties look at this many latest tokens of the session; [0, 4096]
-  std::optional<uint64_t> seed;     // absent: drawn afresh per turn and told in TurnDone
+  int32_t penalty_last_n =
+      256;  // the penalties look at this many latest tokens of the session; [0, 4096]
+  std::optional<uint64_t> seed;           // absent: drawn afresh per turn and told in TurnDone
   std::vector<std::string> stop_strings;  // at most 16 of 1 to 256 bytes; never sent to the client
-  std::vector<TokenId> stop_tokens;       // at most 64, beside the chat format's own; never sent as text
+  std::vector<TokenId> stop_tokens;  // at most 64, beside the chat format's own; never sent as text
   bool ignore_end_of_turn = false;  // do not stop at the chat format's own stop tokens (benchmarks)
   int32_t max_tokens = 1024;        // [1, EngineLimits::max_tokens]
-  std::optional<int32_t> top_logprobs;  // absent: none; n: the chosen token's and the n likeliest ones'; [0, 20]
+  std::optional<int32_t>
+      top_logprobs;  // absent: none; n: the chosen token's and the n likeliest ones'; [0, 20]
 };
 
-// What a client said of sampling: absent fields keep the session's (or, at open, the server's) value.
+// What a client said of sampling: absent fields keep the session's (or, at open, the server's)
+// value.
 struct SamplingOverrides {
   std::optional<double> temperature, top_p, min_p;
   std::optional<int32_t> top_k;
@@ -60,7 +64,8 @@ enum class FinishReason {
 
 struct TokenLogprob {
   TokenId token = 0;
-  float logprob = 0;  // natural logarithm, of the model's own distribution (before penalties and temperature)
+  float logprob =
+      0;  // natural logarithm, of the model's own distribution (before penalties and temperature)
 };
 
 struct ChosenLogprob {
@@ -70,13 +75,16 @@ struct ChosenLogprob {
 
 // What a session was opened with, after defaults; constant for its life.
 struct SessionSettings {
-  int32_t sinks = 4;       // pinned tokens, >= 0: the first tokens of the stream
-  int64_t window = 1020;   // recent tokens a token sees, itself included, >= 1; sinks + window <= trained context
+  int32_t sinks = 4;  // pinned tokens, >= 0: the first tokens of the stream
+  int64_t window =
+      1020;  // recent tokens a token sees, itself included, >= 1; sinks + window <= trained context
   SamplingParams sampling;  // defaults of its turns
-  absl::Duration idle_timeout = absl::Minutes(10);  // lives so long without a stream; 0: closes with its stream
+  absl::Duration idle_timeout =
+      absl::Minutes(10);  // lives so long without a stream; 0: closes with its stream
 };
 
-// ---- Events: engine -> outbox -> stream -------------------------------------------------------------------------
+// ---- Events: engine -> outbox -> stream
+// -------------------------------------------------------------------------
 
 struct Opened {
   SessionId id;
@@ -95,8 +103,9 @@ struct PrefillProgress {
 
 struct Delta {
   uint64_t request_id = 0;
-  std::string text;             // whole UTF-8 characters; may be empty while a character or a stop string is held back
-  std::vector<TokenId> tokens;  // in the order sampled
+  std::string
+      text;  // whole UTF-8 characters; may be empty while a character or a stop string is held back
+  std::vector<TokenId> tokens;          // in the order sampled
   std::vector<ChosenLogprob> logprobs;  // one per token, where asked for
 };
 
@@ -126,7 +135,8 @@ struct TurnDone {
 struct AppendDone {
   uint64_t request_id = 0;
   Usage usage;
-  int64_t held_bytes = 0;  // trailing text whose tokens depend on what follows; read with the next append or turn
+  int64_t held_bytes =
+      0;  // trailing text whose tokens depend on what follows; read with the next append or turn
 };
 
 // Sent when eviction has moved on at the end of a request, and when it first begins.
@@ -142,6 +152,7 @@ struct RequestFailed {
   absl::Status status;
 };
 
-using Event = std::variant<Opened, PrefillProgress, Delta, TurnDone, AppendDone, WindowMoved, RequestFailed>;
+using Event =
+    std::variant<Opened, PrefillProgress, Delta, TurnDone, AppendDone, WindowMoved, RequestFailed>;
 
 }  // namespace sinkstream

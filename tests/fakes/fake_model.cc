@@ -9,7 +9,8 @@ namespace sinkstream {
 
 TokenId HashOfVisible(const std::vector<TokenId>& visible) {
   uint64_t hash = 14695981039346656037ULL;  // FNV-1a
-  for (const TokenId token : visible) hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
+  for (const TokenId token : visible)
+    hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
   return static_cast<TokenId>('a' + (hash >> 33) % 26);
 }
 
@@ -47,8 +48,7 @@ FakeModel::Slot& FakeModel::At(const StepSequence& sequence, int64_t position) {
   return slots_[block * size + recent % size];
 }
 
-absl::StatusOr<std::vector<TokenId>> FakeModel::Visible(const StepSequence& sequence,
-                                                        int64_t row) {
+absl::StatusOr<std::vector<TokenId>> FakeModel::Visible(const StepSequence& sequence, int64_t row) {
   std::vector<TokenId> visible;
   const int64_t first_recent = std::max<int64_t>(sequence.sinks, row - sequence.window + 1);
   for (int64_t position = 0; position <= row; ++position) {
@@ -57,8 +57,8 @@ absl::StatusOr<std::vector<TokenId>> FakeModel::Visible(const StepSequence& sequ
     }
     const Slot& slot = At(sequence, position);
     if (slot.position != position) {
-      return absl::InternalError(absl::StrCat("the slot of position ", position, " holds position ",
-                                              slot.position));
+      return absl::InternalError(
+          absl::StrCat("the slot of position ", position, " holds position ", slot.position));
     }
     visible.push_back(slot.token);
   }

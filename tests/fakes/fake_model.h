@@ -1,7 +1,8 @@
-// FakeModel: a model without weights that keeps tokens in its KV blocks instead of keys and values. What it says is a
-// function of the tokens that a row sees through its block table, so a wrong block, slot, mask or eviction shows as a wrong
-// reply, and a block that holds somebody else's token shows as an error. Engine thread; settings before the engine starts,
-// but for those named as any thread.
+// FakeModel: a model without weights that keeps tokens in its KV blocks instead of keys and values.
+// What it says is a function of the tokens that a row sees through its block table, so a wrong
+// block, slot, mask or eviction shows as a wrong reply, and a block that holds somebody else's
+// token shows as an error. Engine thread; settings before the engine starts, but for those named as
+// any thread.
 #pragma once
 
 #include <atomic>

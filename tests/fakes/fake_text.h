@@ -1,4 +1,5 @@
-// A tokenizer whose token ids are bytes (0 to 255) and three special tokens, and a chat format over it: tests read as text.
+// A tokenizer whose token ids are bytes (0 to 255) and three special tokens, and a chat format over
+// it: tests read as text.
 //   [S] 256 begins a turn, [E] 257 ends it, [B] 258 begins a conversation.
 // "hi" in the user's role is fed as  [S] "u:hi" [E] [S] "a:"  and a reply is closed by  [E] "\n".
 #pragma once

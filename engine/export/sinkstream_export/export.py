@@ -48,7 +48,8 @@ def run(request: Request) -> dict:
         archive.save_module(architecture.build(checkpoint, config, DTYPES[request.dtype]), module_path)
         gc.collect()  # scripted modules hold cycles; their weights are not needed again
         _report("verifying against transformers")
-        verification = verify.check(torch.jit.load(str(module_path)), checkpoint, config, DTYPES[request.dtype])
+        verification = verify.check(torch.jit.load(str(module_path)), architecture, checkpoint, config,
+                                    DTYPES[request.dtype])
         _report(f"logits differ by at most {verification['max_abs_logit_difference']:g}; writing {request.out}")
         description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
                                      archive.digest(module_path, extra_files))

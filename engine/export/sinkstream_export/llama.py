@@ -3,9 +3,12 @@
 Import after operators.load(): the annotations below name classes of the operator library.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
+from . import reference
 from .architectures import Architecture, register
 from .checkpoint import Checkpoint, DecoderConfig, ExportError, LazyTensors
 
@@ -138,4 +141,12 @@ def build(checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> 
     return LlamaDecoder(checkpoint.tensors, config, dtype).eval()
 
 
-register("llama", Architecture(read_config, build))
+def streaming_oracle(model: nn.Module, tokens: Tensor, sinks: int, window: int) -> Tensor:
+    """Logits [T, vocab_size] of transformers' LlamaForCausalLM under the band-and-sink mask, float32."""
+    shape = reference.llama_shape(model.config)
+    theta = model.config.rope_parameters["rope_theta"]
+    shape = replace(shape, inv_freq=inverse_frequencies(theta, shape.head_dim))
+    return reference.band_sink_forward(model.state_dict(), shape, tokens, sinks, window)
+
+
+register("llama", Architecture(read_config, build, streaming_oracle))

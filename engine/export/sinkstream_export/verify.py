@@ -5,27 +5,42 @@ from __future__ import annotations
 import torch
 import transformers
 
+from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
 from .step import stream_logits
 
 TOLERANCE = 1e-3  # largest difference of a logit, in float32
 _TOKENS = 64
 _CHUNK = 24  # so that a chunk begins inside a block
+_SINKS, _WINDOW = 4, 12  # of the streaming check: the cache fills and turns over several times
 
 
-def check(module: torch.nn.Module, checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> dict:
+def check(
+    module: torch.nn.Module, architecture: Architecture, checkpoint: Checkpoint, config: DecoderConfig,
+    dtype: torch.dtype,
+) -> dict:
     """The manifest's `verification`. ExportError if the logits of fixed pseudo-random tokens differ by TOLERANCE or more
-    from transformers' on the same weights, rounded to `dtype` and computed in float32."""
+    from transformers' on the same weights, rounded to `dtype` and computed in float32; or, streamed, from the
+    architecture's oracle."""
     count = min(_TOKENS, config.trained_context)
     tokens = torch.randint(config.vocab_size, (count,), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        expected = reference_model(checkpoint, dtype)(tokens[None]).logits[0]
-        got = stream_logits(module, config, tokens, sinks=0, window=count, chunk=_CHUNK)
+        reference = reference_model(checkpoint, dtype)
+        dense = stream_logits(module, config, tokens, sinks=0, window=count, chunk=_CHUNK)
+        difference = _difference("", dense, reference(tokens[None]).logits[0])
+        if architecture.streaming_oracle is not None:
+            streamed = stream_logits(module, config, tokens, _SINKS, _WINDOW, _CHUNK)
+            expected = architecture.streaming_oracle(reference, tokens, _SINKS, _WINDOW)
+            difference = max(difference, _difference("streamed ", streamed, expected))
+    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": count}
+
+
+def _difference(what: str, got: torch.Tensor, expected: torch.Tensor) -> float:
     difference = (got - expected).abs().max().item()
     if not difference < TOLERANCE:  # also NaN
-        raise ExportError(f"verification failed: logits differ from transformers' by {difference:.3g}"
+        raise ExportError(f"verification failed: {what}logits differ from the reference by {difference:.3g}"
                           f" (limit {TOLERANCE:g}); nothing was written")
-    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": count}
+    return difference
 
 
 def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:

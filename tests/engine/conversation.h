@@ -1,0 +1,177 @@
+// The vocabulary of the scheduler's tests: a scheduler over the fake model, driven by hand, and
+// streams that attach to it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/scheduler.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_model.h"
+#include "tests/fakes/fake_text.h"
+
+namespace sinkstream {
+
+class CountingObserver final : public EngineObserver {
+ public:
+  void OnStep(const StepStats& stats) override { last_step = stats; }
+  void OnPool(const PoolStats& stats) override { pool = stats; }
+  void OnSessionClosed(CloseReason reason, absl::Duration) override { closed.push_back(reason); }
+  void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
+  void OnPaused() override { ++pauses; }
+
+  StepStats last_step;
+  PoolStats pool;
+  std::vector<CloseReason> closed;
+  std::vector<std::string> rejected;
+  int pauses = 0;
+};
+
+// What a stream has been told so far.
+struct Heard {
+  std::optional<Opened> opened;
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::vector<ChosenLogprob> logprobs;
+  std::vector<TurnDone> turns;
+  std::vector<AppendDone> appends;
+  std::vector<RequestFailed> failures;
+  std::vector<WindowMoved> windows;
+  std::vector<PrefillProgress> progress;
+  std::optional<absl::Status> closed;
+};
+
+inline SamplingOverrides Greedy(int32_t max_tokens = 50) {
+  SamplingOverrides sampling;
+  sampling.temperature = 0;
+  sampling.max_tokens = max_tokens;
+  return sampling;
+}
+
+class Stream {
+ public:
+  Stream(Scheduler& scheduler, AttachmentId attachment, size_t capacity)
+      : scheduler_(scheduler),
+        attachment_(attachment),
+        outbox_(std::make_shared<Outbox>(capacity, [] {})) {}
+
+  void Open(OpenRequest request = {}) {
+    OpenCommand command;
+    command.attachment = attachment_;
+    if (request.system_prompt) {
+      command.system_turn = FakeChatFormat().EncodeBegin(FakeTokenizer(), request.system_prompt);
+    }
+    command.request = std::move(request);
+    command.outbox = outbox_;
+    scheduler_.Handle(std::move(command));
+  }
+  void Say(const std::string& text, SamplingOverrides sampling = Greedy(), uint64_t id = 1) {
+    RequestCommand command{attachment_, id, true, {}, std::move(sampling)};
+    command.input.user_turn = true;
+    command.input.tokens = FakeChatFormat().EncodeUserTurn(FakeTokenizer(), text);
+    scheduler_.Handle(std::move(command));
+  }
+  void Feed(std::vector<TokenId> tokens, SamplingOverrides sampling = Greedy(), uint64_t id = 1) {
+    RequestCommand command{attachment_, id, true, {}, std::move(sampling)};
+    command.input.tokens = std::move(tokens);
+    scheduler_.Handle(std::move(command));
+  }
+  void Append(const std::string& text, uint64_t id = 1) {
+    RequestCommand command{attachment_, id, false, {}, {}};
+    command.input.text = SplitAtStableBoundaries(FakeTokenizer(), text);
+    scheduler_.Handle(std::move(command));
+  }
+  void Cancel() { scheduler_.Handle(CancelCommand{attachment_}); }
+  void Close() { scheduler_.Handle(CloseCommand{attachment_}); }
+  void HalfClose() { scheduler_.Handle(HalfCloseCommand{attachment_}); }
+  void Vanish() {
+    outbox_->Detach();
+    scheduler_.Handle(DetachCommand{attachment_});
+  }
+
+  // Reads everything that waits.
+  const Heard& Read() {
+    auto batch = outbox_->TakeAll();
+    for (auto& event : batch.events) std::visit([this](auto& e) { Hear(e); }, event);
+    if (batch.closed) heard_.closed = batch.closed;
+    return heard_;
+  }
+  SessionId id() { return Read().opened.value().id; }
+
+ private:
+  void Hear(Opened& e) { heard_.opened = e; }
+  void Hear(PrefillProgress& e) { heard_.progress.push_back(e); }
+  void Hear(Delta& e) {
+    heard_.text += e.text;
+    heard_.tokens.insert(heard_.tokens.end(), e.tokens.begin(), e.tokens.end());
+    heard_.logprobs.insert(heard_.logprobs.end(), e.logprobs.begin(), e.logprobs.end());
+  }
+  void Hear(TurnDone& e) { heard_.turns.push_back(e); }
+  void Hear(AppendDone& e) { heard_.appends.push_back(e); }
+  void Hear(WindowMoved& e) { heard_.windows.push_back(e); }
+  void Hear(RequestFailed& e) { heard_.failures.push_back(e); }
+
+  Scheduler& scheduler_;
+  const AttachmentId attachment_;
+  std::shared_ptr<Outbox> outbox_;
+  Heard heard_;
+};
+
+// A scheduler over a fake model of 64 blocks of 4 tokens.
+class Conversation {
+ public:
+  explicit Conversation(FakeModel::Options model = {}, EngineOptions options = SmallOptions())
+      : model_(std::move(model)),
+        scheduler_(options,
+                   {model_, tokenizer_, format_, observer_, clock_, [this] { return ++random_; }}) {
+  }
+
+  static EngineOptions SmallOptions() {
+    EngineOptions options;
+    options.defaults.sinks = 4;
+    options.defaults.window = 12;
+    options.limits.step_tokens = 16;
+    options.limits.prefill_chunk = 8;
+    options.limits.max_prefills_per_step = 2;
+    options.limits.outbox_capacity = 8;
+    return options;
+  }
+
+  Stream& NewStream(size_t capacity = 1000) {
+    streams_.push_back(std::make_unique<Stream>(scheduler_, ++attachments_, capacity));
+    return *streams_.back();
+  }
+  Stream& OpenStream(OpenRequest request = {}, size_t capacity = 1000) {
+    Stream& stream = NewStream(capacity);
+    stream.Open(std::move(request));
+    return stream;
+  }
+  // Steps until nothing can go on; at most `most`.
+  int Run(int most = 10000) {
+    int steps = 0;
+    while (steps < most && scheduler_.RunStep()) ++steps;
+    return steps;
+  }
+  Scheduler& scheduler() { return scheduler_; }
+  FakeModel& model() { return model_; }
+  FakeClock& clock() { return clock_; }
+  CountingObserver& observer() { return observer_; }
+
+ private:
+  FakeTokenizer tokenizer_;
+  ChatFormat format_ = FakeChatFormat();
+  FakeModel model_;
+  FakeClock clock_;
+  CountingObserver observer_;
+  uint64_t random_ = 0;
+  AttachmentId attachments_ = 0;
+  Scheduler scheduler_;
+  std::vector<std::unique_ptr<Stream>> streams_;
+};
+
+}  // namespace sinkstream

@@ -1,0 +1,93 @@
+#include "engine/step_planner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace sinkstream {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+StepCandidate Decode(int32_t index, uint64_t planned_at = 0) {
+  return {index, true, 0, planned_at};
+}
+StepCandidate Prompt(int32_t index, int64_t left, uint64_t planned_at = 0) {
+  return {index, false, left, planned_at};
+}
+PlannedRows Rows(int32_t index, int32_t rows) { return {index, rows}; }
+
+constexpr StepBudget kBudget{.step_tokens = 100, .prefill_chunk = 20, .max_prefills = 3};
+
+TEST(StepPlannerTest, NothingToDoGivesAnEmptyPlan) {
+  EXPECT_THAT(PlanStep({}, kBudget), IsEmpty());
+}
+
+TEST(StepPlannerTest, EveryDecodeGetsItsRow) {
+  EXPECT_THAT(PlanStep({Decode(0), Decode(1), Decode(2)}, kBudget),
+              ElementsAre(Rows(0, 1), Rows(1, 1), Rows(2, 1)));
+}
+
+TEST(StepPlannerTest, ALonePromptGetsTheWholeStep) {
+  EXPECT_THAT(PlanStep({Prompt(0, 1000)}, kBudget), ElementsAre(Rows(0, 100)));
+}
+
+TEST(StepPlannerTest, BesideADecodeAPromptGetsOneChunk) {
+  EXPECT_THAT(PlanStep({Prompt(0, 1000), Decode(1)}, kBudget),
+              ElementsAre(Rows(1, 1), Rows(0, 20)));
+}
+
+TEST(StepPlannerTest, PromptsShareEvenlyAndLeaveWhatTheyDoNotNeed) {
+  EXPECT_THAT(PlanStep({Prompt(0, 5), Prompt(1, 1000), Prompt(2, 1000)}, kBudget),
+              ElementsAre(Rows(0, 5), Rows(1, 48), Rows(2, 47)));
+}
+
+TEST(StepPlannerTest, ThePromptsPlannedLongestAgoGoFirst) {
+  EXPECT_THAT(
+      PlanStep({Prompt(0, 9, 5), Prompt(1, 9, 2), Prompt(2, 9, 4), Prompt(3, 9, 1)}, kBudget),
+      ElementsAre(Rows(3, 9), Rows(1, 9), Rows(2, 9)));
+}
+
+TEST(StepPlannerTest, TooManyDecodesTakeTurnsAndLeavePromptsAPart) {
+  const StepBudget small{.step_tokens = 8, .prefill_chunk = 4, .max_prefills = 2};
+  std::vector<StepCandidate> candidates = {Prompt(20, 1000)};
+  for (int32_t i = 0; i < 10; ++i) candidates.push_back(Decode(i));
+  std::map<int32_t, int> planned;
+  uint64_t serial = 0;
+  for (int step = 0; step < 10; ++step) {
+    int32_t rows = 0;
+    for (const auto& part : PlanStep(candidates, small)) {
+      rows += part.rows;
+      ++planned[part.index];
+      for (auto& candidate : candidates) {
+        if (candidate.index == part.index) candidate.planned_at = ++serial;
+      }
+    }
+    EXPECT_LE(rows, 8);
+  }
+  EXPECT_EQ(planned[20], 10);  // the prompt, every step
+  for (int32_t i = 0; i < 10; ++i)
+    EXPECT_EQ(planned[i], 6) << i;  // 6 decode rows a step over 10 sessions
+}
+
+TEST(StepPlannerTest, APlanNeverExceedsTheStep) {
+  for (int decodes = 0; decodes < 120; decodes += 7) {
+    for (int prompts = 0; prompts < 6; ++prompts) {
+      std::vector<StepCandidate> candidates;
+      for (int i = 0; i < decodes; ++i) candidates.push_back(Decode(i));
+      for (int i = 0; i < prompts; ++i) candidates.push_back(Prompt(1000 + i, 1 + 13 * i));
+      int32_t rows = 0;
+      for (const auto& part : PlanStep(candidates, kBudget)) {
+        EXPECT_GE(part.rows, 1);
+        rows += part.rows;
+      }
+      EXPECT_LE(rows, kBudget.step_tokens);
+      EXPECT_EQ(rows == 0, candidates.empty());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sinkstream
