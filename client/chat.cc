@@ -1,0 +1,277 @@
+// sinkstream-chat: a chat in the terminal, or with piped input a turn for each line.
+#include <unistd.h>
+
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/chat_input.h"
+#include "client/session_client.h"
+#include "client/terminal.h"
+
+ABSL_FLAG(std::string, server, "127.0.0.1:50051", "ADDRESS:PORT of the server");
+ABSL_FLAG(absl::Duration, wait, absl::ZeroDuration(),
+          "wait up to so long (30s, 2m) until the server's health service says SERVING");
+ABSL_FLAG(std::string, session, "",
+          "id of a session to come back to; it stays alive at the end of piped input");
+ABSL_FLAG(std::optional<std::string>, system, std::nullopt,
+          "instructions that stay for ever (default: the model's own)");
+ABSL_FLAG(std::optional<int32_t>, sinks, std::nullopt,
+          "first tokens that stay for ever (default: the server's)");
+ABSL_FLAG(std::optional<int64_t>, window, std::nullopt,
+          "recent tokens that stay (default: the server's)");
+ABSL_FLAG(std::optional<double>, temperature, std::nullopt,
+          "0 is greedy (default: the session's, as for the flags below)");
+ABSL_FLAG(std::optional<int32_t>, top_k, std::nullopt, "only the k likeliest tokens; 0 is off");
+ABSL_FLAG(std::optional<double>, top_p, std::nullopt,
+          "the likeliest tokens that together reach this probability; 1 is off");
+ABSL_FLAG(std::optional<uint64_t>, seed, std::nullopt,
+          "the same seed and conversation give the same reply (default: a new one each turn)");
+ABSL_FLAG(std::optional<int32_t>, max_tokens, std::nullopt, "most tokens of a reply");
+ABSL_FLAG(bool, stats, false, "say after each reply how fast it was and where the window stands");
+
+namespace sinkstream {
+namespace {
+
+// A line about the chat, beside it: the replies alone are on standard output.
+template <typename... Parts>
+void Note(const Parts&... parts) {
+  std::fprintf(stderr, "sinkstream-chat: %s\n", absl::StrCat(parts...).c_str());
+}
+
+std::string Explain(const absl::Status& status) {
+  return absl::StrCat(absl::StatusCodeToString(status.code()), ": ", status.message());
+}
+
+v1::Open NewSession() {
+  v1::Open open;
+  if (const auto system = absl::GetFlag(FLAGS_system)) open.set_system_prompt(*system);
+  if (const auto sinks = absl::GetFlag(FLAGS_sinks)) open.set_sinks(*sinks);
+  if (const auto window = absl::GetFlag(FLAGS_window)) open.set_window(*window);
+  return open;
+}
+
+v1::Open ExistingSession(const std::string& id) {
+  v1::Open open = NewSession();  // settings make no sense here: the server says so
+  open.set_session_id(id);
+  return open;
+}
+
+v1::Turn MakeTurn(const std::string& text) {
+  v1::Turn turn;
+  turn.set_text(text);
+  v1::Sampling& sampling = *turn.mutable_sampling();
+  if (const auto value = absl::GetFlag(FLAGS_temperature)) sampling.set_temperature(*value);
+  if (const auto value = absl::GetFlag(FLAGS_top_k)) sampling.set_top_k(*value);
+  if (const auto value = absl::GetFlag(FLAGS_top_p)) sampling.set_top_p(*value);
+  if (const auto value = absl::GetFlag(FLAGS_seed)) sampling.set_seed(*value);
+  if (const auto value = absl::GetFlag(FLAGS_max_tokens)) sampling.set_max_tokens(*value);
+  return turn;
+}
+
+void PrintText(const v1::ConverseResponse& event) {
+  if (!event.has_delta()) return;
+  std::fwrite(event.delta().text().data(), 1, event.delta().text().size(), stdout);
+  std::fflush(stdout);
+}
+
+double Seconds(const google::protobuf::Duration& duration) {
+  return static_cast<double>(duration.seconds()) + duration.nanos() * 1e-9;
+}
+
+class Chat {
+ public:
+  Chat(const std::string& server, bool interactive)
+      : server_(server),
+        interactive_(interactive),
+        interrupts_(interactive ? RouteInterrupts() : -1),
+        stats_(absl::GetFlag(FLAGS_stats)),
+        client_(server) {}
+
+  // The exit code of the process.
+  int Run() {
+    if (!Attach(absl::GetFlag(FLAGS_session))) return 1;
+    return interactive_ ? Converse() : AnswerLines();
+  }
+
+ private:
+  int Converse() {
+    LineReader lines(STDIN_FILENO, interrupts_);
+    ChatInputParser parser;
+    while (client_.Attached()) {
+      std::fputs(parser.Continues() ? ". " : "> ", stdout);
+      std::fflush(stdout);
+      const std::optional<std::string> line = lines.Next();
+      if (!line) std::fputs("\n", stdout);
+      const std::optional<ChatInput> input = line ? parser.Push(*line) : ChatCommand::kQuit;
+      if (input && !std::visit([this](const auto& it) { return Do(it); }, *input)) return 1;
+    }
+    return 0;
+  }
+
+  int AnswerLines() {
+    LineReader lines(STDIN_FILENO, interrupts_);
+    bool all_answered = true;
+    while (const std::optional<std::string> line = lines.Next()) {
+      if (line->empty()) continue;
+      all_answered &= Answer(*line);
+      if (!client_.Attached()) return 1;
+    }
+    const bool stays = !absl::GetFlag(FLAGS_session).empty();
+    (stays ? client_.Leave() : client_.Close()).IgnoreError();
+    return all_answered ? 0 : 1;
+  }
+
+  // Each Do: false if the chat cannot go on.
+  bool Do(const std::string& text) {
+    Answer(text);
+    return client_.Attached() || Reattach();
+  }
+
+  bool Do(ChatCommand command) {
+    switch (command) {
+      case ChatCommand::kHelp:
+        std::fputs(DescribeCommands().c_str(), stdout);
+        return true;
+      case ChatCommand::kStats:
+        stats_ = !stats_;
+        return true;
+      case ChatCommand::kNew:
+        client_.Close().IgnoreError();
+        return Attach("");
+      case ChatCommand::kDetach:
+        client_.Leave().IgnoreError();
+        Note("come back with --session=", session_id_);
+        return true;
+      case ChatCommand::kQuit:
+        client_.Close().IgnoreError();
+        return true;
+    }
+    return true;
+  }
+
+  bool Do(const UnknownCommand& command) {
+    Note("no command ", command.name, "; /help lists them, // begins text with a slash");
+    return true;
+  }
+
+  // To a new session if `id` is empty. False, and a note, if there is no session.
+  bool Attach(const std::string& id) {
+    const absl::Duration patience = absl::GetFlag(FLAGS_wait);
+    absl::Status status;
+    if (patience > absl::ZeroDuration()) status = client_.WaitForServing(patience);
+    if (status.ok()) {
+      const auto opened = client_.Open(id.empty() ? NewSession() : ExistingSession(id));
+      if (opened.ok()) {
+        Greet(*opened);
+        return true;
+      }
+      status = opened.status();
+    }
+    Note(server_, ": ", Explain(status));
+    return false;
+  }
+
+  void Greet(const v1::Opened& opened) {
+    session_id_ = opened.session_id();
+    position_ = opened.position();
+    evicted_ = opened.evicted_tokens();
+    if (!interactive_) return;
+    Note(opened.resumed() ? "back in session " : "session ", session_id_, ": ", opened.sinks(),
+         " tokens stay for ever, the last ", opened.window(), " beside them; /help for commands");
+  }
+
+  // After the stream has ended under a conversation, once.
+  bool Reattach() {
+    if (lost_.code() != absl::StatusCode::kUnavailable) return false;
+    if (Attach(session_id_)) {
+      Note("the reply is lost: ask again");
+      return true;
+    }
+    Note("the session may be there again later: --session=", session_id_);
+    return false;
+  }
+
+  // One turn. False, and a note, if it fails; client_.Attached() tells whether the stream has ended
+  // with it.
+  bool Answer(const std::string& text) {
+    InterruptWatch watch(
+        interrupts_, [this](int number) { number == 1 ? client_.Cancel() : client_.Abandon(); });
+    const auto done = client_.Turn(MakeTurn(text), PrintText);
+    std::fputs("\n", stdout);
+    std::fflush(stdout);
+    if (done.ok()) {
+      PrintStats(*done);
+      return true;
+    }
+    lost_ = done.status();
+    Note(client_.Attached() ? "" : absl::StrCat("connection lost, session ", session_id_, ": "),
+         Explain(done.status()));
+    return false;
+  }
+
+  void PrintStats(const v1::TurnDone& done) {
+    const v1::Usage& usage = done.usage();
+    position_ += usage.prompt_tokens() + usage.generated_tokens();
+    evicted_ += usage.evicted_tokens();
+    if (!stats_) return;
+    const double first = Seconds(done.timings().first_token());
+    const double rest = Seconds(done.timings().total()) - first;
+    const double later_tokens = static_cast<double>(usage.generated_tokens() - 1);
+    const double speed = rest > 0 && later_tokens > 0 ? later_tokens / rest : 0;
+    Note(absl::StrFormat(
+        "read %d tokens, wrote %d; first after %.2f s, then %.1f tokens/s; "
+        "stream of %d tokens, %d evicted",
+        usage.prompt_tokens(), usage.generated_tokens(), first, speed, position_, evicted_));
+  }
+
+  const std::string server_;
+  const bool interactive_;
+  const int interrupts_;  // before client_: the signal is blocked before gRPC makes threads
+  bool stats_;
+  SessionClient client_;
+  std::string session_id_;
+  int64_t position_ = 0;
+  int64_t evicted_ = 0;
+  absl::Status lost_;  // why the last turn failed
+};
+
+void ConfigureFlags() {
+  absl::SetProgramUsageMessage(
+      "Chats with a sinkstream server. In a terminal it is a conversation (/help lists its "
+      "commands);\nwith piped input each line is a turn and the replies are on standard output.");
+  absl::FlagsUsageConfig config;
+  static constexpr char kThisFile[] = "client/chat.cc";
+  config.normalize_filename = [](absl::string_view file) {
+    return std::string(absl::EndsWith(file, kThisFile) ? kThisFile : file);
+  };
+  config.contains_help_flags = [](absl::string_view file) {
+    return file == absl::string_view(kThisFile);
+  };
+  config.version_string = [] { return std::string("sinkstream-chat " SINKSTREAM_VERSION "\n"); };
+  absl::SetFlagsUsageConfig(config);
+}
+
+}  // namespace
+}  // namespace sinkstream
+
+int main(int argc, char** argv) {
+  sinkstream::ConfigureFlags();
+  const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
+  if (arguments.size() > 1) {
+    sinkstream::Note("unexpected argument ", arguments[1], "; --help lists the flags");
+    return 1;
+  }
+  const bool interactive = isatty(STDIN_FILENO) != 0;
+  return sinkstream::Chat(absl::GetFlag(FLAGS_server), interactive).Run();
+}

@@ -1,0 +1,261 @@
+// sinkstream-chat as a process: piped, and in a pseudo-terminal.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "tests/client/scripted_server.h"
+
+namespace sinkstream {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+struct Outcome {
+  std::string out;
+  int exit_code = -1;
+};
+
+// `input` is quoted for the shell's printf. `redirect`: where standard error goes.
+Outcome Pipe(const std::string& input, const std::string& arguments, const std::string& redirect) {
+  const std::string command =
+      "printf '" + input + "' | " SINKSTREAM_CHAT " " + arguments + " " + redirect;
+  Outcome outcome;
+  FILE* process = popen(command.c_str(), "r");
+  std::array<char, 256> bytes;
+  while (const size_t count = fread(bytes.data(), 1, bytes.size(), process)) {
+    outcome.out.append(bytes.data(), count);
+  }
+  outcome.exit_code = WEXITSTATUS(pclose(process));
+  return outcome;
+}
+
+TEST(PipedChatTest, EachLineIsATurnAndOnlyRepliesArePrinted) {
+  ScriptedServer server(Echo);
+  const Outcome outcome =
+      Pipe("one\\n\\n/two\\nthree", "--stats --server=" + server.address(), "2>/dev/null");
+  EXPECT_EQ(outcome.out, "you said one\nyou said /two\nyou said three\n");
+  EXPECT_EQ(outcome.exit_code, 0);
+}
+
+TEST(PipedChatTest, WithoutAServerItSaysSoInOneLineAndFails) {
+  const Outcome outcome = Pipe("hi\\n", "--server=127.0.0.1:1", "2>&1");
+  EXPECT_THAT(outcome.out, HasSubstr("sinkstream-chat: 127.0.0.1:1: UNAVAILABLE: "));
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1);
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
+TEST(PipedChatTest, ALostServerIsToldWithTheSessionToComeBackTo) {
+  ScriptedServer server([](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down");
+  });
+  const Outcome outcome = Pipe("hi\\nagain\\n", "--server=" + server.address(), "2>&1 >/dev/null");
+  EXPECT_EQ(outcome.out,
+            "sinkstream-chat: connection lost, session abc: UNAVAILABLE: shutting down\n");
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
+TEST(PipedChatTest, AFailedTurnDoesNotStopTheNextButFailsTheRun) {
+  ScriptedServer server([](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    SendFailed(stream, grpc::StatusCode::INVALID_ARGUMENT, "turn.text: too long");
+    Receive(stream);
+    SendDelta(stream, "fine");
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    Receive(stream);
+    return grpc::Status::OK;
+  });
+  const Outcome outcome = Pipe("long\\nshort\\n", "--server=" + server.address(), "2>/dev/null");
+  EXPECT_THAT(outcome.out, HasSubstr("fine\n"));
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
+TEST(PipedChatTest, FlagsBecomeSettingsOfTheSessionAndOfEachTurn) {
+  v1::ConverseRequest open, turn;
+  ScriptedServer server([&](ServerStream& stream) {
+    open = Receive(stream);
+    SendOpened(stream, "abc");
+    turn = Receive(stream);
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    Receive(stream);
+    return grpc::Status::OK;
+  });
+  const Outcome outcome =
+      Pipe("x",
+           "--system=Rhyme. --sinks=8 --window=500 --temperature=0 --top_k=3 --top_p=0.5 "
+           "--seed=9 --max_tokens=7 --server=" +
+               server.address(),
+           "");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(open.open().ShortDebugString(), "system_prompt: \"Rhyme.\" sinks: 8 window: 500");
+  EXPECT_EQ(turn.turn().sampling().ShortDebugString(),
+            "temperature: 0 top_k: 3 top_p: 0.5 seed: 9 max_tokens: 7");
+}
+
+TEST(PipedChatTest, ASessionOfItsOwnIsClosedAndAGivenOneIsLeft) {
+  std::vector<std::string> endings;
+  ScriptedServer server([&](ServerStream& stream) {
+    const v1::ConverseRequest open = Receive(stream);
+    SendOpened(stream, "abc");
+    endings.push_back(open.open().session_id() +
+                      (Receive(stream).has_close() ? " close" : " half-close"));
+    return grpc::Status::OK;
+  });
+  Pipe("", "--server=" + server.address(), "");
+  Pipe("", "--session=abc --server=" + server.address(), "");
+  EXPECT_THAT(endings, testing::ElementsAre(" close", "abc half-close"));
+}
+
+TEST(PipedChatTest, HelpAndVersionAreThere) {
+  EXPECT_THAT(Pipe("", "--help", "").out,
+              AllOf(HasSubstr("--server"), Not(HasSubstr("--flagfile"))));
+  EXPECT_THAT(Pipe("", "--version", "").out, HasSubstr("sinkstream-chat " SINKSTREAM_VERSION));
+  EXPECT_EQ(Pipe("", "--nonsense", "2>/dev/null").exit_code, 1);
+}
+
+// sinkstream-chat with a terminal of its own.
+class TerminalChat {
+ public:
+  explicit TerminalChat(const std::string& server) {
+    pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
+    if (pid_ == 0) {
+      const std::string flag = "--server=" + server;
+      execl(SINKSTREAM_CHAT, "sinkstream-chat", flag.c_str(), nullptr);
+      _exit(127);
+    }
+  }
+  ~TerminalChat() {
+    close(terminal_);
+    if (pid_ > 0) kill(pid_, SIGKILL);
+  }
+
+  void Type(const std::string& keys) {
+    EXPECT_EQ(write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+  }
+  // Reads the screen until it shows `text` after what was seen before; false if the process ends
+  // without it.
+  bool See(const std::string& text) {
+    for (size_t found; (found = screen_.find(text, seen_)) == std::string::npos;) {
+      std::array<char, 256> bytes;
+      const ssize_t count = read(terminal_, bytes.data(), bytes.size());
+      if (count <= 0) return false;
+      screen_.append(bytes.data(), static_cast<size_t>(count));
+    }
+    seen_ = screen_.find(text, seen_) + text.size();
+    return true;
+  }
+  int ExitCode() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  const std::string& screen() const { return screen_; }
+
+ private:
+  int terminal_ = -1;
+  pid_t pid_ = -1;
+  std::string screen_;
+  size_t seen_ = 0;
+};
+
+constexpr char kCtrlC[] = "\x03";
+constexpr char kCtrlD[] = "\x04";
+
+TEST(TerminalChatTest, AConversationEndsWithTheInput) {
+  ScriptedServer server(Echo);
+  TerminalChat chat(server.address());
+  ASSERT_TRUE(chat.See("> ")) << chat.screen();
+  chat.Type("hello \\\nthere\n");
+  EXPECT_TRUE(chat.See("you said hello \r\nthere\r\n> ")) << chat.screen();
+  chat.Type("/help\n");
+  EXPECT_TRUE(chat.See("/detach")) << chat.screen();
+  EXPECT_TRUE(chat.See("> ")) << chat.screen();
+  chat.Type(kCtrlD);
+  EXPECT_EQ(chat.ExitCode(), 0);
+}
+
+TEST(TerminalChatTest, CtrlCCancelsAReplyAndQuitsAtThePrompt) {
+  ScriptedServer server([](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    SendDelta(stream, "on and on");
+    if (Receive(stream).has_cancel()) SendTurnDone(stream, v1::FINISH_REASON_CANCELLED);
+    Receive(stream);
+    return grpc::Status::OK;
+  });
+  TerminalChat chat(server.address());
+  ASSERT_TRUE(chat.See("> ")) << chat.screen();
+  chat.Type("go\n");
+  ASSERT_TRUE(chat.See("on and on")) << chat.screen();
+  chat.Type(kCtrlC);
+  ASSERT_TRUE(chat.See("> ")) << chat.screen();
+  chat.Type(kCtrlC);
+  EXPECT_EQ(chat.ExitCode(), 0);
+}
+
+TEST(TerminalChatTest, ASecondCtrlCLeavesAServerThatIsStuck) {
+  ScriptedServer server([](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    SendDelta(stream, "stuck");
+    if (Receive(stream).has_cancel()) SendDelta(stream, "still stuck");
+    while (Receive(stream).event_case() != v1::ConverseRequest::EVENT_NOT_SET) {
+    }
+    return grpc::Status::OK;
+  });
+  TerminalChat chat(server.address());
+  chat.Type("go\n");
+  ASSERT_TRUE(chat.See("stuck")) << chat.screen();
+  chat.Type(kCtrlC);
+  ASSERT_TRUE(chat.See("still stuck")) << chat.screen();
+  chat.Type(kCtrlC);
+  EXPECT_TRUE(chat.See("connection lost, session abc: CANCELLED")) << chat.screen();
+  EXPECT_EQ(chat.ExitCode(), 1);
+}
+
+TEST(TerminalChatTest, ABrokenStreamIsAttachedAgainOnce) {
+  int streams = 0;
+  ScriptedServer server([&](ServerStream& stream) {
+    if (++streams == 2) {
+      SendOpened(stream, Receive(stream).open().session_id(), /*resumed=*/true);
+      Receive(stream);
+      SendDelta(stream, "here again");
+      SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+      Receive(stream);
+      return grpc::Status::OK;
+    }
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection reset");
+  });
+  TerminalChat chat(server.address());
+  chat.Type("one\n");
+  EXPECT_TRUE(chat.See("back in session abc")) << chat.screen();
+  EXPECT_TRUE(chat.See("the reply is lost: ask again")) << chat.screen();
+  chat.Type("two\n");
+  EXPECT_TRUE(chat.See("here again")) << chat.screen();
+  chat.Type("/detach\n");
+  EXPECT_TRUE(chat.See("come back with --session=abc")) << chat.screen();
+  EXPECT_EQ(chat.ExitCode(), 0);
+}
+
+}  // namespace
+}  // namespace sinkstream

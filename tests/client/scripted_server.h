@@ -1,0 +1,90 @@
+// ScriptedServer: a ChatService in this process whose streams do what a test wrote down.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "sinkstream/v1/chat.grpc.pb.h"
+
+namespace sinkstream {
+
+using ServerStream = grpc::ServerReaderWriter<v1::ConverseResponse, v1::ConverseRequest>;
+// Runs on a thread of gRPC for each stream; what it returns ends the stream.
+using Script = std::function<grpc::Status(ServerStream&)>;
+
+class ScriptedServer final : private v1::ChatService::Service {
+ public:
+  explicit ScriptedServer(Script script) : script_(std::move(script)) {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    address_ = "127.0.0.1:" + std::to_string(port);
+  }
+  ~ScriptedServer() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  const std::string& address() const { return address_; }
+  void SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
+
+ private:
+  grpc::Status Converse(grpc::ServerContext*, ServerStream* stream) override {
+    return script_(*stream);
+  }
+
+  const Script script_;
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+inline v1::ConverseRequest Receive(ServerStream& stream) {
+  v1::ConverseRequest request;
+  stream.Read(&request);
+  return request;
+}
+
+inline void SendOpened(ServerStream& stream, const std::string& session_id, bool resumed = false) {
+  v1::ConverseResponse response;
+  response.mutable_opened()->set_session_id(session_id);
+  response.mutable_opened()->set_resumed(resumed);
+  stream.Write(response);
+}
+
+inline void SendDelta(ServerStream& stream, const std::string& text) {
+  v1::ConverseResponse response;
+  response.mutable_delta()->set_text(text);
+  stream.Write(response);
+}
+
+inline void SendTurnDone(ServerStream& stream, v1::FinishReason reason) {
+  v1::ConverseResponse response;
+  response.mutable_turn_done()->set_finish_reason(reason);
+  stream.Write(response);
+}
+
+inline void SendFailed(ServerStream& stream, grpc::StatusCode code, const std::string& message) {
+  v1::ConverseResponse response;
+  response.mutable_failed()->mutable_status()->set_code(code);
+  response.mutable_failed()->mutable_status()->set_message(message);
+  stream.Write(response);
+}
+
+// Answers `open`, then says each turn back in two pieces, until the client has no more to say.
+inline grpc::Status Echo(ServerStream& stream) {
+  v1::ConverseRequest request = Receive(stream);
+  SendOpened(stream, "0123456789abcdef0123456789abcdef");
+  while (stream.Read(&request) && request.has_turn()) {
+    SendDelta(stream, "you said ");
+    SendDelta(stream, request.turn().text());
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+  }
+  return grpc::Status::OK;
+}
+
+}  // namespace sinkstream
