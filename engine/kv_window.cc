@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/check.h"
+
 namespace sinkstream {
 namespace {
 
@@ -31,6 +33,15 @@ int64_t KvWindow::PinnedBlocks(int64_t position) const {
 
 int64_t KvWindow::RecentEnd(int64_t position) const {
   return CeilDiv(std::max<int64_t>(0, position - sinks_), block_tokens_);
+}
+
+void KvWindow::UsePinned(const std::vector<BlockId>& pinned, KvBlocks& blocks) {
+  SINKSTREAM_CHECK(position_ == 0 || position_ >= sinks_);
+  SINKSTREAM_CHECK(static_cast<int64_t>(pinned.size()) == PinnedBlocks(sinks_));
+  for (const BlockId block : pinned) blocks.Share(block);
+  for (const BlockId block : pinned_) blocks.Release(block);
+  pinned_ = pinned;
+  position_ = std::max<int64_t>(position_, sinks_);
 }
 
 void KvWindow::Reserve(int32_t rows, KvBlocks& blocks) {

@@ -38,6 +38,11 @@ class KvWindow {
   // Text position of the oldest recent token that the next token will see.
   int64_t first_recent() const { return sinks_ + evicted(); }
 
+  // Puts `pinned`, blocks that hold the first `sinks` tokens of this stream already, in the place
+  // of whatever pinned blocks there are; a reference to each is taken. Requires: position() is 0,
+  // which then becomes sinks(), or at least sinks().
+  void UsePinned(const std::vector<BlockId>& pinned, KvBlocks& blocks);
+
   // Takes from `blocks` what the next `rows` tokens need. Requires: enough are available (admission
   // sees to it).
   void Reserve(int32_t rows, KvBlocks& blocks);

@@ -87,10 +87,19 @@ absl::StatusOr<SessionSettings> Scheduler::Settings(const OpenCommand& command) 
 absl::StatusOr<Session*> Scheduler::OpenNew(OpenCommand& command) {
   auto settings = Settings(command);
   if (!settings.ok()) return settings.status();
-  auto session = pool_.Open(NewSessionId(), command.request.principal, *std::move(settings),
-                            parts_.clock.Now());
-  if (session.ok()) (*session)->owed = std::move(command.system_turn);
-  return session;
+  const auto& system_turn = command.system_turn;
+  const bool pinned_alone = static_cast<size_t>(settings->sinks) == system_turn.size();
+  const auto opened =
+      pool_.Open(NewSessionId(), command.request.principal, *std::move(settings),
+                 pinned_alone ? system_turn : std::vector<TokenId>(), parts_.clock.Now());
+  if (!opened.ok()) return opened;
+  Session& session = **opened;
+  if (session.shares_prefix) {
+    Remember(session.recent, system_turn);
+  } else {
+    session.owed = std::move(command.system_turn);
+  }
+  return opened;
 }
 
 absl::StatusOr<Session*> Scheduler::Resume(OpenCommand& command) {
@@ -257,6 +266,7 @@ int64_t Scheduler::AdvanceWindow(Session& session, int32_t rows) {
   Remember(session.recent, sequence.NextTokens(rows));
   const int64_t evicted_before = session.window.evicted();
   session.window.Advance(rows, pool_.blocks());
+  pool_.ShareReadPrefix(session);
   sequence.Fed(rows, parts_.clock.Now());
   const int64_t evicted = session.window.evicted() - evicted_before;
   if (evicted_before == 0 && evicted > 0) RequestQueue::TellWindow(session);

@@ -13,6 +13,7 @@
 #include "engine/kv_window.h"
 #include "engine/outbox.h"
 #include "engine/sequence.h"
+#include "engine/shared_prefixes.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -32,6 +33,9 @@ struct Session {
   int32_t reserved_blocks = 0;
 
   KvWindow window;
+  SharedPrefixes::Key prefix;  // the pinned system prompt; empty tokens: none
+  bool shares_prefix =
+      false;  // its blocks are those of SharedPrefixes, whose reservation is not this session's
   std::vector<TokenId> owed;    // to be read before the next request's own tokens
                                 // (Sequence::OwedAfter, the system turn)
   std::string held;             // appended text whose tokens depend on what follows

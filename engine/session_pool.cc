@@ -17,14 +17,18 @@ absl::Duration SessionPool::RetryAfter(absl::Time now) const {
 }
 
 absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
-                                           SessionSettings settings, absl::Time now) {
+                                           SessionSettings settings, std::vector<TokenId> prefix,
+                                           absl::Time now) {
   if (size() >= options_.max_sessions) {
     return Exhausted(
         "MAX_SESSIONS",
         absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
         RetryAfter(now));
   }
-  const int32_t needed = MaxSessionBlocks(settings.sinks, settings.window, spec_.block_tokens);
+  SharedPrefixes::Key key(principal, std::move(prefix));
+  const auto* const shared = key.second.empty() ? nullptr : prefixes_.Find(key);
+  int32_t needed = MaxSessionBlocks(settings.sinks, settings.window, spec_.block_tokens);
+  if (shared != nullptr) needed -= static_cast<int32_t>(shared->size());
   const int64_t left = int64_t{spec_.num_blocks} - options_.slack_blocks - reserved_blocks_;
   if (needed > left) {
     return Exhausted("KV_MEMORY",
@@ -37,12 +41,32 @@ absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
                                            spec_.block_tokens);
   session->opened = now;
   session->detached_at = now;
+  session->prefix = std::move(key);
   session->reserved_blocks = needed;
   reserved_blocks_ += needed;
+  if (shared != nullptr) JoinPrefix(*session, *shared);
   Session* const opened = session.get();
   by_id_[opened->id] = next_serial_;
   sessions_[next_serial_++] = std::move(session);
   return opened;
+}
+
+void SessionPool::JoinPrefix(Session& session, const std::vector<BlockId>& blocks) {
+  session.window.UsePinned(blocks, blocks_);
+  session.shares_prefix = true;
+  prefixes_.Join(session.prefix, blocks);
+}
+
+void SessionPool::ShareReadPrefix(Session& session) {
+  const bool read = session.window.position() >= session.window.sinks();
+  if (session.shares_prefix || session.prefix.second.empty() || !read) return;
+  const auto count = static_cast<int32_t>(session.window.pinned_blocks().size());
+  session.reserved_blocks -= count;  // from now on the prefix's own
+  const auto* const shared = prefixes_.Find(session.prefix);
+  if (shared != nullptr)
+    reserved_blocks_ -= count;  // read twice at the same time: one copy is given up
+  JoinPrefix(session, shared != nullptr ? std::vector<BlockId>(*shared)
+                                        : std::vector<BlockId>(session.window.pinned_blocks()));
 }
 
 Session* SessionPool::Find(const SessionId& id, const std::string& principal) {
@@ -75,6 +99,9 @@ void SessionPool::Detach(Session& session, absl::Time now) {
 }
 
 void SessionPool::Close(Session& session) {
+  if (session.shares_prefix && prefixes_.Leave(session.prefix)) {
+    reserved_blocks_ -= static_cast<int32_t>(session.window.pinned_blocks().size());
+  }
   session.window.Clear(blocks_);
   reserved_blocks_ -= session.reserved_blocks;
   by_attachment_.erase(session.attachment);

@@ -29,10 +29,14 @@ class SessionPool {
   // `spec` outlives the pool.
   SessionPool(const ModelSpec& spec, Options options);
 
-  // A new session; its settings have been checked. RESOURCE_EXHAUSTED with RetryInfo: MAX_SESSIONS
-  // or KV_MEMORY.
+  // A new session; its settings have been checked. `prefix`: the system prompt's tokens, if they
+  // are just what is pinned; if a live session has read them, the new one stands behind them at
+  // once. RESOURCE_EXHAUSTED with RetryInfo: MAX_SESSIONS or KV_MEMORY.
   absl::StatusOr<Session*> Open(SessionId id, std::string principal, SessionSettings settings,
-                                absl::Time now);
+                                std::vector<TokenId> prefix, absl::Time now);
+  // Once `session` has read its prefix, others may share it. Call after each advance; does nothing
+  // most of the time.
+  void ShareReadPrefix(Session& session);
   // The session of that id if it is this principal's; null if there is none.
   Session* Find(const SessionId& id, const std::string& principal);
   // The session an attachment holds; null if it holds none (any more).
@@ -57,10 +61,12 @@ class SessionPool {
 
  private:
   absl::Duration RetryAfter(absl::Time now) const;
+  void JoinPrefix(Session& session, const std::vector<BlockId>& blocks);
 
   const ModelSpec& spec_;
   const Options options_;
   KvBlocks blocks_;
+  SharedPrefixes prefixes_;
   int32_t reserved_blocks_ = 0;
   std::map<uint64_t, std::unique_ptr<Session>> sessions_;  // by serial number: oldest first
   std::map<SessionId, uint64_t> by_id_;

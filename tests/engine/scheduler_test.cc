@@ -288,6 +288,77 @@ TEST(SchedulerTest, ASystemPromptIsPinnedWhole) {
   EXPECT_THAT(seen, testing::StartsWith("[B][S]s:be kind[E]"));
 }
 
+// ---- a system prompt that several sessions share ----
+
+OpenRequest Prompted(const std::string& principal, const std::string& prompt) {
+  OpenRequest request;
+  request.principal = principal;
+  request.system_prompt = prompt;
+  return request;
+}
+
+TEST(SharedPrefixTest, TheSecondSessionStandsBehindThePromptAtOnceAndSaysTheSame) {
+  Conversation talk;
+  auto& first = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  first.Say("hi", Greedy(30));
+  talk.Run();
+  auto& second = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  EXPECT_EQ(second.Read().opened->position, 25);  // [B][S]s:a rather long prompt[E]
+  second.Say("hi", Greedy(30));
+  talk.Run();
+  EXPECT_EQ(second.Read().tokens, first.Read().tokens);
+  EXPECT_EQ(second.Read().turns[0].usage.prompt_tokens,
+            first.Read().turns[0].usage.prompt_tokens - 25);
+  EXPECT_EQ(second.Read().opened->kv_bytes, first.Read().opened->kv_bytes - 7 * 400);
+}
+
+TEST(SharedPrefixTest, ItsBlocksStayUntilTheLastSessionHasGoneAndNoneIsLost) {
+  Conversation talk;
+  auto& first = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  first.Say("hi", Greedy(1));
+  talk.Run();
+  auto& second = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  auto& third = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  second.Say("hi", Greedy(30));
+  talk.Run();
+  first.Close();
+  third.Say("hi", Greedy(30));
+  talk.Run();
+  EXPECT_EQ(third.Read().tokens, second.Read().tokens);
+  EXPECT_THAT(third.Read().failures, IsEmpty());
+  second.Close();
+  third.Close();
+  EXPECT_EQ(talk.scheduler().Stats().blocks_used, 0);
+  EXPECT_EQ(talk.scheduler().Stats().kv_bytes_reserved, 0);
+}
+
+TEST(SharedPrefixTest, SessionsThatReadItAtTheSameTimeEndUpWithOneCopy) {
+  Conversation talk;
+  auto& first = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  auto& second = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  const auto reserved = talk.scheduler().Stats().kv_bytes_reserved;
+  first.Say("hi", Greedy(10));
+  second.Say("hi", Greedy(10));
+  talk.Run();
+  EXPECT_EQ(first.Read().tokens, second.Read().tokens);
+  EXPECT_EQ(talk.scheduler().Stats().kv_bytes_reserved, reserved - 7 * 400);
+  first.Close();
+  second.Close();
+  EXPECT_EQ(talk.scheduler().Stats().blocks_used, 0);
+  EXPECT_EQ(talk.scheduler().Stats().kv_bytes_reserved, 0);
+}
+
+TEST(SharedPrefixTest, IsNeverSharedBetweenPrincipalsNorBeforeItHasBeenRead) {
+  Conversation talk;
+  auto& first = talk.OpenStream(Prompted("alice", "a rather long prompt"));
+  EXPECT_EQ(talk.OpenStream(Prompted("alice", "a rather long prompt")).Read().opened->position, 0);
+  first.Say("hi", Greedy(1));
+  talk.Run();
+  EXPECT_EQ(talk.OpenStream(Prompted("mallory", "a rather long prompt")).Read().opened->position,
+            0);
+  EXPECT_EQ(talk.OpenStream(Prompted("alice", "a rather long prompT")).Read().opened->position, 0);
+}
+
 TEST(SchedulerTest, ALongPromptReportsItsProgress) {
   Conversation talk;
   auto& alice = talk.OpenStream();
