@@ -1,0 +1,36 @@
+// KvStorage: the memory of all KV blocks, one zeroed mapping on huge pages. Pages become resident
+// as blocks are first used.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "engine/torch/manifest.h"
+#include "engine/torch/ops/huge_memory.h"
+
+namespace sinkstream {
+
+// Bytes of one block: `block_tokens` tokens, all layers, keys and values; head_dim rounded up to a
+// multiple of 16.
+int64_t KvBlockBytes(const ModelManifest& manifest, bool bfloat16);
+
+class KvStorage {
+ public:
+  // RESOURCE_EXHAUSTED if the system refuses the address space.
+  static absl::StatusOr<KvStorage> Create(const ModelManifest& manifest, bool bfloat16,
+                                          int32_t num_blocks);
+
+  // [layers, num_blocks, kv_heads, 2, 16 * D], valid as long as this object.
+  const at::Tensor& tensor() const { return tensor_; }
+
+ private:
+  KvStorage(std::unique_ptr<HugeMapping> mapping, at::Tensor tensor);
+
+  std::unique_ptr<HugeMapping> mapping_;
+  at::Tensor tensor_;
+};
+
+}  // namespace sinkstream

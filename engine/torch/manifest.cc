@@ -1,0 +1,120 @@
+#include "engine/torch/manifest.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+
+namespace sinkstream {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMostTokens = int64_t{1} << 40;
+constexpr int64_t kLargestSize = int64_t{1} << 24;
+
+absl::Status Bad(const std::string& problem) {
+  return absl::InvalidArgumentError(absl::StrCat("manifest.json: ", problem));
+}
+
+// Reads fields and keeps the first problem met.
+class FieldReader {
+ public:
+  explicit FieldReader(const Json& json) : json_(json) {}
+
+  std::string Text(const char* name) {
+    const auto at = json_.find(name);
+    if (at != json_.end() && at->is_string()) return at->get<std::string>();
+    Fail(absl::StrCat(name, " must be a string"));
+    return "";
+  }
+
+  int64_t Number(const char* name, int64_t least, int64_t most) {
+    const auto at = json_.find(name);
+    if (at != json_.end() && at->is_number_integer()) {
+      const bool huge = at->is_number_unsigned() && at->get<uint64_t>() > uint64_t{1} << 62;
+      const int64_t value = huge ? most + 1 : at->get<int64_t>();
+      if (least <= value && value <= most) return value;
+    }
+    Fail(absl::StrCat(name, " must be a whole number from ", least, " to ", most));
+    return least;
+  }
+
+  int32_t Size(const char* name) { return static_cast<int32_t>(Number(name, 1, kLargestSize)); }
+
+  // A token of the vocabulary; absent or null: none.
+  std::optional<TokenId> Token(const char* name, int32_t vocab_size) {
+    const auto at = json_.find(name);
+    if (at == json_.end() || at->is_null()) return std::nullopt;
+    return static_cast<TokenId>(Number(name, 0, vocab_size - 1));
+  }
+
+  void Fail(const std::string& problem) {
+    if (status_.ok()) status_ = Bad(problem);
+  }
+  const absl::Status& status() const { return status_; }
+
+ private:
+  const Json& json_;
+  absl::Status status_;
+};
+
+absl::Status CheckFormat(const Json& json) {
+  if (!json.is_object()) return Bad("is not a JSON object");
+  if (json.value("magic", Json()) != Json("sinkstream-model")) {
+    return Bad("magic is not \"sinkstream-model\"");
+  }
+  FieldReader fields(json);
+  const int64_t version = fields.Number("format_version", 1, kMostTokens);
+  if (!fields.status().ok()) return fields.status();
+  if (version > kModelFormatVersion) {
+    return Bad(absl::StrCat("made by a newer exporter: format ", version, ", this server reads ",
+                            kModelFormatVersion));
+  }
+  return absl::OkStatus();
+}
+
+void CheckTogether(const ModelManifest& manifest, FieldReader& fields) {
+  if (manifest.dtype != "float32" && manifest.dtype != "bfloat16") {
+    fields.Fail(absl::StrCat("dtype \"", manifest.dtype,
+                             "\" is not supported (supported: float32, bfloat16)"));
+  }
+  if (manifest.heads % manifest.kv_heads != 0) {
+    fields.Fail(absl::StrCat("heads ", manifest.heads, " is not a multiple of kv_heads ",
+                             manifest.kv_heads));
+  }
+}
+
+ModelManifest ReadFields(FieldReader& fields) {
+  ModelManifest manifest;
+  manifest.name = fields.Text("name");
+  manifest.architecture = fields.Text("architecture");
+  manifest.dtype = fields.Text("dtype");
+  manifest.vocab_size = fields.Size("vocab_size");
+  manifest.layers = fields.Size("layers");
+  manifest.hidden = fields.Size("hidden");
+  manifest.intermediate = fields.Size("intermediate");
+  manifest.heads = fields.Size("heads");
+  manifest.kv_heads = fields.Size("kv_heads");
+  manifest.head_dim = static_cast<int32_t>(fields.Number("head_dim", 1, 512));
+  manifest.trained_context = fields.Number("trained_context", 1, kMostTokens);
+  manifest.bos_token = fields.Token("bos_token", manifest.vocab_size);
+  manifest.eos_token = fields.Token("eos_token", manifest.vocab_size);
+  manifest.license = fields.Text("license");
+  manifest.digest = fields.Text("digest");
+  CheckTogether(manifest, fields);
+  return manifest;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelManifest> ParseManifest(const std::string& json) {
+  const Json parsed = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (parsed.is_discarded()) return Bad("is not valid JSON");
+  if (absl::Status status = CheckFormat(parsed); !status.ok()) return status;
+  FieldReader fields(parsed);
+  ModelManifest manifest = ReadFields(fields);
+  if (!fields.status().ok()) return fields.status();
+  return manifest;
+}
+
+}  // namespace sinkstream

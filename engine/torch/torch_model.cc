@@ -1,0 +1,243 @@
+#include "engine/torch/torch_model.h"
+
+#include <ATen/Parallel.h>
+#include <malloc.h>
+#include <torch/script.h>
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/torch/available_memory.h"
+#include "engine/torch/kv_storage.h"
+#include "engine/torch/model_archive.h"
+#include "engine/torch/ops/isa.h"
+#include "engine/torch/ops/step_context.h"
+#include "engine/torch/ops/thread_pool.h"
+
+namespace sinkstream {
+namespace {
+
+// The first line of what libtorch says; the rest is a trace through generated code.
+std::string FirstLine(const std::exception& error) {
+  std::string text = error.what();
+  constexpr char kReason[] = "RuntimeError: ";
+  if (const size_t at = text.rfind(kReason); at != std::string::npos)
+    text.erase(0, at + sizeof kReason - 1);
+  return text.substr(0, std::min<size_t>(text.find('\n'), 200));
+}
+
+class TorchModel final : public Model {
+ public:
+  TorchModel(ModelSpec spec, KvStorage kv, int32_t head_dim, torch::jit::Module module)
+      : spec_(std::move(spec)),
+        head_dim_(head_dim),
+        kv_(std::move(kv)),
+        module_(std::move(module)),
+        forward_(module_.get_method("forward")) {}
+
+  const ModelSpec& Spec() const override { return spec_; }
+
+  absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override {
+    try {
+      const c10::InferenceMode inference;
+      Flatten(batch);
+      const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
+      logits_ = forward_({Copy(tokens_), Copy(logit_rows_), MakeContext()}).toTensor();
+      TORCH_CHECK(logits_.scalar_type() == at::kFloat && logits_.is_contiguous() &&
+                      logits_.dim() == 2 && logits_.size(0) == wanted &&
+                      logits_.size(1) == spec_.vocab_size,
+                  "forward gave ", logits_.scalar_type(), " ", logits_.sizes());
+      return absl::MakeConstSpan(logits_.const_data_ptr<float>(),
+                                 static_cast<size_t>(logits_.numel()));
+    } catch (const std::exception& error) {
+      return absl::InternalError(absl::StrCat("the model failed: ", FirstLine(error)));
+    }
+  }
+
+  // First calls are slow: libtorch prepares the graph, memory is touched. Uses blocks that nobody
+  // has yet.
+  absl::Status WarmUp() {
+    for (const int32_t rows : {1, 2, 64}) {
+      const int32_t fitting = std::min(rows, spec_.num_blocks * spec_.block_tokens);
+      const std::vector<TokenId> tokens(static_cast<size_t>(fitting), 0);
+      std::vector<BlockId> blocks;
+      for (int32_t b = 0; b * spec_.block_tokens < fitting; ++b) blocks.push_back(b);
+      StepSequence sequence;
+      sequence.tokens = tokens;
+      sequence.window = fitting;
+      sequence.recent_blocks = blocks;
+      if (const auto logits = Step({{sequence}}); !logits.ok()) return logits.status();
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  void Flatten(const StepBatch& batch) {
+    tokens_.clear();
+    logit_rows_.clear();
+    sequences_.clear();
+    blocks_.clear();
+    for (const StepSequence& sequence : batch.sequences) Append(sequence);
+  }
+
+  void Append(const StepSequence& sequence) {
+    const auto first = static_cast<int64_t>(tokens_.size());
+    const auto rows = static_cast<int64_t>(sequence.tokens.size());
+    const auto pinned_begin = static_cast<int64_t>(blocks_.size());
+    blocks_.insert(blocks_.end(), sequence.pinned_blocks.begin(), sequence.pinned_blocks.end());
+    const auto recent_begin = static_cast<int64_t>(blocks_.size());
+    blocks_.insert(blocks_.end(), sequence.recent_blocks.begin(), sequence.recent_blocks.end());
+    const auto recent_count = static_cast<int64_t>(sequence.recent_blocks.size());
+    sequences_.insert(sequences_.end(), {sequence.start, rows, sequence.sinks, sequence.window,
+                                         pinned_begin, recent_begin, recent_count,
+                                         sequence.first_recent_block, sequence.rotary_offset});
+    tokens_.insert(tokens_.end(), sequence.tokens.begin(), sequence.tokens.end());
+    if (sequence.logits == LogitRows::kLast) logit_rows_.push_back(first + rows - 1);
+    if (sequence.logits != LogitRows::kAll) return;
+    for (int64_t row = first; row < first + rows; ++row) logit_rows_.push_back(row);
+  }
+
+  // The tensors stand for members that live until the next Step.
+  template <typename T>
+  static at::Tensor Wrap(std::vector<T>& values, at::IntArrayRef shape) {
+    return at::from_blob(values.data(), shape, c10::CppTypeToScalarType<T>::value);
+  }
+  // forward may keep or return what it is given.
+  static at::Tensor Copy(std::vector<int64_t>& values) {
+    return Wrap(values, {static_cast<int64_t>(values.size())}).clone();
+  }
+
+  c10::IValue MakeContext() {
+    const auto lines = static_cast<int64_t>(sequences_.size()) / kSequenceFields;
+    return c10::make_intrusive<StepContext>(kv_.tensor(), head_dim_,
+                                            Wrap(sequences_, {lines, kSequenceFields}),
+                                            Wrap(blocks_, {static_cast<int64_t>(blocks_.size())}));
+  }
+
+  const ModelSpec spec_;
+  const int32_t head_dim_;
+  KvStorage kv_;
+  torch::jit::Module module_;
+  torch::jit::Method forward_;
+
+  // Of the step at hand; kept for their capacity.
+  std::vector<int64_t> tokens_;      // [N]
+  std::vector<int64_t> logit_rows_;  // [M]
+  std::vector<int64_t> sequences_;   // [Q][kSequenceFields]
+  std::vector<int32_t> blocks_;      // [B]
+  at::Tensor logits_;                // [M, vocab_size]
+};
+
+bool UsesBfloat16(const ModelManifest& manifest, KvDtype wanted) {
+  if (wanted == KvDtype::kAuto) return manifest.dtype == "bfloat16";
+  return wanted == KvDtype::kBfloat16;
+}
+
+absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,
+                                   const TorchModelOptions& options) {
+  const bool bfloat16 = UsesBfloat16(manifest, options.kv_dtype);
+  ModelSpec spec;
+  spec.name = manifest.name;
+  spec.architecture = manifest.architecture;
+  spec.weight_dtype = manifest.dtype;
+  spec.kv_dtype = bfloat16 ? "bfloat16" : "float32";
+  spec.isa = Kernels().name;
+  spec.vocab_size = manifest.vocab_size;
+  spec.trained_context = manifest.trained_context;
+  spec.block_tokens = kernels::kBlockTokens;
+  spec.block_bytes = KvBlockBytes(manifest, bfloat16);
+  const int64_t blocks = options.kv_bytes / spec.block_bytes;
+  if (blocks < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a KV pool of ", options.kv_bytes,
+                     " bytes holds no block; one of this model takes ", spec.block_bytes));
+  }
+  spec.num_blocks = static_cast<int32_t>(
+      std::min<int64_t>(blocks, std::numeric_limits<int32_t>::max() / kernels::kBlockTokens));
+  return spec;
+}
+
+// While loading, the weights are there twice: as read and as packed. Later the KV pool fills.
+absl::Status CheckFits(const ModelArchive& archive, const ModelSpec& spec,
+                       const TorchModelOptions& options) {
+  const int64_t kv_bytes = spec.num_blocks * spec.block_bytes;
+  const int64_t needed = archive.file_bytes + std::max(archive.file_bytes, kv_bytes);
+  const int64_t available = options.memory_bytes > 0 ? options.memory_bytes : AvailableMemory();
+  if (needed <= available) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("needs ", needed >> 20, " MiB (model ", archive.file_bytes >> 20, ", KV pool ",
+                   kv_bytes >> 20, "), ", available >> 20, " MiB are available"));
+}
+
+absl::Status SetProcessOptions(const TorchModelOptions& options) {
+  if (!SelectIsa(options.isa)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("this CPU does not run \"", options.isa, "\" kernels"));
+  }
+  if (options.threads < 0 || options.threads > 1024) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("threads is ", options.threads, ", not 0 to 1024"));
+  }
+  const auto processors = static_cast<int>(std::thread::hardware_concurrency());
+  SetOperatorThreads(options.threads > 0 ? options.threads : processors);
+  // What is left to libtorch itself is small; its own threads would only spin.
+  at::set_num_threads(1);
+  // The plain executor: the other one compiles anew when shapes change, and every step has its own
+  // shape.
+  torch::jit::getProfilingMode() = false;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<torch::jit::Module> LoadModule(const std::string& path) {
+  try {
+    const c10::InferenceMode inference;
+    torch::jit::Module module = torch::jit::load(path, at::kCPU, /*load_debug_files=*/false);
+    module.eval();
+    if (!module.find_method("forward").has_value()) {
+      return absl::InvalidArgumentError("is not a model file (its module has no forward)");
+    }
+    return module;
+  } catch (const std::exception& error) {
+    return absl::DataLossError(absl::StrCat("cannot be loaded: ", FirstLine(error)));
+  }
+}
+
+absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions& options) {
+  absl::StatusOr<ModelArchive> archive = ReadModelArchive(path);
+  if (!archive.ok()) return archive.status();
+  if (absl::Status status = SetProcessOptions(options); !status.ok()) return status;
+  const absl::StatusOr<ModelSpec> spec = MakeSpec(archive->manifest, options);
+  if (!spec.ok()) return spec.status();
+  if (absl::Status status = CheckFits(*archive, *spec, options); !status.ok()) return status;
+  absl::StatusOr<KvStorage> kv =
+      KvStorage::Create(archive->manifest, spec->kv_dtype == "bfloat16", spec->num_blocks);
+  if (!kv.ok()) return kv.status();
+  absl::StatusOr<torch::jit::Module> module = LoadModule(path);
+  if (!module.ok()) return module.status();
+  malloc_trim(0);  // the weights as read are free by now
+  auto model = std::make_unique<TorchModel>(*spec, *std::move(kv), archive->manifest.head_dim,
+                                            *std::move(module));
+  if (absl::Status status = model->WarmUp(); !status.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("does not run: ", std::string(status.message())));
+  }
+  return ModelFile{std::move(model), std::move(archive->tokenizer_json),
+                   std::move(archive->chat_format_json), std::move(archive->manifest)};
+}
+
+}  // namespace
+
+absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options) {
+  absl::StatusOr<ModelFile> file = Load(path, options);
+  if (file.ok()) return file;
+  return absl::Status(file.status().code(),
+                      absl::StrCat(path, ": ", std::string(file.status().message())));
+}
+
+}  // namespace sinkstream

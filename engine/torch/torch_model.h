@@ -1,0 +1,39 @@
+// LoadModelFile: a model file (docs/model_artifact.md) becomes a Model that libtorch runs. No torch
+// type passes through here, and no exception: this folder is the only one that knows libtorch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/model.h"
+#include "engine/torch/manifest.h"
+
+namespace sinkstream {
+
+enum class KvDtype { kAuto, kFloat32, kBfloat16 };  // kAuto: as the weights
+
+struct TorchModelOptions {
+  int64_t kv_bytes = int64_t{1} << 30;  // of the KV pool; rounded down to whole blocks
+  KvDtype kv_dtype = KvDtype::kAuto;
+  int threads = 0;           // of the operators, the engine thread among them; 0: one per processor
+  std::string isa = "auto";  // "auto", "avx512", "avx2", "portable"
+  int64_t memory_bytes = 0;  // what loading may take in all; 0: what the machine has to spare
+};
+
+struct ModelFile {
+  std::unique_ptr<Model> model;
+  std::string tokenizer_json;
+  std::string chat_format_json;
+  ModelManifest manifest;
+};
+
+// Loads, packs the weights for this CPU and warms up. Threads, instruction set and libtorch's
+// settings are the process's: one model a process. Each refusal is one line that begins with
+// `path`: NOT_FOUND: no such file. INVALID_ARGUMENT: not a model file, made by a newer exporter,
+// unsupported, or options that contradict it. DATA_LOSS: truncated or damaged. RESOURCE_EXHAUSTED:
+// does not fit this machine.
+absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options);
+
+}  // namespace sinkstream

@@ -1,0 +1,29 @@
+"""Loads the operator library (SINKSTREAM_OPS, else build/lib of this checkout) and makes the inputs of the tests."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = os.environ.get("SINKSTREAM_OPS") or str(ROOT / "build" / "lib" / "libsinkstream_ops.so")
+sys.path.insert(0, str(ROOT / "engine" / "export"))
+
+torch.ops.load_library(LIBRARY)
+torch.set_num_threads(1)
+torch.ops.sinkstream.set_threads(2)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(20240229)
+
+
+@pytest.fixture(params=torch.ops.sinkstream.supported_isas())
+def isa(request) -> str:
+    """Each instruction set of this CPU in turn."""
+    torch.ops.sinkstream.select_isa(request.param)
+    yield request.param
+    torch.ops.sinkstream.select_isa("auto")

@@ -1,0 +1,213 @@
+// Model files by way of the Model seam. The files come from make_models.py; SINKSTREAM_TEST_MODELS
+// names their folder.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <vector>
+
+#include "engine/torch/torch_model.h"
+
+namespace sinkstream {
+namespace {
+
+using ::testing::Each;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+using Logits = std::vector<float>;
+
+std::string Path(const std::string& name) {
+  return std::string(std::getenv("SINKSTREAM_TEST_MODELS")) + "/" + name;
+}
+
+TorchModelOptions Small() {
+  TorchModelOptions options;
+  options.kv_bytes = 1 << 20;
+  options.threads = 2;
+  return options;
+}
+
+std::unique_ptr<Model> LoadSound(const TorchModelOptions& options = Small()) {
+  auto file = LoadModelFile(Path("sound.pt"), options);
+  EXPECT_TRUE(file.ok()) << file.status();
+  return std::move(file->model);
+}
+
+absl::Status Refusal(const std::string& name, const TorchModelOptions& options = Small()) {
+  return LoadModelFile(Path(name), options).status();
+}
+
+void ExpectRefused(const absl::Status& status, absl::StatusCode code, const std::string& text) {
+  EXPECT_EQ(status.code(), code) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+  EXPECT_THAT(std::string(status.message()), testing::Not(HasSubstr("\n")));
+  EXPECT_LT(status.message().size(), 400);
+}
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+TEST(ModelFile, GivesTheModelAndWhatBelongsToIt) {
+  const auto file = LoadModelFile(Path("sound.pt"), Small());
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->tokenizer_json, "{\"tokenizer\": 1}");
+  EXPECT_EQ(file->chat_format_json, "{\"chat\": 1}");
+  EXPECT_EQ(file->manifest.bos_token, 1);
+  const ModelSpec& spec = file->model->Spec();
+  EXPECT_EQ(spec.name, "tiny");
+  EXPECT_EQ(spec.weight_dtype, "float32");
+  EXPECT_EQ(spec.kv_dtype, "float32");
+  EXPECT_EQ(spec.block_bytes,
+            1 * 1 * 2 * 16 * 16 * 4);  // layers, kv heads, K and V, slots, padded head, bytes
+  EXPECT_EQ(spec.num_blocks, (1 << 20) / spec.block_bytes);
+  EXPECT_EQ(spec.trained_context, 64);
+}
+
+TEST(ModelFile, KeepsKvInTheTypeAskedFor) {
+  TorchModelOptions options = Small();
+  options.kv_dtype = KvDtype::kBfloat16;
+  const auto model = LoadSound(options);
+  EXPECT_EQ(model->Spec().kv_dtype, "bfloat16");
+  EXPECT_EQ(model->Spec().block_bytes, 1024);
+}
+
+TEST(ModelFile, RefusesWhatIsNoModelFile) {
+  ExpectRefused(Refusal("absent.pt"), absl::StatusCode::kNotFound, "absent.pt: no such file");
+  ExpectRefused(Refusal("."), kInvalid, "is not a readable file");
+  ExpectRefused(Refusal("text.pt"), kInvalid, "not a TorchScript archive");
+  ExpectRefused(Refusal("empty.pt"), kInvalid, "not a TorchScript archive");
+  ExpectRefused(Refusal("plain_zip.pt"), kInvalid,
+                "is not a model file (an archive without manifest.json");
+  ExpectRefused(Refusal("foreign.pt"), kInvalid,
+                "is not a model file (an archive without manifest.json");
+  ExpectRefused(Refusal("no_tokenizer.pt"), kInvalid, "without tokenizer.json");
+  ExpectRefused(Refusal("magic.pt"), kInvalid, "magic");
+  ExpectRefused(Refusal("no_forward.pt"), kInvalid, "no forward");
+}
+
+TEST(ModelFile, RefusesWhatIsCutShort) {
+  ExpectRefused(Refusal("truncated.pt"), absl::StatusCode::kDataLoss, "truncated or damaged");
+}
+
+TEST(ModelFile, RefusesWhatThisServerCannotRun) {
+  ExpectRefused(Refusal("newer.pt"), kInvalid,
+                "made by a newer exporter: format 2, this server reads 1");
+  ExpectRefused(Refusal("dtype.pt"), kInvalid, "dtype \"float8\" is not supported");
+}
+
+TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
+  ExpectRefused(Refusal("layers_differ.pt"), kInvalid,
+                "does not run: the model failed: sink_attention");
+  ExpectRefused(Refusal("vocabulary_differs.pt"), kInvalid,
+                "does not run: the model failed: forward gave");
+}
+
+TEST(ModelFile, RefusesWhatDoesNotFit) {
+  TorchModelOptions options = Small();
+  options.kv_bytes = 2047;
+  ExpectRefused(Refusal("sound.pt", options), kInvalid,
+                "a KV pool of 2047 bytes holds no block; one of this model takes 2048");
+  options.kv_bytes = int64_t{512} << 20;
+  options.memory_bytes = 100 << 20;
+  ExpectRefused(Refusal("sound.pt", options), absl::StatusCode::kResourceExhausted,
+                "needs 512 MiB (model 0, KV pool 512), 100 MiB are available");
+}
+
+TEST(ModelFile, RefusesOptionsThisMachineCannotMeet) {
+  TorchModelOptions options = Small();
+  options.isa = "sse9";
+  ExpectRefused(Refusal("sound.pt", options), kInvalid, "does not run \"sse9\" kernels");
+  options = Small();
+  options.threads = -1;
+  ExpectRefused(Refusal("sound.pt", options), kInvalid, "threads is -1");
+}
+
+// A session of S sinks and W recent tokens whose blocks are all there, and the text fed to it.
+class Session {
+ public:
+  Session(BlockId first_block, int32_t sinks, int64_t window) {
+    sequence_.sinks = sinks;
+    sequence_.window = window;
+    for (BlockId block = first_block; block < first_block + 8; ++block) blocks_.push_back(block);
+  }
+
+  // The next `rows` tokens of a fixed text.
+  StepSequence Next(int rows, LogitRows logits) {
+    sequence_.start = static_cast<int64_t>(fed_);
+    const size_t begin = fed_;
+    fed_ += static_cast<size_t>(rows);
+    sequence_.tokens = absl::MakeConstSpan(text_).subspan(begin, static_cast<size_t>(rows));
+    sequence_.pinned_blocks = absl::MakeConstSpan(blocks_).subspan(0, 1);
+    sequence_.recent_blocks = absl::MakeConstSpan(blocks_).subspan(1);
+    sequence_.logits = logits;
+    return sequence_;
+  }
+
+ private:
+  static std::vector<TokenId> Text() {
+    std::vector<TokenId> text;
+    for (int i = 0; i < 100; ++i) text.push_back(i * i % 50);
+    return text;
+  }
+
+  const std::vector<TokenId> text_ = Text();
+  std::vector<BlockId> blocks_;
+  StepSequence sequence_;
+  size_t fed_ = 0;
+};
+
+Logits Step(Model& model, std::vector<StepSequence> sequences) {
+  StepBatch batch;
+  batch.sequences = std::move(sequences);
+  const auto logits = model.Step(batch);
+  EXPECT_TRUE(logits.ok()) << logits.status();
+  return logits.ok() ? Logits(logits->begin(), logits->end()) : Logits();
+}
+
+TEST(TorchModel, GivesTheRowsAskedForInTheOrderOfTheBatch) {
+  const auto model = LoadSound();
+  Session all(0, 4, 20), last(8, 4, 20), none(16, 4, 20);
+  const Logits logits = Step(*model, {all.Next(3, LogitRows::kAll), none.Next(5, LogitRows::kNone),
+                                      last.Next(3, LogitRows::kLast)});
+  ASSERT_EQ(logits.size(), 4 * 50);
+  // Two sessions with the same text: the last row of the first is the one row of the other.
+  EXPECT_EQ(Logits(logits.begin() + 100, logits.begin() + 150),
+            Logits(logits.begin() + 150, logits.end()));
+}
+
+TEST(TorchModel, AStepThatWantsNoLogitsGivesNone) {
+  const auto model = LoadSound();
+  EXPECT_THAT(Step(*model, {Session(0, 4, 20).Next(5, LogitRows::kNone)}), testing::IsEmpty());
+}
+
+TEST(TorchModel, ChunksAndCompanyChangeNoBit) {
+  const auto model = LoadSound();
+  Session whole(0, 4, 20), chunked(8, 4, 20), company(16, 0, 7);
+  const Logits expected = Step(*model, {whole.Next(90, LogitRows::kAll)});
+  Logits pieces;
+  for (int i = 0; i < 15; ++i) {
+    const int company_rows = 1 + i % 3;
+    const Logits logits = Step(*model, {company.Next(company_rows, LogitRows::kNone),
+                                        chunked.Next(i % 2 == 0 ? 1 : 11, LogitRows::kAll)});
+    pieces.insert(pieces.end(), logits.begin(), logits.end());
+  }
+  ASSERT_EQ(pieces.size(), (8 * 1 + 7 * 11) * 50);
+  EXPECT_TRUE(std::equal(pieces.begin(), pieces.end(), expected.begin()));
+}
+
+TEST(TorchModel, AFailedStepLeavesTheModelUsable) {
+  const auto model = LoadSound();
+  const std::vector<TokenId> outside = {50};
+  Session session(0, 4, 20);
+  StepSequence bad = session.Next(1, LogitRows::kLast);
+  bad.tokens = outside;
+  StepBatch batch;
+  batch.sequences = {bad};
+  const absl::Status status = model->Step(batch).status();
+  ExpectRefused(status, absl::StatusCode::kInternal, "the model failed: embedding: token 50 of 50");
+  EXPECT_EQ(Step(*model, {Session(0, 4, 20).Next(1, LogitRows::kLast)}).size(), 50);
+}
+
+}  // namespace
+}  // namespace sinkstream

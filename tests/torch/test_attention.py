@@ -1,0 +1,185 @@
+"""Sink attention against the dense reference, and against itself under every way of cutting the work."""
+
+import pytest
+import torch
+from sinkstream_export import reference
+from stream import NAN, Case, Stream, attend, feed, make_stream, poisoned_kv
+
+ops = torch.ops.sinkstream
+
+CASES = {
+    "grouped queries": Case(),
+    "no sinks": Case(sinks=0, window=37),
+    "one sink": Case(sinks=1, window=16),
+    "eight sinks": Case(sinks=8, window=100),
+    "a pinned prompt over several blocks": Case(sinks=45, window=33),
+    "window of one": Case(window=1),
+    "window of two": Case(sinks=1, window=2),
+    "everything fits": Case(window=1000),
+    "everything is pinned": Case(sinks=500, window=5),
+    "one head": Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16),
+    "groups of four, head of 80": Case(heads=8, kv_heads=2, head_dim=80, rotary_dims=80),
+    "ungrouped": Case(heads=3, kv_heads=3),
+    "groups of five, odd head": Case(heads=5, kv_heads=1, head_dim=23, rotary_dims=22),
+    "partial rotary": Case(head_dim=80, rotary_dims=20),
+    "ten million tokens in": Case(offset=10_000_000),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request) -> Case:
+    return request.param
+
+
+def expected(case: Case, qkv: torch.Tensor) -> torch.Tensor:
+    return reference.sink_attention(
+        qkv.double(), case.inv_freq, case.heads, case.kv_heads, case.head_dim, case.scale, case.sinks, case.window,
+        case.offset)
+
+
+def test_matches_the_dense_forward(isa, rng, case):
+    qkv = case.random_qkv(200, rng)
+    torch.testing.assert_close(feed(case, qkv, chunk=200).double(), expected(case, qkv), atol=1e-5, rtol=1e-5)
+
+
+def test_any_chunking_gives_the_same_bits(isa, rng, case):
+    qkv = case.random_qkv(150, rng)
+    whole = feed(case, qkv, chunk=150)
+    for chunk in (1, 2, 5, 16, 17, 63):
+        assert torch.equal(feed(case, qkv, chunk), whole), chunk
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_mixed_batch_gives_every_stream_what_it_gets_alone(isa, rng, dtype):
+    cases = [Case(sinks=s, window=w, offset=o) for s, w, o in ((4, 60, 0), (0, 9, 0), (40, 20, 7), (1, 500, 10**7))]
+    texts = [case.random_qkv(120 - 20 * i, rng) for i, case in enumerate(cases)]
+    kv = poisoned_kv(cases[0], 64, dtype)
+    ids = torch.randperm(64, generator=rng).tolist()
+    streams = [make_stream(case, len(text), ids) for case, text in zip(cases, texts, strict=True)]
+    together = [[] for _ in cases]
+    for step in range(120):
+        parts = []
+        for i, (stream, text) in enumerate(zip(streams, texts, strict=True)):
+            rows = [1, 7, 33, 2][(step + i) % 4]
+            piece = text[stream.position : stream.position + rows]
+            if len(piece) > 0 and step % (i + 1) == 0:
+                parts.append((i, piece))
+        if not parts:
+            continue
+        out = attend(kv, [(streams[i], piece) for i, piece in parts])
+        for (i, _), rows in zip(parts, out.split([len(piece) for _, piece in parts]), strict=True):
+            together[i].append(rows)
+    for case, text, outs in zip(cases, texts, together, strict=True):
+        assert torch.equal(torch.cat(outs), feed(case, text, chunk=len(text), dtype=dtype))
+
+
+def test_bfloat16_kv_is_the_reference_with_rounded_keys_and_values(isa, rng, case):
+    qkv = case.random_qkv(90, rng)
+    exact, rounded = expected(case, qkv), feed(case, qkv, chunk=90, dtype=torch.bfloat16).double()
+    torch.testing.assert_close(rounded, exact, atol=0.05, rtol=0.05)
+    # The first token sees itself alone, so its output is its own value, rounded to nearest even.
+    values = qkv[0, -case.kv_heads * case.head_dim :].bfloat16().double().view(case.kv_heads, -1)
+    heads = values.repeat_interleave(case.heads // case.kv_heads, dim=0).flatten()
+    torch.testing.assert_close(rounded[0], heads, atol=1e-6, rtol=1e-6)
+
+
+def test_the_number_of_threads_changes_no_bit(rng):
+    case = Case()
+    qkv, results = case.random_qkv(200, rng), []
+    for threads in (1, 2, 5):
+        ops.set_threads(threads)
+        results.append(feed(case, qkv, chunk=70))
+    ops.set_threads(2)
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_only_the_named_layer_blocks_and_slots_are_written(rng):
+    case = Case(sinks=3)
+    kv = poisoned_kv(case, 8, layers=3)
+    attend(kv, [(Stream(case, [5], [2, 7]), case.random_qkv(25, rng))], layer=1)
+    assert kv[[0, 2]].isnan().all() and kv[1, [0, 1, 3, 4, 6]].isnan().all()
+    slots = kv[1, :, 0, 0].view(8, case.head_dim, 16)  # keys of head 0: [block, dimension, slot]
+    written = (~slots.isnan()).all(dim=1)
+    assert written.sum(dim=1).tolist() == [0, 0, 16, 0, 0, 3, 0, 6]
+
+
+def test_a_key_is_stored_rotated_by_text_position_and_a_value_as_it_is(rng):
+    case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16, sinks=2, offset=1000)
+    qkv, kv = case.random_qkv(20, rng), poisoned_kv(case, 3)
+    attend(kv, [(Stream(case, [0], [1, 2]), qkv)], layer=0)
+    _, k, v = qkv.view(20, 3, 16).unbind(1)
+    positions = torch.tensor([0, 1, *range(1002, 1020)])
+    keys = reference.rotate(k.double()[:, None], positions, case.inv_freq)[:, 0]
+    blocks = kv[0, :, 0]
+    torch.testing.assert_close(blocks[0, 0].view(16, 16)[:, 1].double(), keys[1], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(blocks[2, 0].view(16, 16)[:, 1].double(), keys[19], atol=1e-6, rtol=1e-6)
+    assert torch.equal(blocks[2, 1].view(16, 16)[1], v[19])
+
+
+def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng):
+    case = Case(sinks=0)
+    qkv = case.random_qkv(24, rng)
+    clean = feed(case, qkv, chunk=24)
+    poisoned = qkv.clone()
+    poisoned[20:] = NAN
+    assert torch.equal(feed(case, poisoned, chunk=24)[:20], clean[:20])
+
+
+def test_a_table_of_angles_is_double_however_late(isa):
+    case = Case(offset=10_000_000)
+    kv = poisoned_kv(case, 8)
+    blocks = []
+    line = Stream(case, [0], [1, 2, 3, 4, 5, 6, 7], position=0).line(100, blocks)
+    step = torch.classes.sinkstream.StepContext(kv, 64, torch.tensor([line]), torch.tensor(blocks, dtype=torch.int32))
+    table = ops.rotary_table(case.inv_freq, step)
+    wanted = reference.rotary_table(case.inv_freq, torch.arange(100), case.sinks, case.window, case.offset)
+    torch.testing.assert_close(table.double(), wanted, atol=1e-7, rtol=0)
+
+
+def line_of(**changes) -> list[int]:
+    fields = {"start": 30, "rows": 4, "sinks": 4, "window": 60, "pinned_begin": 0, "recent_begin": 1,
+              "recent_count": 2, "first_recent_block": 0, "rotary_offset": 0}
+    return list((fields | changes).values())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (line_of(start=-1), "start is out of range"),
+        (line_of(rows=0), "rows is out of range"),
+        (line_of(sinks=-1), "sinks is out of range"),
+        (line_of(window=0), "window is out of range"),
+        (line_of(window=2**60), "window is out of range"),
+        (line_of(rotary_offset=2**60), "rotary_offset is out of range"),
+        (line_of(pinned_begin=3), "pinned blocks are missing"),
+        (line_of(sinks=100, start=50), "pinned blocks are missing"),
+        (line_of(recent_count=3), "outside the block list"),
+        (line_of(recent_begin=-1), "outside the block list"),
+        (line_of(recent_count=1), "do not cover"),
+        (line_of(first_recent_block=1), "do not cover"),
+        (line_of(start=40), "do not cover"),
+    ],
+)
+def test_a_step_that_would_leave_its_blocks_is_refused(line, message):
+    make = torch.classes.sinkstream.StepContext
+    kv, blocks = poisoned_kv(Case(), 8), torch.tensor([1, 2, 3], dtype=torch.int32)
+    make(kv, 64, torch.tensor([line_of()]), blocks)
+    with pytest.raises(RuntimeError, match=f"sequence 0: .*{message}"):
+        make(kv, 64, torch.tensor([line]), blocks)
+
+
+def test_a_step_with_a_block_that_does_not_exist_is_refused():
+    with pytest.raises(RuntimeError, match="block 8 of 8"):
+        torch.classes.sinkstream.StepContext(
+            poisoned_kv(Case(), 8), 64, torch.tensor([line_of()]), torch.tensor([1, 2, 8], dtype=torch.int32))
+
+
+def test_attention_that_does_not_fit_the_step_is_refused(rng):
+    case = Case()
+    step = torch.classes.sinkstream.StepContext(
+        poisoned_kv(case, 8), 64, torch.tensor([line_of()]), torch.tensor([1, 2, 3], dtype=torch.int32))
+    rotary = ops.rotary_table(case.inv_freq, step)
+    for qkv, layer, kv_heads in ((case.random_qkv(3, rng), 0, 3), (case.random_qkv(4, rng), 2, 3),
+                                 (case.random_qkv(4, rng), -1, 3), (case.random_qkv(4, rng), 0, 1)):
+        with pytest.raises(RuntimeError, match="sink_attention: "):
+            ops.sink_attention(qkv, rotary, layer, 9, kv_heads, 64, 0.125, step)

@@ -1,0 +1,148 @@
+"""Linear, embedding, norm and gated unit against their references, and row by row against themselves."""
+
+import pytest
+import torch
+from sinkstream_export import reference
+
+ops = torch.ops.sinkstream
+LinearWeight = torch.classes.sinkstream.LinearWeight
+
+SHAPES = [(1, 1), (3, 31), (33, 32), (64, 100), (75, 83), (576, 129)]  # in, out
+
+
+def random_weight(rng, size_in, size_out, dtype, biased=True):
+    weight = (torch.randn(size_out, size_in, generator=rng) * size_in**-0.5).to(dtype)
+    return weight, torch.randn(size_out, generator=rng) if biased else None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("rows", [1, 2, 13, 40, 97, 250])
+def test_linear_is_the_matrix_product(isa, rng, rows, dtype):
+    for size_in, size_out in SHAPES:
+        weight, bias = random_weight(rng, size_in, size_out, dtype)
+        x = torch.randn(rows, size_in, generator=rng)
+        expected = reference.linear(x.double(), weight, bias.double())
+        torch.testing.assert_close(ops.linear(x, LinearWeight(weight, bias)).double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_linear_add_fuses_the_residual(isa, rng, biased):
+    weight, bias = random_weight(rng, 75, 83, torch.float32, biased)
+    x, residual = torch.randn(17, 75, generator=rng), torch.randn(17, 83, generator=rng)
+    expected = reference.linear_add(
+        x.double(), weight, residual.double(), bias.double() if biased else None)
+    actual = ops.linear_add(x, LinearWeight(weight, bias), residual)
+    torch.testing.assert_close(actual.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_rows_product_does_not_depend_on_the_batch(isa, rng, dtype):
+    weight = LinearWeight(*random_weight(rng, 200, 70, dtype))
+    x = torch.randn(211, 200, generator=rng)
+    alone = torch.cat([ops.linear(row[None], weight) for row in x])
+    assert torch.equal(ops.linear(x, weight), alone)
+    for chunk in (2, 3, 7, 12, 13, 96, 97):
+        assert torch.equal(torch.cat([ops.linear(part, weight) for part in x.split(chunk)]), alone)
+
+
+def test_the_number_of_threads_changes_no_bit(rng):
+    weight = LinearWeight(*random_weight(rng, 200, 700, torch.float32))
+    x = torch.randn(50, 200, generator=rng)
+    results = []
+    for threads in (1, 2, 3, 7):
+        ops.set_threads(threads)
+        results.append(ops.linear(x, weight))
+    ops.set_threads(2)
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_linear_of_no_rows_is_empty(rng):
+    assert ops.linear(torch.empty(0, 8), LinearWeight(torch.randn(5, 8, generator=rng), None)).shape == (0, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_embedding_reads_rows_of_the_packed_matrix(rng, dtype):
+    weight, _ = random_weight(rng, 75, 83, dtype, biased=False)
+    ids = torch.tensor([0, 82, 31, 32, 0])
+    assert torch.equal(ops.embedding(ids, LinearWeight(weight, None)), reference.embedding(ids, weight))
+
+
+@pytest.mark.parametrize("token", [-1, 83])
+def test_embedding_refuses_a_token_outside_the_vocabulary(rng, token):
+    weight = LinearWeight(torch.randn(83, 75, generator=rng), None)
+    with pytest.raises(RuntimeError, match=f"token {token} of 83"):
+        ops.embedding(torch.tensor([3, token]), weight)
+
+
+@pytest.mark.parametrize("size", [1, 16, 33, 75, 576])
+def test_rms_norm(isa, rng, size):
+    x, weight = torch.randn(19, size, generator=rng) * 30, torch.randn(size, generator=rng)
+    expected = reference.rms_norm(x.double(), weight.double(), 1e-5)
+    actual = ops.rms_norm(x, weight, 1e-5)
+    torch.testing.assert_close(actual.double(), expected, atol=1e-6, rtol=2e-6)
+    assert torch.equal(torch.cat([ops.rms_norm(row[None], weight, 1e-5) for row in x]), actual)
+
+
+@pytest.mark.parametrize("size", [1, 16, 33, 1536])
+def test_silu_mul(isa, rng, size):
+    gate_up = torch.randn(19, 2 * size, generator=rng) * 20
+    gate_up[0, 0] = -200.0  # beyond float32's exponential
+    actual = ops.silu_mul(gate_up)
+    torch.testing.assert_close(actual.double(), reference.silu_mul(gate_up.double()), atol=1e-6, rtol=2e-6)
+    assert torch.equal(torch.cat([ops.silu_mul(row[None]) for row in gate_up]), actual)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_weight_gives_back_and_serialises_the_plain_tensors(rng, tmp_path, dtype):
+    class Model(torch.nn.Module):
+        def __init__(self, weight):
+            super().__init__()
+            self.first, self.second = weight, weight
+
+        def forward(self, x: torch.Tensor):
+            return torch.ops.sinkstream.linear(x, self.first), torch.ops.sinkstream.linear(x, self.second)
+
+    weight, bias = random_weight(rng, 300, 301, dtype)
+    packed = LinearWeight(weight, bias)
+    plain, plain_bias = packed.plain()
+    assert torch.equal(plain, weight) and torch.equal(plain_bias, bias)
+
+    path, x = tmp_path / "model.pt", torch.randn(3, 300, generator=rng)
+    torch.jit.save(torch.jit.script(Model(packed)), str(path))
+    assert path.stat().st_size < 1.5 * weight.numel() * weight.element_size()  # shared: stored once
+    for result in torch.jit.load(str(path))(x):
+        assert torch.equal(result, ops.linear(x, packed))
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "message"),
+    [
+        (torch.zeros(4, 4, dtype=torch.float64), None, "float32 or bfloat16"),
+        (torch.zeros(4), None, r"\[out, in\]"),
+        (torch.zeros(4, 3), torch.zeros(3), r"bias must be float32 \[4\]"),
+    ],
+)
+def test_a_weight_of_another_kind_is_refused(weight, bias, message):
+    with pytest.raises(RuntimeError, match=message):
+        LinearWeight(weight, bias)
+
+
+def test_shapes_that_do_not_fit_are_refused(rng):
+    weight = LinearWeight(torch.randn(5, 8, generator=rng), None)
+    with pytest.raises(RuntimeError, match="the weight takes 8"):
+        ops.linear(torch.zeros(2, 7), weight)
+    with pytest.raises(RuntimeError, match="residual is"):
+        ops.linear_add(torch.zeros(2, 8), weight, torch.zeros(3, 5))
+    with pytest.raises(RuntimeError, match="rms_norm"):
+        ops.rms_norm(torch.zeros(2, 8), torch.zeros(7), 1e-5)
+    with pytest.raises(RuntimeError, match="silu_mul"):
+        ops.silu_mul(torch.zeros(2, 7))
+    with pytest.raises(RuntimeError, match="float32"):
+        ops.linear(torch.zeros(2, 8, dtype=torch.float64), weight)
+
+
+def test_an_unknown_instruction_set_is_refused_and_changes_nothing():
+    before = ops.isa()
+    with pytest.raises(RuntimeError, match="no sse9"):
+        ops.select_isa("sse9")
+    assert ops.isa() == before
