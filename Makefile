@@ -1,0 +1,64 @@
+# sinkstream: `make run` for a chat, `make test` for every test, `make help` for the rest.
+PORT         ?=
+DTYPE        ?= float32
+model_suffix  = $(if $(filter float32,$(DTYPE)),,-$(DTYPE))
+MODEL        ?= build/models/smollm2-135m-instruct$(model_suffix).pt
+SERVER_FLAGS ?=
+CHAT_FLAGS   ?=
+JOBS         ?= $(shell nproc)
+TORCH_INDEX  ?= https://download.pytorch.org/whl/cpu
+# run takes any free port, so that several can run; serve and chat meet at 50051.
+LISTEN       ?= 127.0.0.1:$(or $(PORT),50051)
+run: LISTEN := $(if $(filter file,$(origin LISTEN)),127.0.0.1:$(or $(PORT),0),$(LISTEN))
+export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS JOBS TORCH_INDEX
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve chat build model test lint format asan tsan clean
+.SILENT:
+
+help:  ## this list
+	sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	echo "Variables: PORT (or LISTEN=ADDRESS:PORT), MODEL, DTYPE, SERVER_FLAGS, CHAT_FLAGS, JOBS, TORCH_INDEX"
+
+run:  ## set up what is missing, start a server, chat with it
+	scripts/prepare </dev/null
+	scripts/run
+
+serve:  ## set up what is missing, start a server alone
+	scripts/prepare </dev/null
+	exec build/bin/sinkstream-server --model="$$MODEL" --listen="$$LISTEN" $$SERVER_FLAGS
+
+chat:  ## chat with a server that is running
+	scripts/setup </dev/null
+	scripts/build release sinkstream-chat </dev/null
+	exec build/bin/sinkstream-chat --server="$$LISTEN" $$CHAT_FLAGS
+
+build:  ## build everything, tests too
+	scripts/setup </dev/null
+	scripts/build release
+
+model:  ## export the default model
+	scripts/prepare </dev/null
+
+test:  ## every test, under sanitizers too
+	scripts/test </dev/null
+
+lint:  ## form and layers
+	scripts/setup --tests </dev/null
+	scripts/lint
+
+format:  ## lay out the C++ sources
+	git ls-files -z '*.cc' '*.h' | xargs -0 clang-format-19 -i
+
+asan:  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	scripts/setup --tests </dev/null
+	scripts/build asan
+	ctest --preset asan -LE python
+
+tsan:  ## the engine's and the server's threads under ThreadSanitizer
+	scripts/setup --tests </dev/null
+	scripts/build tsan
+	ctest --preset tsan -LE python
+
+clean:  ## remove what was built; keeps the Python environment
+	find build -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +
