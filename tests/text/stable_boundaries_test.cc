@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/text/tokenizer.h"
+#include "engine/text/utf8.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/text/tiny_tokenizer.h"
+
+namespace sinkstream {
+namespace {
+
+using nlohmann::json;
+
+std::unique_ptr<Tokenizer> Gpt2Like() {
+  json file = TinyTokenizerJson({{"Ġ", "a"}, {"a", "b"}});
+  file["pre_tokenizer"]["use_regex"] = true;
+  return MakeTokenizer(file);
+}
+
+TEST(StableBoundariesTest, CutsAfterALetterOrDigitAndBeforeASpace) {
+  const SplitText split = SplitAtStableBoundaries(*Gpt2Like(), "ab ab1 é, x  y.");
+  EXPECT_TRUE(split.has_boundary);
+  EXPECT_EQ(split.head, "ab");
+  EXPECT_EQ(split.tail, "  y.");
+  EXPECT_EQ(split.body, Gpt2Like()->Encode(" ab1 é, x"));
+}
+
+TEST(StableBoundariesTest, OneBoundaryLeavesNoBody) {
+  const SplitText split = SplitAtStableBoundaries(*Gpt2Like(), "ab ");
+  EXPECT_EQ(split.head, "ab");
+  EXPECT_TRUE(split.body.empty());
+  EXPECT_EQ(split.tail, " ");
+}
+
+TEST(StableBoundariesTest, WithoutABoundaryAllIsHead) {
+  for (const std::string text : {"", " ab", "ab", "ab, ", "ab\ncd", "a\u0301 "}) {
+    const SplitText split = SplitAtStableBoundaries(*Gpt2Like(), text);
+    EXPECT_FALSE(split.has_boundary) << text;
+    EXPECT_EQ(split.head, text);
+    EXPECT_EQ(split.tail, "");
+  }
+}
+
+TEST(StableBoundariesTest, LongTextsAreCutAtTheEndOfAWordIfThereIsOne) {
+  std::string text;
+  while (text.size() < 3 * kMaxHeldBytes) text += "字字字、";
+  const auto tokenizer = Gpt2Like();
+  const SplitText split = SplitAtStableBoundaries(*tokenizer, text);
+  ASSERT_TRUE(split.has_boundary);
+  EXPECT_LE(split.head.size(), kMaxHeldBytes);
+  EXPECT_LE(split.tail.size(), kMaxHeldBytes);
+  EXPECT_TRUE(split.head.ends_with("字"));
+  EXPECT_TRUE(split.tail.starts_with("、"));
+}
+
+TEST(StableBoundariesTest, LongTextsWithoutWordsAreCutAtACharacter) {
+  for (const std::string character : {"x", "字", "😀", "."}) {
+    for (size_t size : {kMaxHeldBytes + 4, 2 * kMaxHeldBytes, 5 * kMaxHeldBytes}) {
+      std::string text;
+      while (text.size() < size) text += character;
+      const SplitText split = SplitAtStableBoundaries(*Gpt2Like(), text);
+      ASSERT_TRUE(split.has_boundary);
+      EXPECT_LE(split.head.size(), kMaxHeldBytes);
+      EXPECT_LE(split.tail.size(), kMaxHeldBytes);
+      EXPECT_TRUE(IsValidUtf8(split.head));
+      EXPECT_TRUE(IsValidUtf8(split.tail));
+      EXPECT_EQ(split.head.size() + split.body.size() + split.tail.size(), text.size());
+    }
+  }
+}
+
+TEST(StableBoundariesTest, ALongTailIsCutToo) {
+  const std::string text = "ab ab " + std::string(2 * kMaxHeldBytes, '.');
+  const SplitText split = SplitAtStableBoundaries(*Gpt2Like(), text);
+  EXPECT_EQ(split.head, "ab");
+  EXPECT_LE(split.tail.size(), kMaxHeldBytes);
+}
+
+TEST(StableBoundariesTest, APatternThatIsNotKnownHasNoBoundaries) {
+  json file = TinyTokenizerJson({{"a", "Ġ"}});
+  EXPECT_FALSE(SplitAtStableBoundaries(*MakeTokenizer(file), "a a a").has_boundary);
+  file["pre_tokenizer"] = {{"type", "Sequence"},
+                           {"pretokenizers",
+                            {{{"type", "Split"},
+                              {"pattern", {{"Regex", "a b"}}},
+                              {"behavior", "Isolated"},
+                              {"invert", false}},
+                             file["pre_tokenizer"]}}};
+  EXPECT_FALSE(SplitAtStableBoundaries(*MakeTokenizer(file), "a a a").has_boundary);
+}
+
+// ---- Property: tokens do not depend on how a stream of text is divided
+// -------------------------------------------
+
+// Reads a text piece by piece as a session does: what may still change is held.
+class StreamEncoder {
+ public:
+  explicit StreamEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  void Add(std::string_view piece) {
+    SplitText split = SplitAtStableBoundaries(tokenizer_, piece);
+    if (!split.has_boundary) {
+      held_ += split.head;
+      return;
+    }
+    Append(tokenizer_.Encode(held_ + split.head));
+    Append(split.body);
+    held_ = std::move(split.tail);
+  }
+
+  std::vector<TokenId> Finish() {
+    Append(tokenizer_.Encode(held_));
+    return tokens_;
+  }
+
+ private:
+  void Append(const std::vector<TokenId>& tokens) {
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  }
+
+  const Tokenizer& tokenizer_;
+  std::string held_;
+  std::vector<TokenId> tokens_;
+};
+
+std::string RandomText(std::mt19937& random, size_t length) {
+  static const std::vector<std::string> alphabet = {
+      " ",      " ",          " ",          "  ", "\n", "\t",     "\r\n", "\u00A0",
+      "\u3000", "\u180E",     "\u200B",     "a",  "s",  "'",      "'s",   "LL",
+      "é",      "ж",          "字",         "ह",  "ि",  "\u0301", "1",    "23",
+      "٣",      "½",          "\U00011DE0", ".",  "-",  "、",     "😀",   "the",
+      "ing",    "\U00031350", "\U00016D70", "ſ",  "'"};
+  std::string text;
+  for (size_t i = 0; i < length; ++i) text += alphabet[random() % alphabet.size()];
+  return text;
+}
+
+std::unique_ptr<Tokenizer> ReadTokenizer(const std::string& name) {
+  std::ifstream file(std::string(SINKSTREAM_TOKENIZER_VECTORS) + "/" + name + ".json",
+                     std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  auto tokenizer = ParseTokenizer(text);
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return *std::move(tokenizer);
+}
+
+class StableBoundariesProperty : public testing::TestWithParam<std::string> {};
+
+TEST_P(StableBoundariesProperty, AnyDivisionGivesTheTokensOfTheWhole) {
+  const auto tokenizer = ReadTokenizer(GetParam());
+  std::mt19937 random(3);
+  int divided = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    const std::string text = RandomText(random, random() % 40);
+    StreamEncoder encoder(*tokenizer);
+    for (size_t begin = 0; begin < text.size();) {
+      size_t end = std::min(text.size(), begin + 1 + random() % 30);
+      while (end < text.size() && IsUtf8Continuation(text[end])) ++end;
+      encoder.Add(std::string_view(text).substr(begin, end - begin));
+      begin = end;
+    }
+    divided += SplitAtStableBoundaries(*tokenizer, text).has_boundary;
+    ASSERT_EQ(encoder.Finish(), tokenizer->Encode(text)) << text;
+  }
+  EXPECT_EQ(divided > 10'000, tokenizer->WordsEndTokens());
+}
+
+class WordBoundariesProperty : public testing::TestWithParam<std::string> {};
+
+// Forced cuts of long texts are at ends of words here.
+TEST_P(WordBoundariesProperty, LongTextsAreCutAtTheEndsOfWords) {
+  const auto tokenizer = ReadTokenizer(GetParam());
+  std::mt19937 random(4);
+  for (int round = 0; round < 20; ++round) {
+    std::string text = RandomText(random, 20'000);
+    std::erase(text, ' ');
+    const SplitText split = SplitAtStableBoundaries(*tokenizer, text);
+    ASSERT_TRUE(split.has_boundary);
+    std::vector<TokenId> tokens = tokenizer->Encode(split.head);
+    const std::vector<TokenId> tail = tokenizer->Encode(split.tail);
+    tokens.insert(tokens.end(), split.body.begin(), split.body.end());
+    tokens.insert(tokens.end(), tail.begin(), tail.end());
+    ASSERT_EQ(tokens, tokenizer->Encode(text));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Known, WordBoundariesProperty,
+                         testing::Values("smollm2", "gpt2", "llama3", "qwen2"),
+                         [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(All, StableBoundariesProperty,
+                         testing::Values("smollm2", "gpt2", "llama3", "qwen2", "o200k", "odd"),
+                         [](const auto& name) { return name.param; });
+
+}  // namespace
+}  // namespace sinkstream
