@@ -1,0 +1,133 @@
+#include "server/flags.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/flags/commandlineflag.h"
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/reflection.h"
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/byte_size.h"
+#include "server/version.h"
+
+using sinkstream::ByteSize;
+using sinkstream::EngineLimits;
+using sinkstream::ServerConfig;
+using sinkstream::SessionSettings;
+
+ABSL_FLAG(std::string, model, "",
+          "The model file (.pt), as sinkstream_export writes it. Required.");
+ABSL_FLAG(std::string, listen, ServerConfig().listen,
+          "ADDRESS:PORT to listen on. Port 0: any free one; it is printed.");
+ABSL_FLAG(int32_t, threads, ServerConfig().threads,
+          "Threads that compute the model. 0: one for each core.");
+ABSL_FLAG(ByteSize, kv_bytes, ByteSize{ServerConfig().kv_bytes},
+          "KV memory of all sessions together: 2GiB, 512MiB or plain bytes.");
+ABSL_FLAG(std::string, kv_dtype, ServerConfig().kv_dtype,
+          "Type of keys and values: float32, bfloat16, or auto, as the weights.");
+ABSL_FLAG(std::string, isa, ServerConfig().isa,
+          "Instructions to compute with: avx512, avx2, portable, or auto, the best of this CPU.");
+ABSL_FLAG(int32_t, max_sessions, EngineLimits().max_sessions,
+          "Sessions alive at a time, attached or not.");
+ABSL_FLAG(int32_t, sinks, SessionSettings().sinks,
+          "Pinned tokens of a session that does not say: its first ones, kept for ever.");
+ABSL_FLAG(int64_t, window, SessionSettings().window,
+          "Recent tokens that a token sees, in a session that does not say.");
+ABSL_FLAG(
+    absl::Duration, idle_timeout, SessionSettings().idle_timeout,
+    "How long a session lives without a stream, if it does not say: 10m, 30s; 0: not at all.");
+ABSL_FLAG(int32_t, step_tokens, EngineLimits().step_tokens,
+          "Most tokens of one model step, all sessions together.");
+ABSL_FLAG(int32_t, prefill_chunk, EngineLimits().prefill_chunk,
+          "Most prompt tokens of one model step while any session decodes.");
+ABSL_FLAG(int32_t, max_tokens, EngineLimits().max_tokens, "Most tokens of one reply.");
+ABSL_FLAG(ByteSize, max_request_bytes, ByteSize{EngineLimits().max_request_bytes},
+          "Most text of one turn, append or system prompt.");
+ABSL_FLAG(ByteSize, max_message_bytes, ByteSize{ServerConfig().max_message_bytes},
+          "Most bytes of one message from a client.");
+ABSL_FLAG(
+    absl::Duration, drain_timeout, ServerConfig().drain_timeout,
+    "How long running requests may go on after SIGTERM or SIGINT; a second signal ends them.");
+ABSL_FLAG(int64_t, position_offset, 0,
+          "Test aid: every session stands this many tokens later in its stream.");
+
+namespace sinkstream {
+namespace {
+
+void PrintHelp() {
+  std::printf(
+      "sinkstream-server: serves a chat model over gRPC, in sessions that never end.\n\n"
+      "  sinkstream-server --model=FILE [flags]\n\n"
+      "  --flagfile=FILE\n      Reads flags from a file, one a line.\n"
+      "  --help, --version\n      Prints this or the version, and ends.\n");
+  std::map<std::string, const absl::CommandLineFlag*> own;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (absl::EndsWith(flag->Filename(), "server/flags.cc")) own.emplace(std::string(name), flag);
+  }
+  for (const auto& [name, flag] : own) {
+    const std::string value = flag->DefaultValue();
+    std::printf("  --%s (default: %s)\n      %s\n", name.c_str(),
+                value.empty() ? "none" : value.c_str(), flag->Help().c_str());
+  }
+}
+
+// True if help or the version was asked for: Abseil's own --help lists no flag of this file and
+// exits with 1.
+bool Answered(int argc, char* argv[]) {
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view argument = argv[i];
+    if (argument == "--") return false;
+    if (argument == "--help" || argument == "-help" || argument == "-h") {
+      PrintHelp();
+      return true;
+    }
+    if (argument == "--version" || argument == "-version") {
+      std::printf("sinkstream-server %s\n", kServerVersion);
+      return true;
+    }
+  }
+  return false;
+}
+
+ServerConfig ConfigFromFlags() {
+  ServerConfig config;
+  config.model = absl::GetFlag(FLAGS_model);
+  config.listen = absl::GetFlag(FLAGS_listen);
+  config.threads = absl::GetFlag(FLAGS_threads);
+  config.kv_bytes = absl::GetFlag(FLAGS_kv_bytes).bytes;
+  config.kv_dtype = absl::GetFlag(FLAGS_kv_dtype);
+  config.isa = absl::GetFlag(FLAGS_isa);
+  config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes).bytes;
+  config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  config.engine.position_offset = absl::GetFlag(FLAGS_position_offset);
+  config.engine.defaults.sinks = absl::GetFlag(FLAGS_sinks);
+  config.engine.defaults.window = absl::GetFlag(FLAGS_window);
+  config.engine.defaults.idle_timeout = absl::GetFlag(FLAGS_idle_timeout);
+  EngineLimits& limits = config.engine.limits;
+  limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
+  limits.step_tokens = absl::GetFlag(FLAGS_step_tokens);
+  limits.prefill_chunk = absl::GetFlag(FLAGS_prefill_chunk);
+  limits.max_tokens = absl::GetFlag(FLAGS_max_tokens);
+  limits.max_request_bytes = absl::GetFlag(FLAGS_max_request_bytes).bytes;
+  return config;
+}
+
+}  // namespace
+
+std::optional<ServerConfig> ParseCommandLine(int argc, char* argv[]) {
+  if (Answered(argc, argv)) return std::nullopt;
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1) {
+    std::fprintf(stderr, "sinkstream-server: error: '%s' is not a flag (see --help)\n", rest[1]);
+    std::exit(1);
+  }
+  return ConfigFromFlags();
+}
+
+}  // namespace sinkstream

@@ -1,0 +1,91 @@
+#include "server/lifecycle.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+
+namespace sinkstream {
+namespace {
+
+constexpr absl::Duration kKeepaliveTime = absl::Seconds(60);
+constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(20);
+constexpr absl::Duration kMinPingInterval = absl::Seconds(10);
+constexpr int kStreamsBesideSessions = 64;  // unary calls, health and reflection of one connection
+constexpr size_t kGrpcMemory = size_t{512} << 20;
+
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
+void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
+                         grpc::ServerBuilder& builder) {
+  // Two servers on one port would share its clients at random.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(kKeepaliveTime));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(kKeepaliveTimeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             Milliseconds(kMinPingInterval));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             max_sessions + kStreamsBesideSessions);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+  builder.SetResourceQuota(grpc::ResourceQuota("sinkstream").Resize(kGrpcMemory));
+}
+
+std::string Host(const std::string& address) { return address.substr(0, address.rfind(':')); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ServerLifecycle>> ServerLifecycle::Start(
+    const ListenOptions& options, Engine& engine, EngineActivity& activity) {
+  std::unique_ptr<ServerLifecycle> lifecycle(new ServerLifecycle(engine, activity));
+  if (absl::Status status = lifecycle->Listen(options); !status.ok()) return status;
+  return lifecycle;
+}
+
+absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  SetChannelArguments(options, engine_.Options().limits.max_sessions, builder);
+  builder.RegisterService(&service_);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.address,
+                     ": the address is in use or not one of this machine"));
+  }
+  address_ = absl::StrCat(Host(options.address), ":", port);
+  SetServing(true);
+  return absl::OkStatus();
+}
+
+ServerLifecycle::~ServerLifecycle() {
+  if (server_ != nullptr) Drain(absl::ZeroDuration());
+}
+
+void ServerLifecycle::SetServing(bool serving) {
+  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
+  health->SetServingStatus(serving);
+  health->SetServingStatus(v1::ChatService::service_full_name(), serving);
+}
+
+void ServerLifecycle::Drain(absl::Duration timeout) {
+  SetServing(false);
+  engine_.StartDraining();
+  activity_.WaitUntilIdle(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout));
+  service_.EndStreams(absl::UnavailableError("the server is shutting down"));
+  server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace sinkstream

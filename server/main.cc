@@ -1,0 +1,111 @@
+// sinkstream-server: flags, model, engine, service, in the order in which they are made.
+#include <google/protobuf/stubs/logging.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "engine/clock.h"
+#include "engine/engine.h"
+#include "engine/kv_window.h"
+#include "engine/torch/torch_model.h"
+#include "server/activity.h"
+#include "server/config.h"
+#include "server/flags.h"
+#include "server/lifecycle.h"
+#include "server/stop_signals.h"
+#include "server/version.h"
+
+namespace sinkstream {
+namespace {
+
+int Fail(const std::string& problem) {
+  std::fprintf(stderr, "sinkstream-server: error: %s\n", problem.c_str());
+  return EXIT_FAILURE;
+}
+
+int Fail(const absl::Status& status) { return Fail(std::string(status.message())); }
+
+// The libraries' own logs repeat, over several lines, what clients and operators are told already.
+void SilenceLibraries() {
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  google::protobuf::SetLogHandler(nullptr);
+}
+
+TorchModelOptions ModelOptions(const ServerConfig& config) {
+  TorchModelOptions options;
+  options.kv_bytes = config.kv_bytes;
+  if (config.kv_dtype == "float32") options.kv_dtype = KvDtype::kFloat32;
+  if (config.kv_dtype == "bfloat16") options.kv_dtype = KvDtype::kBfloat16;
+  options.threads =
+      config.threads > 0 ? config.threads : static_cast<int>(std::thread::hardware_concurrency());
+  options.isa = config.isa;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const ServerConfig& config, ModelFile file,
+                                                   EngineObserver& observer, const Clock& clock) {
+  auto tokenizer = ParseTokenizer(file.tokenizer_json);
+  if (!tokenizer.ok()) return tokenizer.status();
+  auto chat_format = ParseChatFormat(file.chat_format_json, file.model->Spec().vocab_size);
+  if (!chat_format.ok()) return chat_format.status();
+  return Engine::Create(config.engine, std::move(file.model), *std::move(tokenizer),
+                        *std::move(chat_format), observer, clock);
+}
+
+void PrintFacts(const Engine& engine, int threads) {
+  const ModelSpec& spec = engine.Spec();
+  const SessionSettings& session = engine.Options().defaults;
+  const EngineLimits& limits = engine.Options().limits;
+  const int64_t slack =
+      StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens);
+  const int64_t session_bytes = engine.SessionKvBytes(session);
+  const int64_t sessions = (spec.num_blocks - slack) * spec.block_bytes / session_bytes;
+  constexpr double kMiB = 1 << 20;
+  std::printf("sinkstream-server %s\n", kServerVersion);
+  std::printf("model: %s (%s), weights %s\n", spec.name.c_str(), spec.architecture.c_str(),
+              spec.weight_dtype.c_str());
+  std::printf("compute: %s, %d threads\n", spec.isa.c_str(), threads);
+  std::printf("KV: %s, %.1f MiB, holds %lld sessions of %d sinks + %lld tokens (%.1f MiB each)\n",
+              spec.kv_dtype.c_str(), static_cast<double>(spec.num_blocks * spec.block_bytes) / kMiB,
+              static_cast<long long>(sessions), session.sinks,
+              static_cast<long long>(session.window), static_cast<double>(session_bytes) / kMiB);
+}
+
+int Serve(const ServerConfig& config) {
+  EngineActivity activity(stderr);
+  absl::Notification stop;
+  const StopSignals signals([&](int count) { count == 1 ? stop.Notify() : activity.Hurry(); });
+  const TorchModelOptions model_options = ModelOptions(config);
+  auto file = LoadModelFile(config.model, model_options);
+  if (!file.ok()) return Fail(file.status());
+  const MonotonicClock clock;
+  const auto engine = MakeEngine(config, *std::move(file), activity, clock);
+  if (!engine.ok()) return Fail(engine.status());
+  PrintFacts(**engine, model_options.threads);
+  const auto server =
+      ServerLifecycle::Start({config.listen, config.max_message_bytes}, **engine, activity);
+  if (!server.ok()) return Fail(server.status());
+  std::printf("listening on %s\n", (*server)->Address().c_str());
+  std::fflush(stdout);
+  stop.WaitForNotification();
+  (*server)->Drain(config.drain_timeout);
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+}  // namespace sinkstream
+
+int main(int argc, char* argv[]) {
+  const auto config = sinkstream::ParseCommandLine(argc, argv);
+  if (!config.has_value()) return EXIT_SUCCESS;
+  const auto faults = sinkstream::Validate(*config);
+  for (const std::string& fault : faults) sinkstream::Fail(fault);
+  if (!faults.empty()) return EXIT_FAILURE;
+  sinkstream::SilenceLibraries();
+  return sinkstream::Serve(*config);
+}

@@ -1,0 +1,18 @@
+// Events of the engine to messages for a client.
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/types.h"
+#include "sinkstream/v1/chat.pb.h"
+
+namespace sinkstream {
+
+v1::Limits ToLimits(const EngineLimits& limits, const ModelSpec& spec);
+
+// `tokenizer` gives the bytes beside log-probabilities, `limits` what `opened` tells.
+v1::ConverseResponse ToResponse(const Event& event, const Tokenizer& tokenizer,
+                                const v1::Limits& limits);
+
+v1::GetModelResponse ToModelResponse(const Engine& engine);
+
+}  // namespace sinkstream

@@ -1,0 +1,91 @@
+#include "server/service.h"
+
+#include <exception>
+
+#include "engine/text/detokenizer.h"
+#include "server/message_parse.h"
+#include "server/response.h"
+#include "server/status.h"
+
+namespace sinkstream {
+namespace {
+
+// Ends a unary call with what `answer` returns: a StatusOr of a message.
+template <typename Answer>
+grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context, grpc::ByteBuffer& response,
+                                 Answer answer) {
+  grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  absl::Status status;
+  try {
+    const auto message = answer();
+    status = message.status();
+    if (message.ok()) response = ToByteBuffer(*message);
+  } catch (const std::exception& error) {
+    status = absl::InternalError(error.what());
+  }
+  reactor->Finish(ToGrpcStatus(status));
+  return reactor;
+}
+
+}  // namespace
+
+ChatServiceImpl::ChatServiceImpl(Engine& engine)
+    : engine_(engine),
+      environment_{.engine = engine,
+                   .rules = {engine.Options().limits, engine.Spec().vocab_size},
+                   .limits = ToLimits(engine.Options().limits, engine.Spec()),
+                   .wakes = {},
+                   .streams = {}} {}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ChatServiceImpl::Converse(
+    grpc::CallbackServerContext* context) {
+  return new SessionStream(*context, environment_);  // deletes itself in OnDone
+}
+
+grpc::ServerUnaryReactor* ChatServiceImpl::GetModel(grpc::CallbackServerContext* context,
+                                                    const v1::GetModelRequest*,
+                                                    v1::GetModelResponse* response) {
+  *response = ToModelResponse(engine_);
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ChatServiceImpl::Tokenize(grpc::CallbackServerContext* context,
+                                                    const grpc::ByteBuffer* request,
+                                                    grpc::ByteBuffer* response) {
+  return Finish(*context, *response, [&] { return Tokens(*request); });
+}
+
+grpc::ServerUnaryReactor* ChatServiceImpl::Detokenize(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return Finish(*context, *response, [&] { return Text(*request); });
+}
+
+absl::StatusOr<v1::TokenizeResponse> ChatServiceImpl::Tokens(
+    const grpc::ByteBuffer& request) const {
+  const auto message = ParseAs<v1::TokenizeRequest>(request);
+  if (!message.ok()) return message.status();
+  const absl::Status fits = CheckText(message->text(), "text", environment_.rules);
+  if (!fits.ok()) return fits;
+  const std::vector<TokenId> tokens = engine_.GetTokenizer().Encode(message->text());
+  v1::TokenizeResponse response;
+  response.mutable_token_ids()->Assign(tokens.begin(), tokens.end());
+  return response;
+}
+
+absl::StatusOr<v1::DetokenizeResponse> ChatServiceImpl::Text(
+    const grpc::ByteBuffer& request) const {
+  const auto message = ParseAs<v1::DetokenizeRequest>(request);
+  if (!message.ok()) return message.status();
+  const auto tokens = ToTokens(message->token_ids(), 0, "token_ids", environment_.rules);
+  if (!tokens.ok()) return tokens.status();
+  Detokenizer detokenizer(engine_.GetTokenizer(), {});
+  v1::DetokenizeResponse response;
+  for (const TokenId token : *tokens) response.mutable_text()->append(detokenizer.Push(token));
+  response.mutable_text()->append(detokenizer.Flush());
+  return response;
+}
+
+}  // namespace sinkstream

@@ -1,0 +1,158 @@
+#include "server/session_stream.h"
+
+#include <exception>
+#include <utility>
+
+#include "engine/errors.h"
+#include "server/message_parse.h"
+#include "server/response.h"
+#include "server/status.h"
+
+namespace sinkstream {
+
+void LiveStreams::Add(SessionStream* stream) {
+  MutexLock lock(mutex_);
+  streams_.insert(stream);
+}
+
+void LiveStreams::Remove(SessionStream* stream) {
+  MutexLock lock(mutex_);
+  streams_.erase(stream);
+}
+
+// Under the lock, since a stream may go as soon as it has been removed.
+void LiveStreams::EndAll(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  for (SessionStream* stream : streams_) stream->EndAfterWriting(status);
+}
+
+SessionStream::SessionStream(grpc::CallbackServerContext& context, StreamEnvironment& environment)
+    : context_(context),
+      environment_(environment),
+      outbox_(std::make_shared<Outbox>(environment.rules.limits.outbox_capacity,
+                                       [this] {
+                                         if (state_.Ready()) environment_.wakes.Post(this);
+                                       })),
+      state_(outbox_) {
+  environment_.streams.Add(this);
+  StartSendInitialMetadata();
+  StartRead(&inbound_);
+}
+
+template <typename Body>
+void SessionStream::Guarded(Body body) {
+  try {
+    body();
+  } catch (const std::exception& error) {
+    Perform(state_.End(absl::InternalError(error.what())));
+  }
+}
+
+void SessionStream::EndAfterWriting(const absl::Status& status) {
+  Guarded([&] { Perform(state_.EndAfterWriting(status)); });
+}
+
+void SessionStream::OnReadDone(bool ok) {
+  Guarded([&] {
+    if (ok) {
+      HandleMessage();
+    } else {
+      HandleEndOfMessages();
+    }
+  });
+}
+
+void SessionStream::OnWriteDone(bool ok) {
+  Guarded([&] { Perform(state_.WriteDone(ok)); });
+}
+
+void SessionStream::OnWake() {
+  Guarded([&] { Perform(state_.Woken()); });
+}
+
+void SessionStream::OnCancel() {
+  Guarded([&] {
+    if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
+    Perform(state_.End(absl::CancelledError("the client is gone")));
+  });
+}
+
+void SessionStream::OnDone() {
+  outbox_->Detach();
+  if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
+  environment_.streams.Remove(this);
+  delete this;
+}
+
+void SessionStream::Perform(StreamState::Step step) {
+  if (step.read) StartRead(&inbound_);
+  if (step.write.has_value()) {
+    outbound_ = ToByteBuffer(
+        ToResponse(*step.write, environment_.engine.GetTokenizer(), environment_.limits));
+    StartWrite(&outbound_);
+  }
+  if (step.finish.has_value()) Finish(ToGrpcStatus(*step.finish));
+}
+
+void SessionStream::HandleMessage() {
+  auto request = ParseAs<v1::ConverseRequest>(inbound_);
+  inbound_.Clear();
+  absl::StatusOr<std::optional<Event>> answer =
+      request.ok() ? Carry(*std::move(request)) : request.status();
+  Perform(answer.ok() ? state_.ReadDone(*std::move(answer)) : state_.End(answer.status()));
+}
+
+void SessionStream::HandleEndOfMessages() {
+  if (context_.IsCancelled()) return;  // OnCancel ends it
+  if (const auto attachment = state_.Attachment()) {
+    environment_.engine.HalfClose(*attachment);
+  } else {
+    Perform(state_.End(absl::FailedPreconditionError("open: must be the first message")));
+  }
+}
+
+absl::StatusOr<std::optional<Event>> SessionStream::Carry(v1::ConverseRequest request) {
+  if (request.event_case() == v1::ConverseRequest::EVENT_NOT_SET) {
+    return InvalidField("event", "is not set: open, turn, append, cancel or close");
+  }
+  if (request.has_open() == open_seen_) {
+    return absl::FailedPreconditionError(open_seen_ ? "open: the stream is open already"
+                                                    : "open: must be the first message");
+  }
+  if (request.has_open()) {
+    open_seen_ = true;
+    const absl::Status opened = Open(std::move(*request.mutable_open()));
+    if (!opened.ok()) return opened;
+    return std::nullopt;
+  }
+  const uint64_t id =
+      request.has_turn() ? request.turn().request_id() : request.append().request_id();
+  absl::Status submitted = Submit(request);
+  if (submitted.ok()) return std::nullopt;
+  return RequestFailed{id, std::move(submitted)};
+}
+
+absl::Status SessionStream::Open(v1::Open open) {
+  absl::StatusOr<OpenRequest> request = ToOpenRequest(std::move(open), environment_.rules);
+  if (!request.ok()) return request.status();
+  const auto attachment = environment_.engine.Open(*std::move(request), outbox_);
+  if (!attachment.ok()) return attachment.status();
+  if (!state_.Attach(*attachment)) environment_.engine.Detach(*attachment);
+  return absl::OkStatus();
+}
+
+absl::Status SessionStream::Submit(v1::ConverseRequest& request) {
+  const auto attachment = state_.Attachment();
+  if (!attachment.has_value()) return absl::OkStatus();  // the stream is at its end
+  Engine& engine = environment_.engine;
+  if (request.has_cancel()) return engine.Cancel(*attachment);
+  if (request.has_close()) return engine.Close(*attachment);
+  if (request.has_turn()) {
+    auto turn = ToTurnRequest(std::move(*request.mutable_turn()), environment_.rules);
+    return turn.ok() ? engine.Turn(*attachment, *std::move(turn)) : turn.status();
+  }
+  auto append = ToAppendRequest(std::move(*request.mutable_append()), environment_.rules);
+  return append.ok() ? engine.Append(*attachment, *std::move(append)) : append.status();
+}
+
+}  // namespace sinkstream

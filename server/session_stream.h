@@ -1,0 +1,83 @@
+// SessionStream: one Converse call. It carries out what StreamState decides and hands the client's
+// messages to the engine; nothing in it blocks on the model. It deletes itself when gRPC is done
+// with it.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <optional>
+#include <unordered_set>
+
+#include "absl/status/statusor.h"
+#include "engine/engine.h"
+#include "engine/outbox.h"
+#include "engine/sync.h"
+#include "server/request.h"
+#include "server/stream_state.h"
+#include "server/wake_queue.h"
+#include "sinkstream/v1/chat.pb.h"
+
+namespace sinkstream {
+
+class SessionStream;
+
+// The streams that live, so that a server that stops can end them. Any thread.
+class LiveStreams {
+ public:
+  void Add(SessionStream* stream);
+  void Remove(SessionStream* stream);
+  // Ends every stream with `status` once what waits for it is written.
+  void EndAll(const absl::Status& status);
+
+ private:
+  Mutex mutex_;
+  std::unordered_set<SessionStream*> streams_ ABSL_GUARDED_BY(mutex_);
+};
+
+// What every stream uses; outlives them all.
+struct StreamEnvironment {
+  Engine& engine;
+  RequestRules rules;
+  v1::Limits limits;
+  WakeQueue wakes;
+  LiveStreams streams;
+};
+
+class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                            private Wakeable {
+ public:
+  SessionStream(grpc::CallbackServerContext& context, StreamEnvironment& environment);
+
+  // Any thread, while the stream is known to live.
+  void EndAfterWriting(const absl::Status& status);
+
+ private:
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+  void OnWake() override;
+
+  void Perform(StreamState::Step step);
+  void HandleMessage();
+  void HandleEndOfMessages();
+  // An error ends the stream; an event is the server's own answer.
+  absl::StatusOr<std::optional<Event>> Carry(v1::ConverseRequest request);
+  absl::Status Open(v1::Open open);
+  absl::Status Submit(v1::ConverseRequest& request);
+
+  // An exception that left a reaction would be swallowed by gRPC, and the call would never end.
+  template <typename Body>
+  void Guarded(Body body);
+
+  grpc::CallbackServerContext& context_;
+  StreamEnvironment& environment_;
+  const std::shared_ptr<Outbox> outbox_;
+  StreamState state_;
+  bool open_seen_ = false;     // reads only, of which there is one at a time
+  grpc::ByteBuffer inbound_;   // of the read at hand
+  grpc::ByteBuffer outbound_;  // of the write in flight
+};
+
+}  // namespace sinkstream

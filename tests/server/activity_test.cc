@@ -1,0 +1,65 @@
+#include "server/activity.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+
+namespace sinkstream {
+namespace {
+
+using std::chrono::steady_clock;
+
+PoolStats Requests(int running, int waiting) {
+  PoolStats stats;
+  stats.running_requests = running;
+  stats.waiting_requests = waiting;
+  return stats;
+}
+
+TEST(EngineActivity, IsIdleBeforeAnythingHappened) {
+  EngineActivity activity(stderr);
+  EXPECT_TRUE(activity.WaitUntilIdle(steady_clock::now()));
+}
+
+TEST(EngineActivity, IsNotIdleAtTheDeadlineWhileARequestRunsOrWaits) {
+  EngineActivity activity(stderr);
+  activity.OnPool(Requests(1, 0));
+  EXPECT_FALSE(activity.WaitUntilIdle(steady_clock::now()));
+  activity.OnPool(Requests(0, 1));
+  EXPECT_FALSE(activity.WaitUntilIdle(steady_clock::now()));
+}
+
+TEST(EngineActivity, WakesWhoeverWaitsWhenTheLastRequestIsDone) {
+  EngineActivity activity(stderr);
+  activity.OnPool(Requests(1, 1));
+  std::thread engine([&] {
+    activity.OnPool(Requests(1, 0));
+    activity.OnPool(Requests(0, 0));
+  });
+  EXPECT_TRUE(activity.WaitUntilIdle(steady_clock::now() + std::chrono::hours(1)));
+  engine.join();
+}
+
+TEST(EngineActivity, AHurryEndsTheWait) {
+  EngineActivity activity(stderr);
+  activity.OnPool(Requests(1, 0));
+  std::thread signals([&] { activity.Hurry(); });
+  EXPECT_FALSE(activity.WaitUntilIdle(steady_clock::now() + std::chrono::hours(1)));
+  signals.join();
+}
+
+TEST(EngineActivity, LogsInternalErrorsAlone) {
+  char text[200] = {};
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> log(fmemopen(text, sizeof(text), "w"), fclose);
+  EngineActivity activity(log.get());
+  activity.OnRequestFailed(absl::InvalidArgumentError("the client's fault"));
+  activity.OnRequestFailed(absl::InternalError("the kernel broke"));
+  std::fflush(log.get());
+  EXPECT_EQ(std::string(text), "sinkstream-server: error: INTERNAL: the kernel broke\n");
+}
+
+}  // namespace
+}  // namespace sinkstream

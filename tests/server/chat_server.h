@@ -1,0 +1,152 @@
+// ChatServer: a whole server in the test's process, over the fake model and a port of its own.
+// Conversation: one Converse call against it, blocking, with a deadline that a hanging server runs
+// into.
+#pragma once
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/engine.h"
+#include "engine/sync.h"
+#include "server/activity.h"
+#include "server/lifecycle.h"
+#include "sinkstream/v1/chat.grpc.pb.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_model.h"
+
+namespace sinkstream {
+
+// Holds the model's steps back until it is opened. Any thread.
+class Gate {
+ public:
+  void Pass();  // waits while closed
+  void Close();
+  void Open();
+  // Waits until somebody waits at the closed gate.
+  void AwaitArrival();
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool open_ ABSL_GUARDED_BY(mutex_) = true;
+  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// Passes on what the drain needs and keeps what tests wait for. Engine thread, but for Await.
+class WatchingObserver final : public EngineObserver {
+ public:
+  explicit WatchingObserver(EngineActivity& activity) : activity_(activity) {}
+  void OnPool(const PoolStats& stats) override;
+  void OnPaused() override;
+  void OnRequestFailed(const absl::Status& status) override { activity_.OnRequestFailed(status); }
+
+  // Waits until `wanted` holds of the pool, or of the number of pauses so far.
+  void Await(const std::function<bool(const PoolStats&, int pauses)>& wanted);
+
+ private:
+  EngineActivity& activity_;
+  Mutex mutex_;
+  CondVar changed_;
+  PoolStats pool_ ABSL_GUARDED_BY(mutex_);
+  int pauses_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+struct ChatServerOptions {
+  FakeModel::Options model;
+  EngineOptions engine;
+  int64_t max_message_bytes = 1 << 20;
+};
+
+// Options with a small default session (2 sinks, a window of 64), greedy.
+ChatServerOptions SmallSessions();
+
+class ChatServer {
+ public:
+  explicit ChatServer(ChatServerOptions options = SmallSessions());
+  // Every call against it has ended, or ends now.
+  ~ChatServer();
+
+  std::shared_ptr<grpc::Channel> channel() { return channel_; }
+  v1::ChatService::Stub& stub() { return *stub_; }
+  Gate& gate() { return gate_; }
+  FakeModel& model() { return *model_; }
+  WatchingObserver& observer() { return observer_; }
+  EngineActivity& activity() { return activity_; }
+  ServerLifecycle& lifecycle() { return *lifecycle_; }
+
+ private:
+  Gate gate_;
+  FakeClock clock_;
+  EngineActivity activity_{stderr};
+  WatchingObserver observer_{activity_};
+  FakeModel* model_ = nullptr;  // the engine's
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ServerLifecycle> lifecycle_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::ChatService::Stub> stub_;
+};
+
+// What a turn or an append came to.
+struct Answer {
+  std::string text;
+  std::vector<int32_t> tokens;
+  int deltas = 0;
+  std::optional<v1::TurnDone> done;
+  std::optional<v1::AppendDone> appended;
+  std::optional<v1::RequestFailed> failed;
+};
+
+class Conversation {
+ public:
+  explicit Conversation(ChatServer& server);
+  ~Conversation();  // cancels the call if it has not ended
+
+  // Requests from protobuf's text format: `turn { text: 'hi' }`.
+  void Send(const std::string& request);
+  void HalfClose() { stream_->WritesDone(); }
+  void Disconnect() { context_.TryCancel(); }
+  void AwaitInitialMetadata() { stream_->WaitForInitialMetadata(); }
+
+  // Absent: the stream has ended.
+  std::optional<v1::ConverseResponse> Read();
+  // Reads up to `opened`; fails the test if the first answer is something else.
+  v1::Opened Open(const std::string& fields = "");
+  // Reads up to the next turn_done, append_done or failed.
+  Answer ReadAnswer();
+  Answer Ask(const std::string& request);
+  // Reads to the end, and how it ended.
+  grpc::Status Finish();
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::ConverseRequest, v1::ConverseResponse>> stream_;
+  bool finished_ = false;
+};
+
+// A call whose messages are bytes.
+class RawCall {
+ public:
+  RawCall(ChatServer& server, const std::string& method);
+  ~RawCall();
+  void Write(const std::string& bytes);
+  std::string Read();
+  grpc::Status Finish();
+
+ private:
+  void Wait();
+
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  grpc::GenericStub stub_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+};
+
+// Sets a deadline that no passing test comes near.
+void SetDeadline(grpc::ClientContext& context);
+
+}  // namespace sinkstream

@@ -1,0 +1,111 @@
+#include "server/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "server/byte_size.h"
+
+namespace sinkstream {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+ServerConfig Good() {
+  ServerConfig config;
+  config.model = "model.pt";
+  return config;
+}
+
+TEST(ServerConfig, DefaultsNeedAModelAlone) {
+  EXPECT_THAT(Validate(Good()), IsEmpty());
+  EXPECT_THAT(Validate(ServerConfig()), ElementsAre(HasSubstr("--model: ")));
+}
+
+TEST(ServerConfig, EveryFaultIsToldAtOnce) {
+  ServerConfig config = Good();
+  config.listen = "nowhere";
+  config.threads = -1;
+  config.isa = "sse9";
+  EXPECT_THAT(Validate(config),
+              ElementsAre("--listen: is 'nowhere'; must be ADDRESS:PORT",
+                          "--threads: is -1; must be at least 0",
+                          "--isa: is 'sse9'; must be one of auto, avx512, avx2, portable"));
+}
+
+struct Fault {
+  const char* flag;
+  std::function<void(ServerConfig&)> make;
+};
+
+TEST(ServerConfig, NamesTheFlagOfEachFault) {
+  const Fault faults[] = {
+      {"listen", [](auto& c) { c.listen = "127.0.0.1:65536"; }},
+      {"listen", [](auto& c) { c.listen = ":50051"; }},
+      {"listen", [](auto& c) { c.listen = "127.0.0.1:x"; }},
+      {"threads", [](auto& c) { c.threads = 5000; }},
+      {"kv_bytes", [](auto& c) { c.kv_bytes = 0; }},
+      {"kv_dtype", [](auto& c) { c.kv_dtype = "int8"; }},
+      {"position_offset", [](auto& c) { c.engine.position_offset = -1; }},
+      {"drain_timeout", [](auto& c) { c.drain_timeout = -absl::Seconds(1); }},
+      {"sinks", [](auto& c) { c.engine.defaults.sinks = -1; }},
+      {"window", [](auto& c) { c.engine.defaults.window = 0; }},
+      {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = absl::Hours(25); }},
+      {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = -absl::Hours(1); }},
+      {"max_sessions", [](auto& c) { c.engine.limits.max_sessions = 0; }},
+      {"step_tokens",
+       [](auto& c) { c.engine.limits.step_tokens = c.engine.limits.prefill_chunk = 0; }},
+      {"prefill_chunk", [](auto& c) { c.engine.limits.prefill_chunk = 1000; }},
+      {"max_tokens", [](auto& c) { c.engine.limits.max_tokens = 0; }},
+      {"max_request_bytes", [](auto& c) { c.engine.limits.max_request_bytes = 0; }},
+      {"max_message_bytes", [](auto& c) { c.max_message_bytes = 1000; }},
+      {"max_message_bytes", [](auto& c) { c.max_message_bytes = int64_t{1} << 31; }},
+  };
+  for (const Fault& fault : faults) {
+    ServerConfig config = Good();
+    fault.make(config);
+    const auto told = Validate(config);
+    ASSERT_FALSE(told.empty()) << fault.flag;
+    EXPECT_THAT(told.front(), testing::StartsWith("--" + std::string(fault.flag) + ": "));
+  }
+}
+
+TEST(ServerConfig, AcceptsIPv6Addresses) {
+  ServerConfig config = Good();
+  config.listen = "[::1]:0";
+  EXPECT_THAT(Validate(config), IsEmpty());
+}
+
+int64_t Parsed(const char* text) {
+  ByteSize size{-1};
+  std::string error;
+  return AbslParseFlag(text, &size, &error) ? size.bytes : -1;
+}
+
+TEST(ByteSize, ParsesUnitsAndPlainBytes) {
+  EXPECT_EQ(Parsed("0"), 0);
+  EXPECT_EQ(Parsed("1234567"), 1234567);
+  EXPECT_EQ(Parsed("3KiB"), 3 << 10);
+  EXPECT_EQ(Parsed("512MiB"), 512 << 20);
+  EXPECT_EQ(Parsed("2GiB"), int64_t{2} << 30);
+  EXPECT_EQ(Parsed("1TiB"), int64_t{1} << 40);
+}
+
+TEST(ByteSize, RefusesWhatIsNoSize) {
+  for (const char* text : {"", "GiB", "2G", "2gib", "-1", "1.5GiB", "two", "9000000TiB",
+                           "9223372036854775808", "1 GiB x"}) {
+    EXPECT_EQ(Parsed(text), -1) << text;
+  }
+}
+
+TEST(ByteSize, RoundTrips) {
+  for (const char* text : {"0", "1", "1023", "1KiB", "2GiB", "1025KiB"}) {
+    EXPECT_EQ(AbslUnparseFlag(ByteSize{Parsed(text)}), text);
+  }
+}
+
+}  // namespace
+}  // namespace sinkstream
