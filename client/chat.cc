@@ -2,16 +2,17 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
-#include "absl/flags/usage_config.h"
+#include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -19,9 +20,11 @@
 #include "client/session_client.h"
 #include "client/terminal.h"
 
-ABSL_FLAG(std::string, server, "127.0.0.1:50051", "ADDRESS:PORT of the server");
-ABSL_FLAG(absl::Duration, wait, absl::ZeroDuration(),
-          "wait up to so long (30s, 2m) until the server's health service says SERVING");
+ABSL_FLAG(std::string, server, "127.0.0.1:50051",
+          "ADDRESS:PORT of the server (default: 127.0.0.1:50051)");
+ABSL_FLAG(
+    absl::Duration, wait, absl::ZeroDuration(),
+    "wait up to so long (30s, 2m) until the server's health service says SERVING (default: 0)");
 ABSL_FLAG(std::string, session, "",
           "id of a session to come back to; it stays alive at the end of piped input");
 ABSL_FLAG(std::optional<std::string>, system, std::nullopt,
@@ -246,27 +249,44 @@ class Chat {
   absl::Status lost_;  // why the last turn failed
 };
 
-void ConfigureFlags() {
-  absl::SetProgramUsageMessage(
-      "Chats with a sinkstream server. In a terminal it is a conversation (/help lists its "
-      "commands);\nwith piped input each line is a turn and the replies are on standard output.");
-  absl::FlagsUsageConfig config;
-  static constexpr char kThisFile[] = "client/chat.cc";
-  config.normalize_filename = [](absl::string_view file) {
-    return std::string(absl::EndsWith(file, kThisFile) ? kThisFile : file);
-  };
-  config.contains_help_flags = [](absl::string_view file) {
-    return file == absl::string_view(kThisFile);
-  };
-  config.version_string = [] { return std::string("sinkstream-chat " SINKSTREAM_VERSION "\n"); };
-  absl::SetFlagsUsageConfig(config);
+void PrintHelp() {
+  std::printf(
+      "sinkstream-chat: chats with a sinkstream server. In a terminal it is a conversation; with\n"
+      "piped input each line is a turn and the replies are on standard output.\n\n"
+      "  sinkstream-chat [flags]\n\n"
+      "  --flagfile=FILE\n      Reads flags from a file, one a line.\n"
+      "  --help, --version\n      Prints this or the version, and ends.\n");
+  std::map<std::string, const absl::CommandLineFlag*> own;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (absl::EndsWith(flag->Filename(), "client/chat.cc")) own.emplace(std::string(name), flag);
+  }
+  for (const auto& [name, flag] : own) {
+    std::printf("  --%s\n      %s\n", name.c_str(), flag->Help().c_str());
+  }
+  std::printf("\nIn a terminal:\n%s", DescribeCommands().c_str());
+}
+
+// True if help or the version was asked for: Abseil's own --help exits with 1.
+bool Answered(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view argument = argv[i];
+    if (argument == "--help" || argument == "-help" || argument == "-h") {
+      PrintHelp();
+      return true;
+    }
+    if (argument == "--version" || argument == "-version") {
+      std::puts("sinkstream-chat " SINKSTREAM_VERSION);
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
 }  // namespace sinkstream
 
 int main(int argc, char** argv) {
-  sinkstream::ConfigureFlags();
+  if (sinkstream::Answered(argc, argv)) return 0;
   const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
   if (arguments.size() > 1) {
     sinkstream::Note("unexpected argument ", arguments[1], "; --help lists the flags");

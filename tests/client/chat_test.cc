@@ -18,7 +18,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::Not;
 
 struct Outcome {
   std::string out;
@@ -120,11 +119,15 @@ TEST(PipedChatTest, ASessionOfItsOwnIsClosedAndAGivenOneIsLeft) {
   EXPECT_THAT(endings, testing::ElementsAre(" close", "abc half-close"));
 }
 
-TEST(PipedChatTest, HelpAndVersionAreThere) {
-  EXPECT_THAT(Pipe("", "--help", "").out,
-              AllOf(HasSubstr("--server"), Not(HasSubstr("--flagfile"))));
-  EXPECT_THAT(Pipe("", "--version", "").out, HasSubstr("sinkstream-chat " SINKSTREAM_VERSION));
+TEST(PipedChatTest, HelpAndVersionAreAnsweredAndABadFlagIsRefused) {
+  const Outcome help = Pipe("", "--help", "");
+  EXPECT_THAT(help.out, AllOf(HasSubstr("--server"), HasSubstr("--max_tokens")));
+  EXPECT_EQ(help.exit_code, 0);
+  const Outcome version = Pipe("", "--version", "");
+  EXPECT_EQ(version.out, "sinkstream-chat " SINKSTREAM_VERSION "\n");
+  EXPECT_EQ(version.exit_code, 0);
   EXPECT_EQ(Pipe("", "--nonsense", "2>/dev/null").exit_code, 1);
+  EXPECT_EQ(Pipe("", "argument", "2>/dev/null").exit_code, 1);
 }
 
 // sinkstream-chat with a terminal of its own.
