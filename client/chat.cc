@@ -1,7 +1,9 @@
 // sinkstream-chat: a chat in the terminal, or with piped input a turn for each line.
+#include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <string>
@@ -187,7 +189,6 @@ class Chat {
 
   void Greet(const v1::Opened& opened) {
     session_id_ = opened.session_id();
-    position_ = opened.position();
     evicted_ = opened.evicted_tokens();
     if (!interactive_) return;
     Note(opened.resumed() ? "back in session " : "session ", session_id_, ": ", opened.sinks(),
@@ -225,17 +226,16 @@ class Chat {
 
   void PrintStats(const v1::TurnDone& done) {
     const v1::Usage& usage = done.usage();
-    position_ += usage.prompt_tokens() + usage.generated_tokens();
     evicted_ += usage.evicted_tokens();
     if (!stats_) return;
     const double first = Seconds(done.timings().first_token());
     const double rest = Seconds(done.timings().total()) - first;
     const double later_tokens = static_cast<double>(usage.generated_tokens() - 1);
     const double speed = rest > 0 && later_tokens > 0 ? later_tokens / rest : 0;
-    Note(absl::StrFormat(
-        "read %d tokens, wrote %d; first after %.2f s, then %.1f tokens/s; "
-        "stream of %d tokens, %d evicted",
-        usage.prompt_tokens(), usage.generated_tokens(), first, speed, position_, evicted_));
+    Note(
+        absl::StrFormat("read %d tokens, wrote %d; first after %.2f s, then %.1f tokens/s; "
+                        "%d tokens have left the window so far",
+                        usage.prompt_tokens(), usage.generated_tokens(), first, speed, evicted_));
   }
 
   const std::string server_;
@@ -244,7 +244,6 @@ class Chat {
   bool stats_;
   SessionClient client_;
   std::string session_id_;
-  int64_t position_ = 0;
   int64_t evicted_ = 0;
   absl::Status lost_;  // why the last turn failed
 };
@@ -286,6 +285,9 @@ bool Answered(int argc, char** argv) {
 }  // namespace sinkstream
 
 int main(int argc, char** argv) {
+  // What the libraries log is told in one line already.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  google::protobuf::SetLogHandler(nullptr);
   if (sinkstream::Answered(argc, argv)) return 0;
   const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
   if (arguments.size() > 1) {
