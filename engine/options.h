@@ -16,15 +16,15 @@ namespace sinkstream {
 
 // Every bound of the engine, with its default. Checked by Engine::Create.
 struct EngineLimits {
-  int32_t max_sessions =
-      256;  // live, attached or not; then RESOURCE_EXHAUSTED, reason MAX_SESSIONS
-  size_t inbox_capacity =
-      4096;  // calls waiting for the engine thread; then RESOURCE_EXHAUSTED, QUEUE_FULL
+  // Live, attached or not; then RESOURCE_EXHAUSTED, reason MAX_SESSIONS.
+  int32_t max_sessions = 256;
+  // Calls waiting for the engine thread; then RESOURCE_EXHAUSTED, QUEUE_FULL.
+  size_t inbox_capacity = 4096;
   size_t outbox_capacity = 64;  // events waiting for a slow reader; then its decoding pauses
-  int32_t max_queued_requests =
-      8;  // appends and turns waiting in one session; then RESOURCE_EXHAUSTED, QUEUE_FULL
-  int64_t max_request_bytes =
-      256 << 10;  // text of one turn, append or system prompt; then INVALID_ARGUMENT
+  // Appends and turns waiting in one session; then RESOURCE_EXHAUSTED, QUEUE_FULL.
+  int32_t max_queued_requests = 8;
+  // Text of one turn, append or system prompt; then INVALID_ARGUMENT.
+  int64_t max_request_bytes = 256 << 10;
   int32_t max_request_tokens = 131072;  // tokens of the same; then INVALID_ARGUMENT
   int32_t max_tokens = 16384;           // of one reply
   absl::Duration max_idle_timeout = absl::Hours(24);

@@ -34,13 +34,13 @@ struct Session {
 
   KvWindow window;
   SharedPrefixes::Key prefix;  // the pinned system prompt; empty tokens: none
-  bool shares_prefix =
-      false;  // its blocks are those of SharedPrefixes, whose reservation is not this session's
-  std::vector<TokenId> owed;    // to be read before the next request's own tokens
-                                // (Sequence::OwedAfter, the system turn)
-  std::string held;             // appended text whose tokens depend on what follows
-  std::vector<TokenId> recent;  // latest tokens read, for the penalties; at least kMaxPenaltyLastN
-                                // once there are as many
+  // Its blocks are those of SharedPrefixes, whose reservation is not this session's.
+  bool shares_prefix = false;
+  // To be read before the next request's own tokens (Sequence::OwedAfter, the system turn).
+  std::vector<TokenId> owed;
+  std::string held;  // appended text whose tokens depend on what follows
+  // Latest tokens read, for the penalties; at least kMaxPenaltyLastN once there are as many.
+  std::vector<TokenId> recent;
   std::deque<Sequence> requests;  // the first one runs, the others wait
 
   // The attached stream; none: outbox is null and attachment 0.

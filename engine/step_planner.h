@@ -26,8 +26,8 @@ struct StepCandidate {
   int32_t index = 0;        // the caller's name for it
   bool decodes = false;     // else it prefills
   int64_t prompt_left = 0;  // tokens still to be read, when it prefills; >= 1
-  uint64_t planned_at =
-      0;  // serial number of its latest place in a plan: the lower, the longer ago
+  // Serial number of its latest place in a plan: the lower, the longer ago.
+  uint64_t planned_at = 0;
 };
 
 struct PlannedRows {

@@ -14,8 +14,8 @@
 namespace sinkstream {
 
 using TokenId = int32_t;
-using SessionId = std::string;  // 32 lower-case hex digits from the system's random source; a
-                                // secret of its client
+// 32 lower-case hex digits from the system's random source; a secret of its client.
+using SessionId = std::string;
 using AttachmentId = uint64_t;  // one stream's hold on a session; never reused
 
 // How a reply is drawn. Order: penalties, temperature, top_k, top_p, min_p, draw.
@@ -28,15 +28,15 @@ struct SamplingParams {
   double repetition_penalty = 1.0;  // (0, 10]; 1 is off
   double presence_penalty = 0.0;    // [-10, 10]; 0 is off
   double frequency_penalty = 0.0;   // [-10, 10]; 0 is off
-  int32_t penalty_last_n =
-      256;  // the penalties look at this many latest tokens of the session; [0, 4096]
+  // The penalties look at this many latest tokens of the session; [0, 4096].
+  int32_t penalty_last_n = 256;
   std::optional<uint64_t> seed;           // absent: drawn afresh per turn and told in TurnDone
   std::vector<std::string> stop_strings;  // at most 16 of 1 to 256 bytes; never sent to the client
   std::vector<TokenId> stop_tokens;  // at most 64, beside the chat format's own; never sent as text
   bool ignore_end_of_turn = false;  // do not stop at the chat format's own stop tokens (benchmarks)
   int32_t max_tokens = 1024;        // [1, EngineLimits::max_tokens]
-  std::optional<int32_t>
-      top_logprobs;  // absent: none; n: the chosen token's and the n likeliest ones'; [0, 20]
+  // Absent: none; n: the chosen token's and the n likeliest ones'; [0, 20].
+  std::optional<int32_t> top_logprobs;
 };
 
 // What a client said of sampling: absent fields keep the session's (or, at open, the server's)
@@ -64,8 +64,8 @@ enum class FinishReason {
 
 struct TokenLogprob {
   TokenId token = 0;
-  float logprob =
-      0;  // natural logarithm, of the model's own distribution (before penalties and temperature)
+  // Natural logarithm, of the model's own distribution (before penalties and temperature).
+  float logprob = 0;
 };
 
 struct ChosenLogprob {
@@ -76,11 +76,11 @@ struct ChosenLogprob {
 // What a session was opened with, after defaults; constant for its life.
 struct SessionSettings {
   int32_t sinks = 4;  // pinned tokens, >= 0: the first tokens of the stream
-  int64_t window =
-      1020;  // recent tokens a token sees, itself included, >= 1; sinks + window <= trained context
+  // Recent tokens a token sees, itself included, >= 1; sinks + window <= trained context.
+  int64_t window = 1020;
   SamplingParams sampling;  // defaults of its turns
-  absl::Duration idle_timeout =
-      absl::Minutes(10);  // lives so long without a stream; 0: closes with its stream
+  // Lives so long without a stream; 0: closes with its stream.
+  absl::Duration idle_timeout = absl::Minutes(10);
 };
 
 // ---- Events: engine -> outbox -> stream
@@ -135,8 +135,8 @@ struct TurnDone {
 struct AppendDone {
   uint64_t request_id = 0;
   Usage usage;
-  int64_t held_bytes =
-      0;  // trailing text whose tokens depend on what follows; read with the next append or turn
+  // Trailing text whose tokens depend on what follows; read with the next append or turn.
+  int64_t held_bytes = 0;
 };
 
 // Sent when eviction has moved on at the end of a request, and when it first begins.
