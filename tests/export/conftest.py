@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -46,13 +47,14 @@ def export(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_cli():
-    """run_cli(*arguments) -> CompletedProcess of python -m sinkstream_export."""
+    """run_cli(*arguments) -> CompletedProcess of python -m sinkstream_export; `largest_file` bytes fit on its disk."""
 
-    def run(*arguments, **environment):
+    def run(*arguments, largest_file=resource.RLIM_INFINITY):
         paths = os.pathsep.join([str(ROOT / "engine" / "export"), os.environ.get("PYTHONPATH", "")])
         return subprocess.run(
             [sys.executable, "-m", "sinkstream_export", *map(str, arguments)], capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": paths, **environment})
+            env={**os.environ, "PYTHONPATH": paths},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)))
 
     return run
 
@@ -66,8 +68,9 @@ def default_gguf():
 
 @pytest.fixture(scope="session")
 def default_model(default_gguf, export):
-    """The default model: $SINKSTREAM_MODEL if that file is there, else exported now."""
-    built = os.environ.get("SINKSTREAM_MODEL")
-    if built and Path(built).is_file():
-        return Artifact(Path(built))
+    """The default model: the file $SINKSTREAM_MODEL if it is there and newer than the exporter, else exported now."""
+    built = Path(os.environ.get("SINKSTREAM_MODEL", ""))
+    exporter = (ROOT / "engine" / "export" / "sinkstream_export").glob("*.py")
+    if built.is_file() and built.stat().st_mtime > max(source.stat().st_mtime for source in exporter):
+        return Artifact(built)
     return export(default_gguf)

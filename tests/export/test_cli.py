@@ -65,3 +65,11 @@ def test_out_that_is_a_folder_is_an_error_of_one_line(folder, tmp_path, run_cli)
     assert result.returncode == 1
     assert "taken" in said(result)[-1]
     assert list((tmp_path / "taken").iterdir()) == []
+
+
+def test_full_disk_is_an_error_of_one_line_and_leaves_nothing(folder, tmp_path, run_cli):
+    out = tmp_path / "new" / "model.pt"
+    result = run_cli("--from", folder, "--out", out, largest_file=100_000)
+    assert result.returncode == 1
+    assert said(result)[-1].startswith("sinkstream_export: error: ")
+    assert list(out.parent.iterdir()) == []

@@ -99,7 +99,7 @@ def test_module_that_differs_from_transformers_is_not_written(folder, tmp_path, 
         return model
 
     monkeypatch.setattr(verify, "reference_model", altered)
-    refused(folder, tmp_path, "verification failed: logits differ from transformers' by .* nothing was written")
+    refused(folder, tmp_path, "verification failed: logits differ from the reference by .* nothing was written")
 
 
 def test_refusal_leaves_an_older_file_as_it_was(folder, tmp_path):

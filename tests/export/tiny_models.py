@@ -1,5 +1,6 @@
 """Tiny random Llamas with a small byte-level BPE tokenizer, written as Hugging Face directories and GGUF files."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -53,10 +54,9 @@ def make_model(seed: int = 0, **overrides) -> transformers.LlamaForCausalLM:
 
 
 def write_hf(folder, model=None, dtype=torch.float32, shard_size=None, chat_template=CHATML, tokenizer=None):
-    """Saves `model` (default: make_model()) as transformers would; returns the folder."""
-    model = model or make_model()
-    model.to(dtype).save_pretrained(folder, max_shard_size=shard_size or "1GB")
-    model.float()
+    """Saves `model` (default: make_model()) as transformers would, rounded to `dtype`; returns the folder."""
+    copied = copy.deepcopy(model or make_model()).to(dtype)
+    copied.save_pretrained(folder, max_shard_size=shard_size or "1GB")
     (folder / "tokenizer.json").write_text((tokenizer or make_tokenizer()).to_str(), encoding="utf-8")
     settings = {"eos_token": "<|im_end|>"}
     if chat_template is not None:

@@ -36,7 +36,8 @@ def _fail(message: object) -> int:
 def main(argv: list[str] | None = None) -> int:
     """0: written. 1: refused or failed, with one line on stderr. 2 (argparse): bad usage."""
     arguments = _arguments(argv)
-    # Before transformers is imported: an export needs no network and no advice about other frameworks.
+    # Before torch and transformers are imported: waiting threads sleep, there is no network and no advice.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore")
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         _fail("interrupted")
         return 130
     except Exception as error:  # a library's own error: what it says, without its stack
-        return _fail(f"{type(error).__name__}: {error}")
+        return _fail(f"{type(error).__name__}: {next(iter(str(error).splitlines()), 'no message')}")
     return 0
 
 

@@ -18,11 +18,12 @@ class LazyTensors(Mapping[str, torch.Tensor]):
     """Name -> tensor, read from disk at each access and not kept, so that memory holds what is in use.
 
     Names are those of Hugging Face checkpoints ("model.layers.0.self_attn.q_proj.weight"). A missing name raises
-    ExportError.
+    ExportError. `elements`: numbers in all of them together.
     """
 
-    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]]):
+    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]], elements: int):
         self._loaders = loaders
+        self.elements = elements
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._loaders:

@@ -44,6 +44,7 @@ def run(request: Request) -> dict:
     # Beside the result, so that the last step is a rename. torch writes a file's own name into it: a fixed name.
     with tempfile.TemporaryDirectory(prefix=".sinkstream-export-", dir=request.out.parent) as folder:
         module_path, final_path = Path(folder, "module.pt"), Path(folder, "model.pt")
+        _require_space([module_path, final_path], max(1, checkpoint.tensors.elements) * DTYPES[request.dtype].itemsize)
         _report(f"building {checkpoint.architecture} with {config.layers} layers, {request.dtype}")
         archive.save_module(architecture.build(checkpoint, config, DTYPES[request.dtype]), module_path)
         gc.collect()  # scripted modules hold cycles; their weights are not needed again
@@ -65,6 +66,17 @@ def read(source: Path) -> Checkpoint:
     if source.is_file():
         return gguf.read(source)
     raise ExportError(f"{source} does not exist")
+
+
+def _require_space(paths: list[Path], size: int) -> None:
+    """OSError unless each of `paths` can take `size` bytes: torch aborts the process when the disk fills up."""
+    try:
+        for path in paths:
+            with open(path, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def _json(value: dict) -> str:

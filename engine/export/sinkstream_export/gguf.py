@@ -99,7 +99,7 @@ def _tensors(reader: gguf_format.GGUFReader, layout: Layout, config: dict) -> La
         name = layout.rename(tensor.name)
         if name is not None:
             loaders[name] = lambda tensor=tensor, name=name: layout.restore(name, _dequantize(tensor), config)
-    return LazyTensors(loaders)
+    return LazyTensors(loaders, sum(int(tensor.n_elements) for tensor in reader.tensors))
 
 
 def _dequantize(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
@@ -129,29 +129,32 @@ _LLAMA_LAYER = {
 
 
 def _llama_config(metadata: Metadata, tensor_names: set[str]) -> dict:
-    def size(key: str) -> int:
-        return int(metadata.require(f"llama.{key}"))
+    def size(key: str, default: int | None = None) -> int:
+        value = metadata.get(f"llama.{key}", default)
+        if not isinstance(value, int):
+            raise ExportError(f"GGUF metadata: llama.{key} must be one number for all layers, not {value!r}")
+        return value
 
     scaling = metadata.get("llama.rope.scaling.type", "none")
     if scaling != "none" or "rope_freqs.weight" in tensor_names:
         kind = scaling if scaling != "none" else "llama3 (rope_freqs.weight)"
         raise ExportError(f"rope scaling '{kind}' is not supported (supported: none)")
-    if metadata.get("llama.expert_count", 0) > 0:
+    if size("expert_count", 0) > 0:
         raise ExportError("llama.expert_count: mixtures of experts are not supported")
     heads, hidden = size("attention.head_count"), size("embedding_length")
-    head_dim = int(metadata.get("llama.attention.key_length", hidden // heads))
-    if (rope_dims := metadata.get("llama.rope.dimension_count", head_dim)) != head_dim:
+    head_dim = size("attention.key_length", hidden // heads)
+    if (rope_dims := size("rope.dimension_count", head_dim)) != head_dim:
         raise ExportError(f"llama.rope.dimension_count {rope_dims} differs from the head's {head_dim} dimensions:"
                           " not supported")
     tokens = metadata.get("tokenizer.ggml.tokens") or []
     return {
         "model_type": "llama",
-        "vocab_size": int(metadata.get("llama.vocab_size", len(tokens))),
+        "vocab_size": size("vocab_size", len(tokens)),
         "hidden_size": hidden,
         "intermediate_size": size("feed_forward_length"),
         "num_hidden_layers": size("block_count"),
         "num_attention_heads": heads,
-        "num_key_value_heads": int(metadata.get("llama.attention.head_count_kv", heads)),
+        "num_key_value_heads": size("attention.head_count_kv", heads),
         "head_dim": head_dim,
         "max_position_embeddings": size("context_length"),
         "rms_norm_eps": float(metadata.require("llama.attention.layer_norm_rms_epsilon")),

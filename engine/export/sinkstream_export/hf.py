@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 
@@ -77,15 +78,16 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _tensors(shards: list[Path]) -> LazyTensors:
-    loaders = {}
+    loaders, elements = {}, 0
     for shard in shards:
         try:
             with safe_open(shard, framework="pt") as file:
                 for name in file.keys():
                     loaders[name] = lambda shard=shard, name=name: _load(shard, name)
+                    elements += math.prod(file.get_slice(name).get_shape())
         except SafetensorError as error:
             raise ExportError(f"{shard.name}: {error}") from error
-    return LazyTensors(loaders)
+    return LazyTensors(loaders, elements)
 
 
 def _load(shard: Path, name: str) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import transformers
+from tokenizers import Tokenizer
 
 from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
@@ -11,6 +12,11 @@ from .step import stream_logits
 
 TOLERANCE = 1e-3  # largest difference of a logit, in float32
 _TOKENS = 64
+_TEXT = (
+    "A river does not remember every drop that has passed its bridge, and yet it keeps its name. In 1834 the old mill"
+    " stood where 3 roads met; whoever came from the north saw its roof first, then the water, then the miller's"
+    " daughter, who counted the carts and wrote them down. Nobody knew why she did so, but on the last day of each"
+    " year her father read the list aloud, from the first line to the last.")
 _CHUNK = 24  # so that a chunk begins inside a block
 _SINKS, _WINDOW = 4, 12  # of the streaming check: the cache fills and turns over several times
 
@@ -19,20 +25,28 @@ def check(
     module: torch.nn.Module, architecture: Architecture, checkpoint: Checkpoint, config: DecoderConfig,
     dtype: torch.dtype,
 ) -> dict:
-    """The manifest's `verification`. ExportError if the logits of fixed pseudo-random tokens differ by TOLERANCE or more
-    from transformers' on the same weights, rounded to `dtype` and computed in float32; or, streamed, from the
-    architecture's oracle."""
-    count = min(_TOKENS, config.trained_context)
-    tokens = torch.randint(config.vocab_size, (count,), generator=torch.Generator().manual_seed(1))
+    """The manifest's `verification`. ExportError if the logits of a fixed text's tokens differ by TOLERANCE or more from
+    transformers' on the same weights, rounded to `dtype` and computed in float32; or, streamed, from the architecture's
+    oracle."""
+    ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
+    count = min(_TOKENS, config.trained_context, len(ids))
+    tokens = torch.tensor(ids[:count])
     with torch.inference_mode():
         reference = reference_model(checkpoint, dtype)
-        dense = stream_logits(module, config, tokens, sinks=0, window=count, chunk=_CHUNK)
+        dense = _run(module, config, tokens, sinks=0, window=count)
         difference = _difference("", dense, reference(tokens[None]).logits[0])
         if architecture.streaming_oracle is not None:
-            streamed = stream_logits(module, config, tokens, _SINKS, _WINDOW, _CHUNK)
+            streamed = _run(module, config, tokens, _SINKS, _WINDOW)
             expected = architecture.streaming_oracle(reference, tokens, _SINKS, _WINDOW)
             difference = max(difference, _difference("streamed ", streamed, expected))
     return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": count}
+
+
+def _run(module: torch.nn.Module, config: DecoderConfig, tokens: torch.Tensor, sinks: int, window: int) -> torch.Tensor:
+    try:
+        return stream_logits(module, config, tokens, sinks, window, _CHUNK)
+    except RuntimeError as error:  # TorchScript tells the cause last, after its own trace
+        raise ExportError(f"verification failed: {str(error).strip().splitlines()[-1]}; nothing was written") from error
 
 
 def _difference(what: str, got: torch.Tensor, expected: torch.Tensor) -> float:
