@@ -49,7 +49,7 @@ void BytePairEncoder::MergeAll(Scratch& scratch) const {
     Scratch::Symbol& left = symbols[place];
     if (!left.alive || left.next < 0) continue;
     Scratch::Symbol& right = symbols[left.next];
-    // An outdated candidate still counts if today's pair gives the same token: so does the package.
+    // A neighbour may have merged since this candidate was found.
     const Merge* merge = FindMerge(left.id, right.id);
     if (merge == nullptr || merge->merged != top.merged) continue;
     left.id = top.merged;

@@ -1,8 +1,9 @@
 // ChatFormat: what stands before and after each role's text, compiled at export from the model's
 // Jinja template (docs/model_artifact.md). No template engine in serving. Immutable; any thread.
 //
-// A turn is prefix + text + suffix; text parts that touch are joined before they are encoded, as a
-// template rendered whole would be. Special tokens appear as ids, so text cannot forge them.
+// A turn is prefix + text + suffix; the text parts of one call that touch are joined before they
+// are encoded, as a template rendered whole would be. Special tokens appear as ids, so text cannot
+// forge them.
 #pragma once
 
 #include <optional>
@@ -30,9 +31,9 @@ struct ChatFormat {
   ChatRole system;
   ChatRole user;
   ChatRole assistant;  // prefix: what asks for a reply; suffix: what ends it
-  std::optional<std::string>
-      default_system;  // what the template says when the conversation has no system turn
-  bool trim = false;   // the template strips white space around each text
+  // What the template says when the conversation has no system turn.
+  std::optional<std::string> default_system;
+  bool trim = false;                 // the template strips white space around each text
   std::vector<TokenId> stop_tokens;  // a reply ends with any of these
 
   // begin + the system turn (`system`, or the default one if absent; nothing if there is neither).

@@ -1,5 +1,6 @@
 #include "engine/text/chat_format.h"
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,8 @@ struct Fault {
   const char* value;
   const char* message;
 };
+
+void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.message; }
 
 class ChatFormatFault : public testing::TestWithParam<Fault> {};
 

@@ -1,5 +1,6 @@
 #include "engine/text/tokenizer.h"
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -137,6 +138,8 @@ struct Refusal {
   const char* value;  // JSON
   const char* message;
 };
+
+void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.message; }
 
 class RefusalTest : public testing::TestWithParam<Refusal> {};
 
