@@ -75,8 +75,9 @@ std::optional<FinishReason> Sequence::AcceptToken(const Sampled& sampled, const 
   if (!reason && usage_.generated_tokens == request_.sampling.max_tokens) {
     reason = FinishReason::kLength;
   }
-  if (reason) delta.text += detokenizer_->Flush();
-  return reason;
+  if (!reason) return std::nullopt;
+  delta.text += detokenizer_->Flush();
+  return detokenizer_->Stopped() ? FinishReason::kStopString : reason;
 }
 
 std::vector<TokenId> Sequence::OwedAfter(const ChatFormat& format,
