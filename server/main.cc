@@ -7,18 +7,16 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "engine/clock.h"
 #include "engine/engine.h"
-#include "engine/kv_window.h"
 #include "engine/torch/torch_model.h"
 #include "server/activity.h"
 #include "server/config.h"
 #include "server/flags.h"
 #include "server/lifecycle.h"
+#include "server/start_facts.h"
 #include "server/stop_signals.h"
-#include "server/version.h"
 
 namespace sinkstream {
 namespace {
@@ -57,25 +55,6 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const ServerConfig& config, M
                         *std::move(chat_format), observer, clock);
 }
 
-void PrintFacts(const Engine& engine, int threads) {
-  const ModelSpec& spec = engine.Spec();
-  const SessionSettings& session = engine.Options().defaults;
-  const EngineLimits& limits = engine.Options().limits;
-  const int64_t slack =
-      StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens);
-  const int64_t session_bytes = engine.SessionKvBytes(session);
-  const int64_t sessions = (spec.num_blocks - slack) * spec.block_bytes / session_bytes;
-  constexpr double kMiB = 1 << 20;
-  std::printf("sinkstream-server %s\n", kServerVersion);
-  std::printf("model: %s (%s), weights %s\n", spec.name.c_str(), spec.architecture.c_str(),
-              spec.weight_dtype.c_str());
-  std::printf("compute: %s, %d threads\n", spec.isa.c_str(), threads);
-  std::printf("KV: %s, %.1f MiB, holds %lld sessions of %d sinks + %lld tokens (%.1f MiB each)\n",
-              spec.kv_dtype.c_str(), static_cast<double>(spec.num_blocks * spec.block_bytes) / kMiB,
-              static_cast<long long>(sessions), session.sinks,
-              static_cast<long long>(session.window), static_cast<double>(session_bytes) / kMiB);
-}
-
 int Serve(const ServerConfig& config) {
   EngineActivity activity(stderr);
   absl::Notification stop;
@@ -86,7 +65,7 @@ int Serve(const ServerConfig& config) {
   const MonotonicClock clock;
   const auto engine = MakeEngine(config, *std::move(file), activity, clock);
   if (!engine.ok()) return Fail(engine.status());
-  PrintFacts(**engine, model_options.threads);
+  std::fputs(StartFacts(**engine, model_options.threads).c_str(), stdout);
   const auto server =
       ServerLifecycle::Start({config.listen, config.max_message_bytes}, **engine, activity);
   if (!server.ok()) return Fail(server.status());

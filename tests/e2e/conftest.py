@@ -1,0 +1,86 @@
+"""End to end: the built server with the default model, and a client generated from proto/ when the tests run.
+
+SINKSTREAM_SERVER: the server's binary. SINKSTREAM_MODEL: the model file. Both default to what `make build` leaves.
+"""
+
+import importlib
+import os
+import pathlib
+import sys
+
+import grpc
+import pytest
+from grpc_tools import protoc
+
+from client import Chat
+from process import ServerProcess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SERVER = os.environ.get("SINKSTREAM_SERVER", str(ROOT / "build/bin/sinkstream-server"))
+MODEL = os.environ.get("SINKSTREAM_MODEL", str(ROOT / "build/models/smollm2-135m-instruct.pt"))
+PROTOS = ["sinkstream/v1/chat.proto", "google/rpc/status.proto", "google/rpc/error_details.proto"]
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory):
+    """The generated modules: api.pb, api.grpc, api.errors."""
+    out = tmp_path_factory.mktemp("generated")
+    well_known = pathlib.Path(protoc.__file__).parent / "_proto"
+    arguments = ["protoc", f"-I{ROOT / 'proto'}", f"-I{well_known}", f"--python_out={out}",
+                 f"--grpc_python_out={out}", *PROTOS]
+    assert protoc.main(arguments) == 0
+    sys.path.insert(0, str(out))
+
+    class Api:
+        pb = importlib.import_module("sinkstream.v1.chat_pb2")
+        grpc = importlib.import_module("sinkstream.v1.chat_pb2_grpc")
+        errors = importlib.import_module("google.rpc.error_details_pb2")
+        status = importlib.import_module("google.rpc.status_pb2")
+
+    return Api
+
+
+@pytest.fixture(scope="session")
+def binary():
+    return SERVER
+
+
+@pytest.fixture(scope="session")
+def model():
+    return MODEL
+
+
+@pytest.fixture(scope="session")
+def server(binary, model):
+    with ServerProcess(binary, f"--model={model}", "--listen=127.0.0.1:0", "--kv_bytes=1GiB") as it:
+        it.await_address()
+        yield it
+        assert it.stop() == 0, it.errors()
+
+
+@pytest.fixture(scope="session")
+def channel(server):
+    options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(server.address, options=options) as it:
+        yield it
+
+
+@pytest.fixture(scope="session")
+def stub(api, channel):
+    return api.grpc.ChatServiceStub(channel)
+
+
+@pytest.fixture
+def open_chat(api, stub):
+    """Opens sessions of a greedy client; those that the test leaves open are closed after it."""
+    chats = []
+
+    def open_one(**fields):
+        fields.setdefault("sampling", api.pb.Sampling(temperature=0, max_tokens=12))
+        chats.append(Chat(api, stub))
+        chats[-1].open(**fields)
+        return chats[-1]
+
+    yield open_one
+    for chat in chats:
+        chat.leave()

@@ -1,0 +1,56 @@
+"""The server as a process."""
+
+import re
+import signal
+import subprocess
+import tempfile
+
+START_SECONDS = 120
+STOP_SECONDS = 60
+
+
+class ServerProcess:
+    def __init__(self, binary, *flags):
+        self._stderr = tempfile.TemporaryFile(mode="w+")
+        self._process = subprocess.Popen([binary, *flags], stdout=subprocess.PIPE, text=True,
+                                         stderr=self._stderr)
+        self.output = []
+        self.address = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        self._stderr.close()
+
+    def await_address(self):
+        for line in self._process.stdout:
+            self.output.append(line.rstrip("\n"))
+            found = re.fullmatch(r"listening on (\S+)", self.output[-1])
+            if found:
+                self.address = found[1]
+                return self.address
+        raise AssertionError(f"the server ended: {self.errors()}")
+
+    def send_signal(self, number=signal.SIGTERM):
+        self._process.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM):
+        self.send_signal(number)
+        return self.wait()
+
+    def wait(self):
+        return self._process.wait(STOP_SECONDS)
+
+    def errors(self):
+        self._stderr.seek(0)
+        return self._stderr.read()
+
+
+def run(binary, *flags):
+    """Runs the server to its end; for what must not start."""
+    return subprocess.run([binary, *flags], capture_output=True, text=True, timeout=START_SECONDS)
