@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "engine/observer.h"
 #include "server/version.h"
 #include "tests/fakes/fake_clock.h"
@@ -10,29 +12,40 @@
 namespace sinkstream {
 namespace {
 
-TEST(StartFacts, CountsTheSessionsThatTheMemoryHolds) {
+// Opens sessions until one is refused; how many were not.
+int SessionsThatFit(Engine& engine) {
+  for (int sessions = 0;; ++sessions) {
+    std::promise<void> ready;
+    const auto outbox = std::make_shared<Outbox>(8, [&ready] { ready.set_value(); });
+    EXPECT_TRUE(engine.Open(OpenRequest(), outbox).ok());
+    ready.get_future().wait();
+    const bool refused = outbox->TakeAll().closed.has_value();
+    outbox->Detach();
+    if (refused) return sessions;
+  }
+}
+
+TEST(StartFacts, CountTheSessionsThatTheMemoryHolds) {
   FakeModel::Options model;
   model.block_tokens = 4;
-  model.num_blocks = 100;  // of 400 bytes
+  model.num_blocks = 10000;  // of 400 bytes
   EngineOptions options;
   options.defaults.sinks = 4;
-  options.defaults.window = 29;  // 1 pinned block and at most 9 others
-  options.limits.step_tokens = 8;
-  options.limits.max_prefills_per_step = 1;
+  options.defaults.window = 1000;
+  options.limits.step_tokens = 64;
   EngineObserver observer;
   const FakeClock clock;
   const auto engine =
       Engine::Create(options, std::make_unique<FakeModel>(model), std::make_unique<FakeTokenizer>(),
                      FakeChatFormat(), observer, clock);
   ASSERT_TRUE(engine.ok()) << engine.status();
-  ASSERT_EQ((*engine)->SessionKvBytes(options.defaults), 10 * 400) << "as the comment says";
   const std::string facts = StartFacts(**engine, 3);
   EXPECT_EQ(facts, "sinkstream-server " + std::string(kServerVersion) +
-                       "\n"
-                       "model: fake (fake), weights float32\n"
+                       "\nmodel: fake (fake), weights float32\n"
                        "compute: portable, threads: 3\n"
-                       "KV: float32, 0.0 MiB, holds 9 sessions of 4 sinks + 29 tokens, 0.0 MiB "
-                       "each\n");
+                       "KV: float32, 3.8 MiB, holds " +
+                       std::to_string(SessionsThatFit(**engine)) +
+                       " sessions of 4 sinks + 1000 tokens, 0.1 MiB each\n");
 }
 
 }  // namespace
