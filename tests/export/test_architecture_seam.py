@@ -54,8 +54,10 @@ def test_olmo_2_exports_verifies_and_streams(tmp_path, export):
         num_key_value_heads=2, max_position_embeddings=512, eos_token_id=2, pad_token_id=0)).eval()
     for name, parameter in model.named_parameters():
         parameter.uniform_(0.5, 1.5) if name.endswith("norm.weight") else parameter.normal_(0, 0.2)
-    architectures.register("olmo2", architectures.Architecture(
-        llama.read_config, lambda checkpoint, config, dtype: OlmoStyleDecoder(checkpoint.tensors, config, dtype).eval()))
+    def build(checkpoint, config, dtype):
+        return OlmoStyleDecoder(checkpoint.tensors, config, dtype).eval()
+
+    architectures.register("olmo2", architectures.Architecture(llama.read_config, build))
     artifact = export(tiny_models.write_hf(tmp_path, model))
     assert artifact.manifest["architecture"] == "olmo2"
     tokens = torch.randint(301, (90,), generator=torch.Generator().manual_seed(2))

@@ -19,10 +19,12 @@ NO_DEFAULT = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 # The system text goes into the first user turn, as Llama 2 and Mistral have it.
 FOLDED = (
-    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set messages = messages[1:] %}"
-    "{% else %}{% set system = '' %}{% endif %}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}"
+    "{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}"
     "{{ '<|im_start|>' }}{% if loop.first and system %}{{ '<<SYS>>' + system + '<</SYS>>' }}{% endif %}"
-    "{{ message['content'] + '<|endoftext|>' }}{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{% endfor %}")
+    "{{ message['content'] + '<|endoftext|>' }}{% else %}"
+    "{{ message['content'] + '<|im_end|>' }}{% endif %}{% endfor %}")
 
 
 def checkpoint(template, tokenizer, bos=1, eos=(2,)):

@@ -77,7 +77,7 @@ def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
     (dict(llama__rope__dimension_count=16), "llama.rope.dimension_count 16"),
     (dict(llama__expert_count=8), "llama.expert_count"),
     (dict(llama__block_count=None), "llama.block_count must be one number for all layers, not None"),
-    (dict(llama__attention__head_count_kv=[1, 1, 3]), r"llama.attention.head_count_kv must be one number .*\[1, 1, 3\]"),
+    (dict(llama__attention__head_count_kv=[1, 1, 3]), r"head_count_kv must be one number .*\[1, 1, 3\]"),
     (dict(tokenizer__ggml__model="llama"), "tokenizer model 'llama'"),
     (dict(tokenizer__ggml__pre="qwen2"), "pre-tokenizer 'qwen2'"),
     (dict(tokenizer__ggml__tokens=None), "tokenizer.ggml.tokens is missing"),

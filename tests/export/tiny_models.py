@@ -94,7 +94,8 @@ def gguf_name(name):
 
 def permute(weight, heads):
     """As llama.cpp's converter: from the two halves of a head to neighbouring pairs."""
-    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+    halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
+    return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
 def write_gguf(path, model, kind=gguf.GGMLQuantizationType.F32, architecture="llama", **metadata):

@@ -1,8 +1,8 @@
 """Compiles a model's Jinja chat template to what stands before and after each role's text (docs/model_artifact.md).
 
 The template is rendered by transformers with unique marker texts; what stands between the markers gives prefixes and
-suffixes. Then the compiled format is held to the template on conversations it was not derived from, character for character
-and token id for token id. A template that does more than that is refused with the reason.
+suffixes. Then the compiled format is held to the template on conversations it was not derived from, character for
+character and token id for token id. A template that does more than that is refused with the reason.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from . import archive, architectures, chat_format, gguf, hf, manifest, operators, tokenizer, verify
-from .checkpoint import Checkpoint, ExportError
+from .architectures import Architecture
+from .checkpoint import Checkpoint, DecoderConfig, ExportError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -41,21 +42,30 @@ def run(request: Request) -> dict:
         "chat_format.json": _json(chat_format.compile_format(checkpoint, model_tokenizer)),
     }
     request.out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the result, so that the last step is a rename. torch writes a file's own name into it: a fixed name.
+    # Beside the result, so that the last step is a rename.
     with tempfile.TemporaryDirectory(prefix=".sinkstream-export-", dir=request.out.parent) as folder:
-        module_path, final_path = Path(folder, "module.pt"), Path(folder, "model.pt")
-        _require_space([module_path, final_path], max(1, checkpoint.tensors.elements) * DTYPES[request.dtype].itemsize)
-        _report(f"building {checkpoint.architecture} with {config.layers} layers, {request.dtype}")
-        archive.save_module(architecture.build(checkpoint, config, DTYPES[request.dtype]), module_path)
-        gc.collect()  # scripted modules hold cycles; their weights are not needed again
-        _report("verifying against transformers")
-        verification = verify.check(torch.jit.load(str(module_path)), architecture, checkpoint, config,
-                                    DTYPES[request.dtype])
-        _report(f"logits differ by at most {verification['max_abs_logit_difference']:g}; writing {request.out}")
-        description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
-                                     archive.digest(module_path, extra_files))
-        archive.write_final(module_path, final_path, {**extra_files, "manifest.json": _json(description)})
-        os.replace(final_path, request.out)
+        return _write(request, checkpoint, architecture, config, extra_files, Path(folder))
+
+
+def _write(
+    request: Request, checkpoint: Checkpoint, architecture: Architecture, config: DecoderConfig,
+    extra_files: dict[str, str], folder: Path,
+) -> dict:
+    """Builds, verifies and writes by way of `folder`, which is empty and on the result's disk."""
+    dtype = DTYPES[request.dtype]
+    # torch writes a file's own name into it: a fixed name.
+    module_path, final_path = folder / "module.pt", folder / "model.pt"
+    _require_space([module_path, final_path], max(1, checkpoint.tensors.elements) * dtype.itemsize)
+    _report(f"building {checkpoint.architecture} with {config.layers} layers, {request.dtype}")
+    archive.save_module(architecture.build(checkpoint, config, dtype), module_path)
+    gc.collect()  # scripted modules hold cycles; their weights are not needed again
+    _report("verifying against transformers")
+    verification = verify.check(torch.jit.load(str(module_path)), architecture, checkpoint, config, dtype)
+    _report(f"logits differ by at most {verification['max_abs_logit_difference']:g}; writing {request.out}")
+    description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
+                                 archive.digest(module_path, extra_files))
+    archive.write_final(module_path, final_path, {**extra_files, "manifest.json": _json(description)})
+    os.replace(final_path, request.out)
     return description
 
 

@@ -128,19 +128,27 @@ _LLAMA_LAYER = {
 }
 
 
-def _llama_config(metadata: Metadata, tensor_names: set[str]) -> dict:
-    def size(key: str, default: int | None = None) -> int:
-        value = metadata.get(f"llama.{key}", default)
-        if not isinstance(value, int):
-            raise ExportError(f"GGUF metadata: llama.{key} must be one number for all layers, not {value!r}")
-        return value
+def _llama_size(metadata: Metadata, key: str, default: int | None = None) -> int:
+    value = metadata.get(f"llama.{key}", default)
+    if not isinstance(value, int):
+        raise ExportError(f"GGUF metadata: llama.{key} must be one number for all layers, not {value!r}")
+    return value
 
+
+def _refuse_llama_variants(metadata: Metadata, tensor_names: set[str]) -> None:
     scaling = metadata.get("llama.rope.scaling.type", "none")
     if scaling != "none" or "rope_freqs.weight" in tensor_names:
         kind = scaling if scaling != "none" else "llama3 (rope_freqs.weight)"
         raise ExportError(f"rope scaling '{kind}' is not supported (supported: none)")
-    if size("expert_count", 0) > 0:
+    if _llama_size(metadata, "expert_count", 0) > 0:
         raise ExportError("llama.expert_count: mixtures of experts are not supported")
+
+
+def _llama_config(metadata: Metadata, tensor_names: set[str]) -> dict:
+    def size(key: str, default: int | None = None) -> int:
+        return _llama_size(metadata, key, default)
+
+    _refuse_llama_variants(metadata, tensor_names)
     heads, hidden = size("attention.head_count"), size("embedding_length")
     head_dim = size("attention.key_length", hidden // heads)
     if (rope_dims := size("rope.dimension_count", head_dim)) != head_dim:

@@ -94,7 +94,8 @@ def _load(shard: Path, name: str) -> torch.Tensor:
     with safe_open(shard, framework="pt") as file:
         tensor = file.get_tensor(name)
     if tensor.dtype not in _FLOATS:
-        raise ExportError(f"tensor {name}: type {tensor.dtype} is not supported (supported: float32, float16, bfloat16)")
+        raise ExportError(f"tensor {name}: type {tensor.dtype} is not supported"
+                          " (supported: float32, float16, bfloat16)")
     return tensor
 
 

@@ -141,12 +141,14 @@ def build(checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> 
     return LlamaDecoder(checkpoint.tensors, config, dtype).eval()
 
 
-def streaming_oracle(model: nn.Module, tokens: Tensor, sinks: int, window: int) -> Tensor:
-    """Logits [T, vocab_size] of transformers' LlamaForCausalLM under the band-and-sink mask, float32."""
+def streaming_oracle(
+    model: nn.Module, tokens: Tensor, sinks: int, window: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Logits [T, vocab_size] of transformers' LlamaForCausalLM under the band-and-sink mask, computed in `dtype`."""
     shape = reference.llama_shape(model.config)
     theta = model.config.rope_parameters["rope_theta"]
     shape = replace(shape, inv_freq=inverse_frequencies(theta, shape.head_dim))
-    return reference.band_sink_forward(model.state_dict(), shape, tokens, sinks, window)
+    return reference.band_sink_forward(model.state_dict(), shape, tokens, sinks, window, dtype=dtype)
 
 
 register("llama", Architecture(read_config, build, streaming_oracle))

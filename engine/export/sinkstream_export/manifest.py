@@ -12,7 +12,9 @@ MAGIC = "sinkstream-model"
 FORMAT_VERSION = 1
 
 
-def build(checkpoint: Checkpoint, config: DecoderConfig, dtype: str, name: str, verification: dict, digest: str) -> dict:
+def build(
+    checkpoint: Checkpoint, config: DecoderConfig, dtype: str, name: str, verification: dict, digest: str
+) -> dict:
     """`verification` and `digest` as verify.check() and archive.digest() give them."""
     return {
         "magic": MAGIC,

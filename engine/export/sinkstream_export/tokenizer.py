@@ -70,8 +70,8 @@ def _check_step(step: dict) -> None:
 def _check_added_tokens(added_tokens: list[dict]) -> None:
     for token in added_tokens:
         if not token.get("special", False):
-            raise ExportError(f"tokenizer: added token {token['content']!r} is not special; the server's tokenizer knows"
-                              " special added tokens alone")
+            raise ExportError(f"tokenizer: added token {token['content']!r} is not special; the server's tokenizer"
+                              " knows special added tokens alone")
 
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:

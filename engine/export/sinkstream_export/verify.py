@@ -25,7 +25,7 @@ def check(
     module: torch.nn.Module, architecture: Architecture, checkpoint: Checkpoint, config: DecoderConfig,
     dtype: torch.dtype,
 ) -> dict:
-    """The manifest's `verification`. ExportError if the logits of a fixed text's tokens differ by TOLERANCE or more from
+    """The manifest's `verification`. ExportError if the logits of a fixed text differ by TOLERANCE or more from
     transformers' on the same weights, rounded to `dtype` and computed in float32; or, streamed, from the architecture's
     oracle."""
     ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
