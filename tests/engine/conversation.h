@@ -174,4 +174,36 @@ class Conversation {
   std::vector<std::unique_ptr<Stream>> streams_;
 };
 
+inline FakeModel::Options Says(const std::string& words) { return {.next = Saying(words)}; }
+
+inline OpenRequest With(std::optional<int32_t> sinks, std::optional<int64_t> window) {
+  OpenRequest request;
+  request.sinks = sinks;
+  request.window = window;
+  return request;
+}
+
+inline std::vector<TokenId> Numbers(int count, int salt) {
+  std::vector<TokenId> tokens;
+  for (int i = 0; i < count; ++i) tokens.push_back((i * 7 + salt) % 90 + 32);
+  return tokens;
+}
+
+// The reply that the definition gives: no cache, no blocks, the set of visible tokens written out
+// for each token.
+inline std::vector<TokenId> ReplyByDefinition(std::vector<TokenId> text, int32_t sinks,
+                                              int64_t window, int count) {
+  std::vector<TokenId> reply;
+  for (int i = 0; i < count; ++i) {
+    const auto n = static_cast<int64_t>(text.size()) - 1;
+    std::vector<TokenId> visible;
+    for (int64_t p = 0; p <= n; ++p) {
+      if (p < sinks || p > n - window) visible.push_back(text[p]);
+    }
+    reply.push_back(HashOfVisible(visible));
+    text.push_back(reply.back());
+  }
+  return reply;
+}
+
 }  // namespace sinkstream

@@ -1,0 +1,186 @@
+// Sessions open, are refused, are taken over, go idle and close.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/errors.h"
+#include "engine/scheduler.h"
+#include "tests/engine/conversation.h"
+
+namespace sinkstream {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+TEST(SchedulerTest, OpeningTellsTheSettingsInEffect) {
+  Conversation talk;
+  auto& alice = talk.OpenStream(With(3, 20));
+  const auto& opened = alice.Read().opened.value();
+  EXPECT_EQ(opened.id.size(), 32);
+  EXPECT_EQ(opened.settings.sinks, 3);
+  EXPECT_EQ(opened.settings.window, 20);
+  EXPECT_EQ(opened.kv_bytes, (1 + 6) * 400);
+}
+
+TEST(SchedulerTest, BadSettingsAreRefusedByName) {
+  Conversation talk;
+  const auto refused = [&](OpenRequest request) {
+    return talk.OpenStream(std::move(request)).Read().closed.value_or(absl::OkStatus());
+  };
+  EXPECT_EQ(ErrorField(refused(With(-1, 5))), "open.sinks");
+  EXPECT_EQ(ErrorField(refused(With(0, 0))), "open.window");
+  const auto beyond = refused(With(97, 4000));
+  EXPECT_EQ(ErrorField(beyond), "open.window");
+  EXPECT_THAT(std::string(beyond.message()), HasSubstr("4096"));
+  EXPECT_EQ(ErrorField(refused(With(1, INT64_MAX))), "open.window");
+  OpenRequest prompt = With(0, 4090);
+  prompt.system_prompt = "be kind";
+  EXPECT_EQ(ErrorField(refused(prompt)), "open.system_prompt");
+  OpenRequest idle;
+  idle.idle_timeout = -absl::Seconds(1);
+  EXPECT_EQ(ErrorField(refused(idle)), "open.idle_timeout");
+  idle.idle_timeout = absl::Hours(25);
+  EXPECT_EQ(ErrorField(refused(idle)), "open.idle_timeout");
+  OpenRequest sampling;
+  sampling.sampling.min_p = 7;
+  EXPECT_EQ(ErrorField(refused(sampling)), "open.sampling.min_p");
+}
+
+TEST(SchedulerTest, WhatDoesNotFitIsRefusedAtTheDoorAndFitsOnceOneHasClosed) {
+  Conversation talk;  // 64 blocks, 6 of them for steps; a session of 4 + 12 tokens takes 5
+  std::vector<Stream*> streams;
+  for (int i = 0; i < 11; ++i) streams.push_back(&talk.OpenStream());
+  for (auto* stream : streams) EXPECT_FALSE(stream->Read().closed);
+  const auto refused = talk.OpenStream().Read().closed.value();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ErrorReason(refused), "KV_MEMORY");
+  EXPECT_GE(ErrorRetryAfter(refused).value(), absl::Seconds(1));
+  EXPECT_THAT(talk.observer().rejected, ElementsAre("KV_MEMORY"));
+  for (auto* stream : streams) stream->Feed(Numbers(60, 1), Greedy(30));
+  talk.Run();  // every session full, all in every step: no block is wanting
+  for (auto* stream : streams) EXPECT_THAT(stream->Read().turns, SizeIs(1));
+  streams[3]->Close();
+  EXPECT_TRUE(streams[3]->Read().closed->ok());
+  EXPECT_FALSE(talk.OpenStream().Read().closed);
+}
+
+TEST(SchedulerTest, MaxSessionsIsALimitOfItsOwn) {
+  auto options = Conversation::SmallOptions();
+  options.limits.max_sessions = 2;
+  Conversation talk({}, options);
+  talk.OpenStream();
+  talk.OpenStream();
+  EXPECT_EQ(ErrorReason(talk.OpenStream().Read().closed.value()), "MAX_SESSIONS");
+}
+
+TEST(SchedulerTest, AnUnknownOrForeignIdIsNotFound) {
+  Conversation talk;
+  OpenRequest mine;
+  mine.principal = "alice";
+  const auto id = talk.OpenStream(mine).id();
+  OpenRequest theirs;
+  theirs.id = id;
+  theirs.principal = "mallory";
+  EXPECT_EQ(talk.OpenStream(theirs).Read().closed->code(), absl::StatusCode::kNotFound);
+  theirs.id = std::string(32, '0');
+  EXPECT_EQ(talk.OpenStream(theirs).Read().closed->code(), absl::StatusCode::kNotFound);
+}
+
+TEST(SchedulerTest, ASecondStreamTakesOverAndTheFirstIsToldAborted) {
+  Conversation talk;
+  auto& first = talk.OpenStream();
+  first.Feed({'a'}, Greedy(40));
+  talk.Run(5);
+  OpenRequest again;
+  again.id = first.id();
+  auto& second = talk.OpenStream(again);
+  EXPECT_EQ(first.Read().closed->code(), absl::StatusCode::kAborted);
+  first.Feed({'b'});
+  first.Close();
+  EXPECT_EQ(talk.Run(), 0);  // what the first stream still asks is ignored
+  second.Feed({'c'}, Greedy(2));
+  talk.Run();
+  EXPECT_THAT(second.Read().turns, SizeIs(1));
+}
+
+TEST(SchedulerTest, AStreamThatVanishesStopsItsWorkAtOnce) {
+  for (const int steps : {0, 1, 8}) {  // before, in mid-prefill, in mid-decode
+    Conversation talk;
+    auto& alice = talk.OpenStream();
+    alice.Feed(Numbers(40, 1), Greedy(100));
+    talk.Run(steps);
+    alice.Vanish();
+    EXPECT_EQ(talk.Run(), 0);
+    EXPECT_EQ(talk.observer().pool.running_requests, 0);
+  }
+}
+
+TEST(SchedulerTest, AnIdleSessionLivesForItsTimeoutAndThenGivesItsBlocksBack) {
+  Conversation talk;
+  OpenRequest request;
+  request.idle_timeout = absl::Seconds(30);
+  auto& alice = talk.OpenStream(request);
+  alice.Feed(Numbers(40, 1), Greedy(1));
+  talk.Run();
+  EXPECT_EQ(talk.scheduler().Patience(), absl::InfiniteDuration());
+  alice.Vanish();
+  EXPECT_EQ(talk.scheduler().Patience(), absl::Seconds(30));
+  talk.clock().Advance(absl::Seconds(29));
+  talk.scheduler().CloseExpired();
+  EXPECT_EQ(talk.scheduler().Stats().sessions, 1);
+  talk.clock().Advance(absl::Seconds(1));
+  talk.scheduler().CloseExpired();
+  EXPECT_EQ(talk.scheduler().Stats().sessions, 0);
+  EXPECT_EQ(talk.scheduler().Stats().blocks_used, 0);
+  EXPECT_THAT(talk.observer().closed, ElementsAre(CloseReason::kIdle));
+}
+
+TEST(SchedulerTest, WithNoIdleTimeASessionClosesWithItsStream) {
+  Conversation talk;
+  OpenRequest request;
+  request.idle_timeout = absl::ZeroDuration();
+  auto& alice = talk.OpenStream(request);
+  alice.Feed(Numbers(40, 1), Greedy(100));
+  talk.Run(6);
+  alice.Vanish();
+  EXPECT_EQ(talk.scheduler().Stats().sessions, 0);
+  EXPECT_EQ(talk.scheduler().Stats().blocks_used, 0);
+}
+
+TEST(SchedulerTest, AHalfClosedStreamGetsItsReplyAndThenEndsWell) {
+  Conversation talk;
+  auto& alice = talk.OpenStream();
+  alice.Feed({'a'}, Greedy(5));
+  talk.Run(2);
+  alice.HalfClose();
+  EXPECT_FALSE(alice.Read().closed);
+  talk.Run();
+  EXPECT_THAT(alice.Read().turns, SizeIs(1));
+  EXPECT_TRUE(alice.Read().closed->ok());
+  EXPECT_EQ(talk.scheduler().Stats().sessions, 1);
+  EXPECT_EQ(talk.scheduler().Stats().attached_sessions, 0);
+}
+
+TEST(SchedulerTest, DrainingRefusesNewSessionsAndLetsRunningTurnsEnd) {
+  Conversation talk;
+  auto& alice = talk.OpenStream();
+  alice.Feed({'a'}, Greedy(5));
+  talk.scheduler().Handle(DrainCommand{});
+  EXPECT_EQ(talk.OpenStream().Read().closed->code(), absl::StatusCode::kUnavailable);
+  talk.Run();
+  EXPECT_THAT(alice.Read().turns, SizeIs(1));
+}
+
+TEST(SchedulerTest, ShutdownTellsEveryStreamAndFreesEverything) {
+  Conversation talk;
+  auto& alice = talk.OpenStream();
+  alice.Feed(Numbers(40, 1));
+  talk.Run(1);
+  talk.scheduler().Shutdown(absl::UnavailableError("the server is shutting down"));
+  EXPECT_EQ(alice.Read().closed->code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(talk.scheduler().Stats().blocks_used, 0);
+}
+
+}  // namespace
+}  // namespace sinkstream
