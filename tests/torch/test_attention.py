@@ -83,6 +83,14 @@ def test_bfloat16_kv_is_the_reference_with_rounded_keys_and_values(isa, rng, cas
     torch.testing.assert_close(rounded[0], heads, atol=1e-6, rtol=1e-6)
 
 
+def test_values_of_bfloat16_round_to_nearest_and_ties_to_even(isa):
+    case = Case(heads=1, kv_heads=1, head_dim=4, rotary_dims=4, sinks=0)
+    step = 2.0**-8  # half the distance between neighbours of 1 in bfloat16
+    qkv = torch.zeros(1, 12)
+    qkv[0, 8:] = torch.tensor([1 + step, 1 + 3 * step, -1 - step, 1 + 1.01 * step])
+    assert feed(case, qkv, chunk=1, dtype=torch.bfloat16)[0].tolist() == [1.0, 1 + 4 * step, -1.0, 1 + 2 * step]
+
+
 def test_the_number_of_threads_changes_no_bit(rng):
     case = Case()
     qkv, results = case.random_qkv(200, rng), []
@@ -123,6 +131,16 @@ def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng):
     poisoned = qkv.clone()
     poisoned[20:] = NAN
     assert torch.equal(feed(case, poisoned, chunk=24)[:20], clean[:20])
+
+
+def test_what_has_left_the_window_never_comes_back(isa, rng):
+    case = Case(sinks=0, window=10)
+    qkv = case.random_qkv(40, rng)
+    clean = feed(case, qkv, chunk=40)
+    poisoned = qkv.clone()
+    poisoned[:3] = NAN
+    for chunk in (1, 40):
+        assert torch.equal(feed(case, poisoned, chunk)[12:], clean[12:])
 
 
 def test_a_table_of_angles_is_double_however_late(isa):
