@@ -40,7 +40,7 @@ build:  ## build everything, tests too
 model:  ## export the default model
 	scripts/prepare </dev/null
 
-test:  ## every test, under sanitizers too
+test:  ## every test; those without torch and gRPC under sanitizers too
 	scripts/test </dev/null
 
 lint:  ## form and layers
@@ -50,7 +50,7 @@ lint:  ## form and layers
 format:  ## lay out the C++ sources
 	git ls-files -z '*.cc' '*.h' | xargs -0 clang-format-19 -i
 
-asan:  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan:  ## the tests without torch and gRPC under AddressSanitizer and UndefinedBehaviorSanitizer
 	scripts/setup --tests </dev/null
 	scripts/build asan
 	ctest --preset asan -LE python
