@@ -56,7 +56,7 @@ absl::Status RequestQueue::Admit(const Session& session, const Sequence::Request
 
 void RequestQueue::Submit(Session& session, Sequence::Request request) {
   if (auto status = Admit(session, request); !status.ok()) {
-    Reject(session, request.id, std::move(status), observer_);
+    Reject(session, request.id, std::move(status));
     return;
   }
   session.requests.emplace_back(std::move(request));
@@ -133,17 +133,16 @@ void RequestQueue::FinishAppend(Session& session) {
   StartNext(session);
 }
 
-void RequestQueue::Reject(Session& session, uint64_t request_id, absl::Status status,
-                          EngineObserver& observer) {
-  if (const auto reason = ErrorReason(status)) observer.OnRejected(*reason);
-  observer.OnRequestFailed(status);
+void RequestQueue::Reject(Session& session, uint64_t request_id, absl::Status status) {
+  if (const auto reason = ErrorReason(status)) observer_.OnRejected(*reason);
+  observer_.OnRequestFailed(status);
   Push(session, RequestFailed{request_id, std::move(status)});
 }
 
 void RequestQueue::Fail(Session& session, const absl::Status& status) {
   const uint64_t id = session.requests.front().request().id;
   DropFirst(session);
-  Reject(session, id, status, observer_);
+  Reject(session, id, status);
   StartNext(session);
 }
 

@@ -40,8 +40,8 @@ class RequestQueue {
 
   // Tells the stream where the window stands.
   static void TellWindow(Session& session);
-  static void Reject(Session& session, uint64_t request_id, absl::Status status,
-                     EngineObserver& observer);
+  // Tells the stream and the observer that a request has failed.
+  void Reject(Session& session, uint64_t request_id, absl::Status status);
 
  private:
   absl::Status Admit(const Session& session, const Sequence::Request& request) const;

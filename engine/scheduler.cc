@@ -175,7 +175,7 @@ void Scheduler::Carry(RequestCommand& command) {
     const auto valid = ValidateSampling(request.sampling, parts_.model.Spec().vocab_size,
                                         options_.limits.max_tokens, "turn.sampling.");
     if (!valid.ok()) {
-      return RequestQueue::Reject(*session, request.id, valid, parts_.observer);
+      return queue_.Reject(*session, request.id, valid);
     }
     request.seed = request.sampling.seed ? *request.sampling.seed : parts_.random();
   }

@@ -23,7 +23,6 @@ void Sequence::Start(std::vector<TokenId> owed, absl::Span<const TokenId> own,
   owed_ = static_cast<int64_t>(owed.size());
   prompt_ = std::move(owed);
   prompt_.insert(prompt_.end(), own.begin(), own.end());
-  usage_.prompt_tokens = prompt_tokens();
   usage_.cached_tokens = window.visible();
   evicted_at_start_ = window.evicted();
   started_ = now;

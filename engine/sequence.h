@@ -77,7 +77,6 @@ class Sequence {
   // Final counts and times.
   TurnDone Done(FinishReason reason, const KvWindow& window, absl::Time now) const;
   Usage FinalUsage(const KvWindow& window) const;
-  int64_t evicted_at_start() const { return evicted_at_start_; }
 
  private:
   std::optional<FinishReason> StopReason(TokenId token, const ChatFormat& format) const;

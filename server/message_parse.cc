@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
-#include "engine/text/detokenizer.h"
+#include "engine/text/utf8.h"
 
 namespace sinkstream {
 namespace {

@@ -122,6 +122,25 @@ class Stream {
   Heard heard_;
 };
 
+// Small enough that windows turn over and prompts take several chunks within a test.
+inline EngineOptions SmallOptions() {
+  EngineOptions options;
+  options.defaults.sinks = 4;
+  options.defaults.window = 12;
+  options.limits.step_tokens = 16;
+  options.limits.prefill_chunk = 8;
+  options.limits.max_prefills_per_step = 2;
+  options.limits.outbox_capacity = 8;
+  return options;
+}
+
+// The same with a window that keeps all of a short conversation.
+inline EngineOptions WideOptions() {
+  EngineOptions options = SmallOptions();
+  options.defaults.window = 200;
+  return options;
+}
+
 // A scheduler over a fake model of 64 blocks of 4 tokens.
 class Conversation {
  public:
@@ -129,17 +148,6 @@ class Conversation {
       : model_(std::move(model)),
         scheduler_(options,
                    {model_, tokenizer_, format_, observer_, clock_, [this] { return ++random_; }}) {
-  }
-
-  static EngineOptions SmallOptions() {
-    EngineOptions options;
-    options.defaults.sinks = 4;
-    options.defaults.window = 12;
-    options.limits.step_tokens = 16;
-    options.limits.prefill_chunk = 8;
-    options.limits.max_prefills_per_step = 2;
-    options.limits.outbox_capacity = 8;
-    return options;
   }
 
   Stream& NewStream(size_t capacity = 1000) {
@@ -175,6 +183,14 @@ class Conversation {
 };
 
 inline FakeModel::Options Says(const std::string& words) { return {.next = Saying(words)}; }
+
+// Says `words`; `seen` is what the latest row saw.
+inline FakeModel::Options SaysAndShows(const std::string& words, std::string& seen) {
+  return {.next = [&seen, next = Saying(words)](const std::vector<TokenId>& visible) {
+    seen = Spell(visible);
+    return next(visible);
+  }};
+}
 
 inline OpenRequest With(std::optional<int32_t> sinks, std::optional<int64_t> window) {
   OpenRequest request;

@@ -11,22 +11,12 @@
 #include <thread>
 
 #include "engine/errors.h"
+#include "tests/engine/conversation.h"
 #include "tests/fakes/fake_model.h"
 #include "tests/fakes/fake_text.h"
 
 namespace sinkstream {
 namespace {
-
-EngineOptions SmallOptions() {
-  EngineOptions options;
-  options.defaults.sinks = 4;
-  options.defaults.window = 12;
-  options.limits.step_tokens = 16;
-  options.limits.prefill_chunk = 8;
-  options.limits.max_prefills_per_step = 2;
-  options.limits.outbox_capacity = 8;
-  return options;
-}
 
 struct Running {
   explicit Running(FakeModel::Options model = {}, EngineOptions options = SmallOptions()) {

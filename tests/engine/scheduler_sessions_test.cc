@@ -66,7 +66,7 @@ TEST(SchedulerTest, WhatDoesNotFitIsRefusedAtTheDoorAndFitsOnceOneHasClosed) {
 }
 
 TEST(SchedulerTest, MaxSessionsIsALimitOfItsOwn) {
-  auto options = Conversation::SmallOptions();
+  auto options = SmallOptions();
   options.limits.max_sessions = 2;
   Conversation talk({}, options);
   talk.OpenStream();

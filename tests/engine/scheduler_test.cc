@@ -17,11 +17,7 @@ using testing::SizeIs;
 // ---- a reply ----
 
 TEST(SchedulerTest, ATurnIsAnswered) {
-  Conversation talk(Says("hello"), [] {
-    auto options = Conversation::SmallOptions();
-    options.defaults.window = 100;
-    return options;
-  }());
+  Conversation talk(Says("hello"), WideOptions());
   auto& alice = talk.OpenStream();
   alice.Say("hi", Greedy(), 7);
   talk.Run();
@@ -39,14 +35,7 @@ TEST(SchedulerTest, ATurnIsAnswered) {
 // the cache.
 TEST(SchedulerTest, TheEndOfAReplyIsReadWithTheNextTurn) {
   std::string seen;
-  FakeModel::Options model;
-  model.next = [&](const std::vector<TokenId>& visible) {
-    seen = Spell(visible);
-    return Saying("ok")(visible);
-  };
-  auto options = Conversation::SmallOptions();
-  options.defaults.window = 200;
-  Conversation talk(std::move(model), options);
+  Conversation talk(SaysAndShows("ok", seen), WideOptions());
   auto& alice = talk.OpenStream();
   alice.Say("one");
   talk.Run();
@@ -58,14 +47,7 @@ TEST(SchedulerTest, TheEndOfAReplyIsReadWithTheNextTurn) {
 
 TEST(SchedulerTest, AReplyCutByLengthIsClosedInTheCacheToo) {
   std::string seen;
-  FakeModel::Options model;
-  model.next = [&](const std::vector<TokenId>& visible) {
-    seen = Spell(visible);
-    return Saying("abcdef")(visible);
-  };
-  auto options = Conversation::SmallOptions();
-  options.defaults.window = 200;
-  Conversation talk(std::move(model), options);
+  Conversation talk(SaysAndShows("abcdef", seen), WideOptions());
   auto& alice = talk.OpenStream();
   alice.Say("one", Greedy(3));
   talk.Run();
@@ -77,11 +59,7 @@ TEST(SchedulerTest, AReplyCutByLengthIsClosedInTheCacheToo) {
 }
 
 TEST(SchedulerTest, AStopStringEndsTheReplyAndNoPartOfItIsSent) {
-  Conversation talk(Says("one two STOP three"), [] {
-    auto options = Conversation::SmallOptions();
-    options.defaults.window = 100;
-    return options;
-  }());
+  Conversation talk(Says("one two STOP three"), WideOptions());
   auto& alice = talk.OpenStream();
   auto sampling = Greedy();
   sampling.stop_strings = {"STOP"};
@@ -104,7 +82,7 @@ TEST(SchedulerTest, AStopTokenEndsTheReply) {
 }
 
 TEST(SchedulerTest, TheSeedUsedIsToldAndGivesTheSameReplyAgain) {
-  // Flat logits: what is said depends on the seed alone.
+  // So hot that what is said depends on the seed.
   FakeModel::Options model;
   model.next = [](const std::vector<TokenId>&) { return 'x'; };
   Conversation talk(std::move(model));
@@ -342,14 +320,7 @@ TEST(SchedulerTest, BadSamplingFailsTheTurnAndTheSessionGoesOn) {
 
 TEST(SchedulerTest, CancelEndsTheReplyAndTheNextTurnGoesOnFromThere) {
   std::string seen;
-  FakeModel::Options model;
-  model.next = [&](const std::vector<TokenId>& visible) {
-    seen = Spell(visible);
-    return Saying("abcdefgh")(visible);
-  };
-  auto options = Conversation::SmallOptions();
-  options.defaults.window = 200;
-  Conversation talk(std::move(model), options);
+  Conversation talk(SaysAndShows("abcdefgh", seen), WideOptions());
   auto& alice = talk.OpenStream();
   alice.Say("hi");
   talk.Run(3);
@@ -363,14 +334,7 @@ TEST(SchedulerTest, CancelEndsTheReplyAndTheNextTurnGoesOnFromThere) {
 
 TEST(SchedulerTest, CancelInMidPromptClosesTheHalfReadTurnAndLosesNothingOwed) {
   std::string seen;
-  FakeModel::Options model;
-  model.next = [&](const std::vector<TokenId>& visible) {
-    seen = Spell(visible);
-    return Saying("ok")(visible);
-  };
-  auto options = Conversation::SmallOptions();
-  options.defaults.window = 200;
-  Conversation talk(std::move(model), options);
+  Conversation talk(SaysAndShows("ok", seen), WideOptions());
   auto& alice = talk.OpenStream();
   alice.Say("hi");
   talk.Run();
