@@ -10,8 +10,8 @@
 #include "engine/errors.h"
 #include "engine/inbox.h"
 #include "engine/kv_window.h"
-#include "engine/sampling_rules.h"
 #include "engine/scheduler.h"
+#include "engine/session_rules.h"
 
 namespace sinkstream {
 namespace {
@@ -44,18 +44,8 @@ absl::Status ValidateLimits(const EngineLimits& limits) {
 
 absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spec) {
   const auto& defaults = options.defaults;
-  if (defaults.sinks < 0) {
-    return InvalidField("sinks", absl::StrCat("is ", defaults.sinks, "; must be at least 0"));
-  }
-  if (defaults.window < 1) {
-    return InvalidField("window", absl::StrCat("is ", defaults.window, "; must be at least 1"));
-  }
-  if (defaults.window > spec.trained_context - defaults.sinks) {
-    return InvalidField(
-        "window",
-        absl::StrCat(defaults.sinks, " sinks + a window of ", defaults.window,
-                     " are beyond the trained context of ", spec.trained_context, " tokens"));
-  }
+  const auto settings = ValidateSession(defaults, spec, options.limits, "");
+  if (!settings.ok()) return settings;
   const int64_t needed = MaxSessionBlocks(defaults.sinks, defaults.window, spec.block_tokens) +
                          StepSlackBlocks(options.limits.step_tokens,
                                          options.limits.max_prefills_per_step, spec.block_tokens);
@@ -64,8 +54,7 @@ absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spe
                                                  "; one session of the default size needs ",
                                                  needed * spec.block_bytes));
   }
-  return ValidateSampling(defaults.sampling, spec.vocab_size, options.limits.max_tokens,
-                          "sampling.");
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "engine/check.h"
 #include "engine/errors.h"
 #include "engine/sampling_rules.h"
+#include "engine/session_rules.h"
 
 namespace sinkstream {
 namespace {
@@ -54,33 +55,13 @@ absl::StatusOr<SessionSettings> Scheduler::Settings(const OpenCommand& command) 
   settings.window = request.window.value_or(settings.window);
   settings.idle_timeout = request.idle_timeout.value_or(settings.idle_timeout);
   settings.sampling = ApplyOverrides(settings.sampling, request.sampling);
-  if (settings.sinks < 0) {
-    return InvalidField("open.sinks", absl::StrCat("is ", settings.sinks, "; must be at least 0"));
-  }
-  if (settings.window < 1) {
-    return InvalidField("open.window",
-                        absl::StrCat("is ", settings.window, "; must be at least 1"));
-  }
+  const auto valid = ValidateSession(settings, spec, options_.limits, "open.");
+  if (!valid.ok()) return valid;
   const auto pinned = static_cast<int64_t>(command.system_turn.size());
-  const bool prompt_pins = pinned > settings.sinks;
-  const int64_t sinks = std::max<int64_t>(settings.sinks, pinned);
-  if (sinks > spec.trained_context || settings.window > spec.trained_context - sinks) {
-    return InvalidField(
-        prompt_pins ? "open.system_prompt" : "open.window",
-        absl::StrCat(sinks, " pinned tokens + a window of ", settings.window,
-                     " are beyond the trained context of ", spec.trained_context, " tokens"));
-  }
-  settings.sinks = static_cast<int32_t>(sinks);
-  if (settings.idle_timeout < absl::ZeroDuration() ||
-      settings.idle_timeout > options_.limits.max_idle_timeout) {
-    return InvalidField(
-        "open.idle_timeout",
-        absl::StrCat("is ", absl::FormatDuration(settings.idle_timeout), "; must be in [0, ",
-                     absl::FormatDuration(options_.limits.max_idle_timeout), "]"));
-  }
-  const auto sampling = ValidateSampling(settings.sampling, spec.vocab_size,
-                                         options_.limits.max_tokens, "open.sampling.");
-  if (!sampling.ok()) return sampling;
+  if (pinned <= settings.sinks) return settings;
+  const auto fits = ValidateContext(pinned, settings.window, spec, "open.system_prompt");
+  if (!fits.ok()) return fits;
+  settings.sinks = static_cast<int32_t>(pinned);
   return settings;
 }
 

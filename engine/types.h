@@ -1,5 +1,5 @@
 // Plain values that cross the engine's edges: what a client may ask of a turn, and what comes back.
-// No class here has an invariant; sampling_rules.h checks the limits.
+// No class here has an invariant; session_rules.h and sampling_rules.h check the limits.
 #pragma once
 
 #include <cstdint>

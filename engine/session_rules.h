@@ -1,0 +1,23 @@
+// What a session's settings may be, whether a client or the server's flags give them. Pure
+// functions; any thread.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "engine/model.h"
+#include "engine/options.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+// INVALID_ARGUMENT naming `field` unless `sinks` pinned tokens and the window are within the
+// trained context together.
+absl::Status ValidateContext(int64_t sinks, int64_t window, const ModelSpec& spec,
+                             const std::string& field);
+
+// INVALID_ARGUMENT naming `field_prefix` + field, what it was and the limit.
+absl::Status ValidateSession(const SessionSettings& settings, const ModelSpec& spec,
+                             const EngineLimits& limits, const std::string& field_prefix);
+
+}  // namespace sinkstream
