@@ -53,13 +53,13 @@ def test_dense_logits_equal_transformers(default_model, config, reference, token
 @pytest.mark.parametrize("window, chunk, offset", [(28, 16, 0), (28, 16, 10_000_000), (60, 16, 0), (256, 64, 0)])
 def test_streaming_without_sinks_equals_the_oracle_as_far_as_float32_goes(
         default_model, config, reference, tokens, window, chunk, offset):
-    """Without sinks single rows of this model are ill-conditioned: plain PyTorch in float32 is up to 1.4e-3 from itself
-    in float64. The limit is four times that error where it exceeds 1e-3."""
+    """Without sinks single rows of this model are ill-conditioned: plain PyTorch in float32 is up to 1.5e-3 from itself
+    in float64. The limit is twice that error where it exceeds 1e-3."""
     text = tokens[:4 * window + 8]
     exact = llama.streaming_oracle(reference, text, 0, window, dtype=torch.float64)
     rounding = (llama.streaming_oracle(reference, text, 0, window) - exact).abs().max().item()
     got = stream_logits(default_model.module, config, text, 0, window, chunk, rotary_offset=offset)
-    torch.testing.assert_close(got.double(), exact, atol=max(1e-3, 4 * rounding), rtol=0)
+    torch.testing.assert_close(got.double(), exact, atol=max(1e-3, 2 * rounding), rtol=0)
 
 
 @pytest.mark.parametrize("sinks, window, chunk, offset", [

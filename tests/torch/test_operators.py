@@ -25,6 +25,14 @@ def test_linear_is_the_matrix_product(isa, rng, rows, dtype):
         torch.testing.assert_close(ops.linear(x, LinearWeight(weight, bias)).double(), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_long_products_rounding_stays_small(isa, rng):
+    """One chain of 4,096 products rounds by 1.1e-6 of their typical sum, chains of 64 by 2.1e-7."""
+    size = 4096
+    weight, x = torch.randn(64, size, generator=rng), torch.randn(32, size, generator=rng)
+    error = ops.linear(x, LinearWeight(weight, None)).double() - x.double() @ weight.double().T
+    assert error.pow(2).mean().sqrt().item() / size**0.5 < 4e-7
+
+
 @pytest.mark.parametrize("biased", [False, True])
 def test_linear_add_fuses_the_residual(isa, rng, biased):
     weight, bias = random_weight(rng, 75, 83, torch.float32, biased)

@@ -18,6 +18,10 @@ constexpr int kVectors = 4;
 constexpr int kColumns = kVectors * kLanes;
 static_assert(kPanelOutputs % kColumns == 0);
 
+// Products are added up in chains of so many, then the chains: rounding grows with the length of a
+// chain and the number of chains, not with their product (Higham 2002, section 4.2).
+constexpr int64_t kChain = 64;
+
 void Finish(const LinearCall& call, Vec sum, int64_t row, int64_t output) {
   const int64_t count = call.out - output < kLanes ? call.out - output : kLanes;
   if (count <= 0) return;
@@ -32,6 +36,23 @@ void Finish(const LinearCall& call, Vec sum, int64_t row, int64_t output) {
   }
 }
 
+// Adds the products of `count` inputs, in ascending order, to sums that begin at zero.
+template <typename Weights, int kRows>
+void AddProducts(const typename Weights::Type* weights, const float* x, int64_t stride,
+                 int64_t count, Vec (&sums)[kRows][kVectors]) {
+  for (int64_t k = 0; k < count; ++k, weights += kPanelOutputs) {
+    Vec outputs[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) outputs[v] = Weights::Load(weights + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const float activation = x[r * stride + k];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += outputs[v] * activation;
+    }
+  }
+}
+
 template <typename Weights, int kRows>
 void Tile(const LinearCall& call, int64_t panel, int64_t row) {
   const auto* panels = static_cast<const typename Weights::Type*>(call.panels);
@@ -39,15 +60,14 @@ void Tile(const LinearCall& call, int64_t panel, int64_t row) {
     const auto* weights = panels + panel * call.in * kPanelOutputs + column;
     const float* x = call.x + row * call.in;
     Vec sums[kRows][kVectors] = {};
-    for (int64_t k = 0; k < call.in; ++k, weights += kPanelOutputs) {
-      Vec outputs[kVectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) outputs[v] = Weights::Load(weights + v * kLanes);
+    for (int64_t k = 0; k < call.in; k += kChain) {
+      const int64_t count = call.in - k < kChain ? call.in - k : kChain;
+      Vec chain[kRows][kVectors] = {};
+      AddProducts<Weights, kRows>(weights + k * kPanelOutputs, x + k, call.in, count, chain);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
-        const float activation = x[r * call.in + k];
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) sums[r][v] += outputs[v] * activation;
+        for (int v = 0; v < kVectors; ++v) sums[r][v] += chain[r][v];
       }
     }
 #pragma GCC unroll 16
