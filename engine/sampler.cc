@@ -33,26 +33,6 @@ bool IsUsable(absl::Span<const float> logits) {
   return !nan && std::isfinite(highest);
 }
 
-ChosenLogprob Logprobs(absl::Span<const float> logits, TokenId token, int32_t top) {
-  const double highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - highest);
-  const double log_sum = highest + std::log(sum);
-  const auto entry = [&](TokenId id) {
-    return TokenLogprob{id, static_cast<float>(logits[id] - log_sum)};
-  };
-
-  ChosenLogprob result{entry(token), {}};
-  const auto count = std::min<size_t>(top, logits.size());
-  std::vector<TokenId> ids(logits.size());
-  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i);
-  std::partial_sort(ids.begin(), ids.begin() + count, ids.end(), [&](TokenId a, TokenId b) {
-    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
-  });
-  for (size_t i = 0; i < count; ++i) result.top.push_back(entry(ids[i]));
-  return result;
-}
-
 }  // namespace
 
 double UniformDraw(uint64_t seed, uint64_t index) {
@@ -75,6 +55,25 @@ absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits,
   return sampled;
 }
 
+ChosenLogprob Sampler::Logprobs(absl::Span<const float> logits, TokenId token, int32_t top) {
+  const double highest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - highest);
+  const double log_sum = highest + std::log(sum);
+  const auto entry = [&](TokenId id) {
+    return TokenLogprob{id, static_cast<float>(logits[id] - log_sum)};
+  };
+
+  ChosenLogprob result{entry(token), {}};
+  if (top == 0) return result;
+  const auto count = std::min<size_t>(top, logits.size());
+  candidates_.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<TokenId>(i)};
+  std::partial_sort(candidates_.begin(), candidates_.begin() + count, candidates_.end(), Likelier);
+  for (size_t i = 0; i < count; ++i) result.top.push_back(entry(candidates_[i].second));
+  return result;
+}
+
 absl::Span<const float> Sampler::Penalise(absl::Span<const float> logits,
                                           const SamplingParams& params,
                                           absl::Span<const TokenId> recent) {
@@ -90,7 +89,9 @@ absl::Span<const float> Sampler::Penalise(absl::Span<const float> logits,
     double logit = logits[token];
     logit = logit < 0 ? logit * params.repetition_penalty : logit / params.repetition_penalty;
     logit -= params.presence_penalty + params.frequency_penalty * count;
-    penalised_[token] = static_cast<float>(logit);
+    // A tiny penalty must not make it infinite: two infinities have no order.
+    constexpr double kLargest = std::numeric_limits<float>::max();
+    penalised_[token] = static_cast<float>(std::clamp(logit, -kLargest, kLargest));
   }
   return penalised_;
 }

@@ -38,6 +38,7 @@ class Sampler {
  private:
   using Candidate = std::pair<double, TokenId>;  // score, id
 
+  ChosenLogprob Logprobs(absl::Span<const float> logits, TokenId token, int32_t top);
   TokenId Draw(absl::Span<const float> logits, const SamplingParams& params, double draw);
   void FillCandidates(absl::Span<const float> logits, double temperature);
   size_t KeepTopP(double top_p, double mass);

@@ -55,6 +55,13 @@ TEST_F(SamplerTest, DrawsFollowTheProbabilities) {
   EXPECT_NEAR(shares.at(2), .2, .001);
 }
 
+TEST_F(SamplerTest, AnAbsurdlySmallPenaltyLeavesALikeliestToken) {
+  auto params = Plain();
+  params.repetition_penalty = 1e-300;
+  EXPECT_EQ(Token({-50, 5, 4}, params, 0.5, {1}), 1);
+  EXPECT_EQ(Shares({-50, 5, 4}, params, {1, 2}).size(), 2) << "both as large as can be";
+}
+
 TEST_F(SamplerTest, TemperatureSharpens) {
   auto params = Plain();
   params.temperature = 0.5;  // squares the odds
