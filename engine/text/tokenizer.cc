@@ -46,8 +46,12 @@ class ByteLevelBpe final : public Tokenizer {
 
   std::vector<TokenId> Encode(std::string_view text) const override;
 
-  std::string_view TokenBytes(TokenId token) const override { return tokens_[token].bytes; }
-  bool IsSpecial(TokenId token) const override { return tokens_[token].special; }
+  std::string_view TokenBytes(TokenId token) const override {
+    return token < VocabSize() ? std::string_view(tokens_[token].bytes) : std::string_view();
+  }
+  bool IsSpecial(TokenId token) const override {
+    return token < VocabSize() && tokens_[token].special;
+  }
   int32_t VocabSize() const override { return static_cast<int32_t>(tokens_.size()); }
   bool WordsEndTokens() const override { return pre_tokenizer_.CutsAfterWords(); }
 

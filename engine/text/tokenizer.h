@@ -31,13 +31,15 @@ class Tokenizer {
   // after it.
   virtual std::vector<TokenId> Encode(std::string_view text) const = 0;
 
-  // The bytes a token stands for: possibly part of a character. Empty for special tokens. `token`
-  // in [0, VocabSize()).
+  // The bytes a token stands for: possibly part of a character. Empty for special tokens, and for
+  // ids that the tokenizer does not know: a model's vocabulary may be padded. `token` >= 0.
   virtual std::string_view TokenBytes(TokenId token) const = 0;
 
   // True for special (control) tokens: they have a name, but no text that a client should see.
+  // False for ids that the tokenizer does not know. `token` >= 0.
   virtual bool IsSpecial(TokenId token) const = 0;
 
+  // The largest id that it knows, plus one.
   virtual int32_t VocabSize() const = 0;
 
   // True if tokens never reach across the end of a word (a letter before no letter, a number before
@@ -59,11 +61,11 @@ struct SplitText {
   std::string head;           // up to the first boundary
   std::vector<TokenId> body;  // between the first and the last boundary, already encoded
   std::string tail;           // from the last boundary on
+  size_t tokens = 0;          // of the whole text, read alone
 };
-// A text of more than kMaxHeldBytes without any boundary gets them near its first and last
-// kMaxHeldBytes, and a tail of more than kMaxHeldBytes another: at the end of a word if there is
-// one (WordsEndTokens: the tokens are still those of the whole), otherwise at a character (a token
-// may then be cut in two). The tail is never longer than kMaxHeldBytes.
+// Head and tail are never longer than kMaxHeldBytes: where there is no boundary that early or that
+// late, the text is cut at the end of a word if there is one (WordsEndTokens: the tokens are still
+// those of the whole), otherwise at a character (a token may then be cut in two).
 inline constexpr size_t kMaxHeldBytes = 4096;
 // `text`: valid UTF-8.
 SplitText SplitAtStableBoundaries(const Tokenizer& tokenizer, std::string_view text);

@@ -94,6 +94,13 @@ TEST(TokenizerTest, SpecialTokensHaveNoBytes) {
   EXPECT_EQ(tokenizer->TokenBytes(0xF0), "\xF0");
 }
 
+TEST(TokenizerTest, AnIdOfAPaddedVocabularyHasNoTextAndIsNotSpecial) {
+  const auto tokenizer = MakeTokenizer(TinyTokenizerJson({}));
+  EXPECT_EQ(tokenizer->TokenBytes(tokenizer->VocabSize()), "");
+  EXPECT_EQ(tokenizer->TokenBytes(1 << 30), "");
+  EXPECT_FALSE(tokenizer->IsSpecial(1 << 30));
+}
+
 TEST(TokenizerTest, BytesThatTheVocabularyLacksAreDropped) {
   json file = TinyTokenizerJson();
   file["model"]["vocab"].erase("b");
