@@ -21,6 +21,13 @@ uint64_t SystemRandom() {
   return (uint64_t{device()} << 32) | device();
 }
 
+size_t InputBytes(const RequestInput& input) {
+  size_t tokens = input.tokens.size();
+  if (input.text) tokens += input.text->body.size();
+  const size_t text = input.text ? input.text->head.size() + input.text->tail.size() : 0;
+  return tokens * sizeof(TokenId) + text;
+}
+
 absl::Status ValidateLimits(const EngineLimits& limits) {
   const auto at_least = [](const char* field, int64_t value, int64_t least) {
     if (value >= least) return absl::OkStatus();
@@ -28,7 +35,8 @@ absl::Status ValidateLimits(const EngineLimits& limits) {
   };
   for (const auto& status :
        {at_least("max_sessions", limits.max_sessions, 1),
-        at_least("inbox_capacity", static_cast<int64_t>(limits.inbox_capacity), 1),
+        at_least("inbox.commands", static_cast<int64_t>(limits.inbox.commands), 1),
+        at_least("inbox.owner_commands", static_cast<int64_t>(limits.inbox.owner_commands), 1),
         at_least("outbox_capacity", static_cast<int64_t>(limits.outbox_capacity), 1),
         at_least("max_queued_requests", limits.max_queued_requests, 1),
         at_least("max_request_bytes", limits.max_request_bytes, 1),
@@ -68,7 +76,7 @@ class Engine::Impl {
         model_(std::move(model)),
         tokenizer_(std::move(tokenizer)),
         format_(std::move(format)),
-        inbox_(std::make_shared<Inbox<Command>>(options.limits.inbox_capacity)),
+        inbox_(std::make_shared<Inbox<Command>>(options.limits.inbox)),
         scheduler_(options, {*model_, *tokenizer_, format_, observer, clock, SystemRandom}),
         thread_([this] { Run(); }) {}
 
@@ -78,11 +86,11 @@ class Engine::Impl {
     thread_.join();
   }
 
-  absl::Status Send(Command command) {
-    if (inbox_->TryPush(std::move(command))) return absl::OkStatus();
+  // `bytes`: of the command's text and tokens.
+  absl::Status Send(AttachmentId attachment, size_t bytes, Command command) {
+    if (inbox_->TryPush(attachment, bytes, std::move(command))) return absl::OkStatus();
     return Exhausted("QUEUE_FULL",
-                     absl::StrCat("inbox_capacity: ", options_.limits.inbox_capacity,
-                                  " calls wait for the engine already"),
+                     "inbox: too many calls, of this stream or of all, wait for the engine already",
                      absl::Seconds(1));
   }
 
@@ -100,11 +108,13 @@ class Engine::Impl {
       for (auto& command : inbox_->TakeAll(patience_)) scheduler_.Handle(std::move(command));
       scheduler_.CloseExpired();
       patience_ = scheduler_.RunStep() ? absl::ZeroDuration() : scheduler_.Patience();
+      scheduler_.ReportPool();
     }
     for (auto& command : inbox_->TakeAll(absl::ZeroDuration())) {
       scheduler_.Handle(std::move(command));
     }
     scheduler_.Shutdown(absl::UnavailableError("the server is shutting down"));
+    scheduler_.ReportPool();
   }
 
   Scheduler scheduler_;                             // engine thread
@@ -121,6 +131,11 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
                                                        const Clock& clock) {
   if (auto status = ValidateLimits(options.limits); !status.ok()) return status;
   if (auto status = ValidateDefaults(options, model->Spec()); !status.ok()) return status;
+  if (tokenizer->VocabSize() > model->Spec().vocab_size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the tokenizer knows ids up to ", tokenizer->VocabSize() - 1,
+                     ", the model's vocabulary is ", model->Spec().vocab_size));
+  }
   auto impl = std::make_unique<Impl>(options, std::move(model), std::move(tokenizer),
                                      std::move(chat_format), observer, clock);
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
@@ -139,7 +154,8 @@ absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<O
   outbox->SetOnRoom([inbox = impl_->inbox_] { inbox->Poke(); });
   command.outbox = std::move(outbox);
   const AttachmentId attachment = command.attachment;
-  if (auto status = impl_->Send(std::move(command)); !status.ok()) return status;
+  const size_t bytes = command.system_turn.size() * sizeof(TokenId);
+  if (auto status = impl_->Send(attachment, bytes, std::move(command)); !status.ok()) return status;
   return attachment;
 }
 
@@ -155,7 +171,8 @@ absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
     command.input.tokens =
         impl_->format_.EncodeUserTurn(*impl_->tokenizer_, std::get<std::string>(request.input));
   }
-  return impl_->Send(std::move(command));
+  const size_t bytes = InputBytes(command.input);
+  return impl_->Send(attachment, bytes, std::move(command));
 }
 
 absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
@@ -166,15 +183,16 @@ absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
     command.input.text =
         SplitAtStableBoundaries(*impl_->tokenizer_, std::get<std::string>(request.input));
   }
-  return impl_->Send(std::move(command));
+  const size_t bytes = InputBytes(command.input);
+  return impl_->Send(attachment, bytes, std::move(command));
 }
 
-absl::Status Engine::Cancel(AttachmentId attachment) {
-  return impl_->Send(CancelCommand{attachment});
+void Engine::Cancel(AttachmentId attachment) {
+  impl_->inbox_->PushOnce(attachment, CancelCommand{attachment});
 }
 
-absl::Status Engine::Close(AttachmentId attachment) {
-  return impl_->Send(CloseCommand{attachment});
+void Engine::Close(AttachmentId attachment) {
+  impl_->inbox_->PushOnce(attachment, CloseCommand{attachment});
 }
 
 void Engine::HalfClose(AttachmentId attachment) {

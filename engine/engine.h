@@ -3,7 +3,8 @@
 // Threads: every method may be called by any thread and none blocks on the model. A call is
 // checked, put into one bounded inbox and carried out by the engine thread; its outcome comes as an
 // event or as the close of the caller's outbox. A method's own Status says only whether the call
-// was accepted.
+// was accepted. Every request gets an answer in the outbox even if that is full, so the caller
+// bounds how many it sends before it has read the answers (server/stream_state.h).
 //
 // A stream attaches to a session with Open and gets an attachment. When another stream attaches to
 // the same session, the first one's outbox is closed with ABORTED and whatever its attachment still
@@ -30,7 +31,7 @@ class Engine {
  public:
   // `observer` and `clock` outlive the engine. INVALID_ARGUMENT if options contradict each other or
   // the model (default sinks + window beyond the trained context, a KV pool that holds no session
-  // of the default size).
+  // of the default size, a tokenizer with ids beyond the vocabulary).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                         std::unique_ptr<Model> model,
                                                         std::unique_ptr<Tokenizer> tokenizer,
@@ -48,16 +49,18 @@ class Engine {
   absl::StatusOr<AttachmentId> Open(OpenRequest request, std::shared_ptr<Outbox> outbox);
 
   // Answers: deltas, then TurnDone or RequestFailed. FAILED_PRECONDITION (as RequestFailed) while a
-  // turn runs or waits.
+  // turn runs or waits. RESOURCE_EXHAUSTED, QUEUE_FULL: too many calls of this attachment, or of
+  // all, wait for the engine.
   absl::Status Turn(AttachmentId attachment, TurnRequest request);
-  // Answer: AppendDone or RequestFailed. Appends queue up; a turn may queue behind them.
+  // Answer: AppendDone or RequestFailed. Appends queue up; a turn may queue behind them. Refused as
+  // Turn().
   absl::Status Append(AttachmentId attachment, AppendRequest request);
-  // Ends the running turn (TurnDone, kCancelled) and drops queued requests the same way. Nothing
-  // running: no effect.
-  absl::Status Cancel(AttachmentId attachment);
+  // Ends the running turn (TurnDone, kCancelled) and drops the requests that wait: TurnDone for a
+  // turn, RequestFailed with CANCELLED for an append. Nothing running: no effect. Always accepted.
+  void Cancel(AttachmentId attachment);
   // Ends the session: its blocks go back to the pool, its id is forgotten, the outbox is closed
-  // with OK.
-  absl::Status Close(AttachmentId attachment);
+  // with OK. A running turn ends without a TurnDone. Always accepted.
+  void Close(AttachmentId attachment);
   // The client will send no more: when the requests at hand are done the outbox is closed with OK
   // and the session stays for its idle timeout. Always accepted.
   void HalfClose(AttachmentId attachment);
@@ -65,7 +68,7 @@ class Engine {
   // Always accepted.
   void Detach(AttachmentId attachment);
 
-  // No new session from now on (UNAVAILABLE); running requests go on. Returns at once.
+  // No stream attaches from now on (UNAVAILABLE); running requests go on. Returns at once.
   void StartDraining();
 
   // Constant after Create; any thread.

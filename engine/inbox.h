@@ -1,8 +1,13 @@
-// Inbox: the bounded queue through which every other thread reaches the engine thread.
-// ThreadSanitizer covers it.
+// Inbox: the bounded queue through which every other thread reaches the engine thread. Bounded as a
+// whole and for each owner (a stream's attachment), so that one of them cannot take the others'
+// room. ThreadSanitizer covers it.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -10,18 +15,39 @@
 
 namespace sinkstream {
 
+struct InboxLimits {
+  size_t commands = 4096;           // of all owners
+  size_t owner_commands = 32;       // of one
+  size_t bytes = size_t{64} << 20;  // of all; a single command may exceed it
+};
+
 template <typename Command>
 class Inbox {
  public:
-  explicit Inbox(size_t capacity) : capacity_(capacity) {}
+  using Owner = uint64_t;
 
-  // Any thread. False if `capacity` commands wait already.
-  bool TryPush(Command command) {
+  explicit Inbox(InboxLimits limits) : limits_(limits) {}
+
+  // Any thread. False if there is no room for `bytes` more of this owner.
+  bool TryPush(Owner owner, size_t bytes, Command command) {
     MutexLock lock(mutex_);
-    if (commands_.size() >= capacity_) return false;
-    commands_.push_back(std::move(command));
-    arrived_.NotifyOne();
+    const bool full = commands_.size() >= limits_.commands ||
+                      (bytes_ > 0 && bytes > 0 && bytes_ + bytes > limits_.bytes) ||
+                      owners_[owner].commands >= limits_.owner_commands;
+    if (full) return false;
+    Place(owner, bytes, std::move(command));
     return true;
+  }
+
+  // Any thread. For commands that must arrive and that mean nothing new when given twice: does
+  // nothing if the owner's latest command that waits is of the same alternative. So few wait,
+  // however many are given. `Command` is a std::variant.
+  void PushOnce(Owner owner, Command command) {
+    MutexLock lock(mutex_);
+    const auto kind = command.index();
+    if (owners_[owner].latest == kind) return;
+    Place(owner, 0, std::move(command));
+    owners_[owner].latest = kind;
   }
 
   // Any thread. For commands that must arrive, whose number is bounded otherwise (one per stream
@@ -42,6 +68,29 @@ class Inbox {
   // Engine thread. Everything that waits; waits up to `patience` for something if there is nothing.
   std::vector<Command> TakeAll(absl::Duration patience) {
     MutexLock lock(mutex_);
+    AwaitSomething(patience);
+    poked_ = false;
+    owners_.clear();
+    bytes_ = 0;
+    return std::exchange(commands_, {});
+  }
+
+ private:
+  struct Share {
+    size_t commands = 0;
+    std::optional<size_t> latest;  // alternative of its latest command, if that came by PushOnce
+  };
+
+  void Place(Owner owner, size_t bytes, Command command) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Share& share = owners_[owner];
+    ++share.commands;
+    share.latest.reset();
+    bytes_ += bytes;
+    commands_.push_back(std::move(command));
+    arrived_.NotifyOne();
+  }
+
+  void AwaitSomething(absl::Duration patience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const bool forever = patience == absl::InfiniteDuration();
     const auto deadline =
         std::chrono::steady_clock::now() +
@@ -54,17 +103,14 @@ class Inbox {
         arrived_.WaitUntil(mutex_, deadline);
       }
     }
-    poked_ = false;
-    std::vector<Command> taken;
-    taken.swap(commands_);
-    return taken;
   }
 
- private:
-  const size_t capacity_;
+  const InboxLimits limits_;
   Mutex mutex_;
   CondVar arrived_;
   std::vector<Command> commands_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<Owner, Share> owners_ ABSL_GUARDED_BY(mutex_);  // of commands_
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;                         // of commands_
   bool poked_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

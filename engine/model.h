@@ -35,7 +35,6 @@ struct ModelSpec {
   int32_t block_tokens = 16;    // tokens a KV block holds
   int32_t num_blocks = 0;       // blocks in the pool
   int64_t block_bytes = 0;      // of one block, all layers, keys and values
-  int32_t max_step_tokens = 0;  // rows one Step takes, 0: any number
 };
 
 enum class LogitRows { kNone, kLast, kAll };

@@ -35,13 +35,13 @@ class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
   virtual void OnStep(const StepStats&) {}
-  virtual void OnPool(const PoolStats&) {}  // after every change of it
+  virtual void OnPool(const PoolStats&) {}  // at the start, and after each round of the loop
   virtual void OnSessionOpened(bool /*resumed*/) {}
   virtual void OnSessionClosed(CloseReason, absl::Duration /*lifetime*/) {}
   virtual void OnRejected(const std::string& /*reason*/) {}  // ErrorReason() of the refusal
   virtual void OnTurnDone(const TurnDone&) {}
   virtual void OnRequestFailed(const absl::Status&) {}
-  virtual void OnPaused() {}  // a decoding session's outbox has filled up
+  virtual void OnPaused() {}  // a running session's outbox has filled up
 };
 
 }  // namespace sinkstream

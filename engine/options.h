@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "engine/inbox.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -18,10 +19,12 @@ namespace sinkstream {
 struct EngineLimits {
   // Live, attached or not; then RESOURCE_EXHAUSTED, reason MAX_SESSIONS.
   int32_t max_sessions = 256;
-  // Calls waiting for the engine thread; then RESOURCE_EXHAUSTED, QUEUE_FULL.
-  size_t inbox_capacity = 4096;
+  // Calls waiting for the engine thread, of all streams and of one, and bytes of their texts; then
+  // RESOURCE_EXHAUSTED, QUEUE_FULL.
+  InboxLimits inbox;
   size_t outbox_capacity = 64;  // events waiting for a slow reader; then its decoding pauses
-  // Appends and turns waiting in one session; then RESOURCE_EXHAUSTED, QUEUE_FULL.
+  // Appends and turns waiting in one session behind the one that runs; then RESOURCE_EXHAUSTED,
+  // QUEUE_FULL.
   int32_t max_queued_requests = 8;
   // Text of one turn, append or system prompt; then INVALID_ARGUMENT.
   int64_t max_request_bytes = 256 << 10;
@@ -52,7 +55,7 @@ struct OpenRequest {
 struct TurnRequest {
   uint64_t request_id = 0;  // the client's own number, echoed in every event about this turn
   // Text in the user's role (chat format around it), or `raw` text or token ids as they are,
-  // without any format.
+  // without any format. Not empty.
   std::variant<std::string, std::vector<TokenId>> input;
   bool raw = false;
   SamplingOverrides sampling;
@@ -61,7 +64,7 @@ struct TurnRequest {
 struct AppendRequest {
   uint64_t request_id = 0;
   std::variant<std::string, std::vector<TokenId>>
-      input;  // read as it is; consecutive texts are one text
+      input;  // read as it is, not empty; consecutive texts are one text
 };
 
 }  // namespace sinkstream

@@ -32,8 +32,9 @@ class Outbox {
   // Set once, before the first Push. `on_room`: called on the stream's thread when a full outbox
   // has room again.
   void SetOnRoom(std::function<void()> on_room);
-  // False while `capacity` events or more wait. Events that end or answer something are pushed all
-  // the same; their number is bounded by the requests that a session may have outstanding.
+  // False while `capacity` events or more wait. Then the session's requests pause; what answers or
+  // refuses a request is pushed all the same, a few events for each, so whoever sends requests
+  // bounds these (Engine).
   bool HasRoom() const;
   // Never blocks. Dropped after Close() or Detach().
   void Push(Event event);

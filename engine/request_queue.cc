@@ -10,12 +10,15 @@
 namespace sinkstream {
 namespace {
 
-void Append(std::vector<TokenId>& tokens, const std::vector<TokenId>& more) {
-  tokens.insert(tokens.end(), more.begin(), more.end());
-}
-
 void Push(Session& session, Event event) {
   if (session.outbox) session.outbox->Push(std::move(event));
+}
+
+// The wire contract's name of what a request feeds.
+const char* InputField(const Sequence::Request& request) {
+  if (!request.replies) return request.input.text ? "append.text" : "append.token_ids";
+  if (request.input.user_turn) return "turn.text";
+  return request.input.text ? "turn.raw_text" : "turn.token_ids";
 }
 
 }  // namespace
@@ -39,17 +42,18 @@ absl::Status RequestQueue::Admit(const Session& session, const Sequence::Request
         absl::StrCat(name, ": turn ", session.requests.back().request().id,
                      " is still running in this session; wait for its turn_done, or cancel it"));
   }
-  if (static_cast<int32_t>(session.requests.size()) >= limits_.max_queued_requests) {
+  if (static_cast<int32_t>(session.requests.size()) > limits_.max_queued_requests) {
     return Exhausted("QUEUE_FULL",
                      absl::StrCat(name, ": max_queued_requests: ", limits_.max_queued_requests,
                                   " requests of this session wait already"),
                      absl::Seconds(1));
   }
-  const size_t tokens =
-      request.input.text ? request.input.text->body.size() : request.input.tokens.size();
+  const auto& input = request.input;
+  const size_t tokens = input.text ? input.text->tokens : input.tokens.size();
   if (tokens > static_cast<size_t>(limits_.max_request_tokens)) {
-    return InvalidField(name, absl::StrCat("is ", tokens, " tokens long; at most ",
-                                           limits_.max_request_tokens, " (max_request_tokens)"));
+    return InvalidField(InputField(request),
+                        absl::StrCat("is ", tokens, " tokens long; at most ",
+                                     limits_.max_request_tokens, " (max_request_tokens)"));
   }
   return absl::OkStatus();
 }
@@ -63,47 +67,27 @@ void RequestQueue::Submit(Session& session, Sequence::Request request) {
   StartNext(session);
 }
 
-// What is read before a request's own tokens and is kept even if the request is cut.
-std::vector<TokenId> RequestQueue::TakeOwed(Session& session, const RequestInput& input) const {
-  std::vector<TokenId> owed = std::exchange(session.owed, {});
-  const bool fresh = session.window.position() == 0 && owed.empty() && session.held.empty();
-  if (fresh && input.user_turn) Append(owed, begin_);
-  if (!input.text) {
-    Append(owed, tokenizer_.Encode(std::exchange(session.held, {})));
-    return owed;
-  }
-  session.held += input.text->head;
-  if (input.text->has_boundary || session.held.size() > kMaxHeldBytes) {
-    Append(owed, tokenizer_.Encode(std::exchange(session.held, {})));
-  }
-  return owed;
-}
-
-std::vector<TokenId> RequestQueue::OwnTokens(Session& session, const RequestInput& input,
-                                             bool replies) const {
-  if (!input.text) return input.tokens;
-  std::vector<TokenId> own = input.text->body;
-  if (input.text->has_boundary) session.held = input.text->tail;
-  // A reply follows: what was held back has no more text coming.
-  if (replies) Append(own, tokenizer_.Encode(std::exchange(session.held, {})));
-  return own;
-}
-
 void RequestQueue::StartNext(Session& session) {
   if (session.requests.empty()) return;
   Sequence& next = session.requests.front();
   if (next.state() != Sequence::State::kWaiting) return;
   const auto& request = next.request();
-  auto owed = TakeOwed(session, request.input);
-  const auto own = OwnTokens(session, request.input, request.replies);
-  next.Start(std::move(owed), own, session.window, tokenizer_, clock_.Now());
-  if (next.prompt_tokens() == 0) FinishAppend(session);  // all of its text is held back
+  const bool opens =
+      request.input.user_turn && session.window.position() == 0 && session.unread.empty();
+  const absl::Span<const TokenId> begin = opens ? begin_ : absl::Span<const TokenId>();
+  auto prompt = MakePrompt(std::exchange(session.unread, {}), request.input, request.replies, begin,
+                           tokenizer_);
+  const std::string field = InputField(request);
+  next.Start(std::move(prompt), session.window, tokenizer_);
+  if (next.prompt_tokens() > 0) return;
+  if (!next.request().replies) return FinishAppend(session);  // all of its text is held back
+  Fail(session, InvalidField(field, "has no tokens: the model's vocabulary lacks its bytes"));
 }
 
 void RequestQueue::DropFirst(Session& session) {
   const Sequence& first = session.requests.front();
   if (first.state() != Sequence::State::kWaiting) {
-    session.owed = first.OwedAfter(format_, tokenizer_);
+    session.unread = first.UnreadAfter(format_, tokenizer_);
   }
   session.requests.pop_front();
 }
@@ -111,6 +95,12 @@ void RequestQueue::DropFirst(Session& session) {
 void RequestQueue::TellWindow(Session& session) {
   const auto& window = session.window;
   Push(session, WindowMoved{window.position(), window.evicted(), window.first_recent()});
+}
+
+void RequestQueue::Flush(Session& session) {
+  Sequence& first = session.requests.front();
+  auto text = first.FlushText();
+  if (!text.empty()) Push(session, Delta{first.request().id, std::move(text), {}, {}});
 }
 
 void RequestQueue::FinishTurn(Session& session, FinishReason reason) {
@@ -129,7 +119,7 @@ void RequestQueue::FinishAppend(Session& session) {
   const uint64_t id = append.request().id;
   if (usage.evicted_tokens > 0) TellWindow(session);
   DropFirst(session);
-  Push(session, AppendDone{id, usage, static_cast<int64_t>(session.held.size())});
+  Push(session, AppendDone{id, usage, static_cast<int64_t>(session.unread.held.size())});
   StartNext(session);
 }
 
@@ -141,6 +131,7 @@ void RequestQueue::Reject(Session& session, uint64_t request_id, absl::Status st
 
 void RequestQueue::Fail(Session& session, const absl::Status& status) {
   const uint64_t id = session.requests.front().request().id;
+  Flush(session);
   DropFirst(session);
   Reject(session, id, status);
   StartNext(session);
@@ -155,7 +146,10 @@ void RequestQueue::CancelAll(Session& session) {
   }
   const auto cancel_first = [&] {
     const auto& request = session.requests.front().request();
-    if (request.replies) return FinishTurn(session, FinishReason::kCancelled);
+    if (request.replies) {
+      Flush(session);
+      return FinishTurn(session, FinishReason::kCancelled);
+    }
     Fail(session, absl::CancelledError("append: cancelled by the client"));
   };
   if (!session.requests.empty()) cancel_first();

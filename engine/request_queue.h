@@ -17,7 +17,7 @@ namespace sinkstream {
 class RequestQueue {
  public:
   struct Limits {
-    int32_t max_queued_requests = 0;
+    int32_t max_queued_requests = 0;  // that wait behind the first one
     int32_t max_request_tokens = 0;
   };
 
@@ -35,7 +35,7 @@ class RequestQueue {
   // The first request has failed: RequestFailed, then the next one.
   void Fail(Session& session, const absl::Status& status);
   // Ends every request, running or waiting: TurnDone with kCancelled, or RequestFailed with
-  // CANCELLED for an append.
+  // CANCELLED for an append. What a running reply held back is sent before.
   void CancelAll(Session& session);
 
   // Tells the stream where the window stands.
@@ -46,8 +46,8 @@ class RequestQueue {
  private:
   absl::Status Admit(const Session& session, const Sequence::Request& request) const;
   void StartNext(Session& session);
-  std::vector<TokenId> TakeOwed(Session& session, const RequestInput& input) const;
-  std::vector<TokenId> OwnTokens(Session& session, const RequestInput& input, bool replies) const;
+  // Sends what the first request's reply still holds back.
+  static void Flush(Session& session);
   void DropFirst(Session& session);
 
   const Limits limits_;

@@ -37,7 +37,6 @@ Scheduler::Scheduler(const EngineOptions& options, Parts parts)
 
 void Scheduler::Handle(Command command) {
   std::visit([this](auto& chosen) { Carry(chosen); }, command);
-  parts_.observer.OnPool(Stats());
 }
 
 // ---- sessions ----
@@ -78,7 +77,7 @@ absl::StatusOr<Session*> Scheduler::OpenNew(OpenCommand& command) {
   if (session.shares_prefix) {
     Remember(session.recent, system_turn);
   } else {
-    session.owed = std::move(command.system_turn);
+    session.unread.owed = std::move(command.system_turn);
   }
   return opened;
 }
@@ -138,7 +137,6 @@ void Scheduler::Shutdown(const absl::Status& status) {
     LeaveStream(*session, status);
     CloseSession(*session, CloseReason::kShutdown);
   }
-  parts_.observer.OnPool(Stats());
 }
 
 // ---- requests ----
@@ -207,7 +205,7 @@ std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& se
     Session& session = *sessions[i];
     if (session.requests.empty()) continue;
     const Sequence& sequence = session.requests.front();
-    const bool paused = sequence.decodes() && session.outbox && !session.outbox->HasRoom();
+    const bool paused = session.outbox && !session.outbox->HasRoom();
     if (paused && !session.paused) parts_.observer.OnPaused();
     session.paused = paused;
     if (paused) continue;
@@ -225,7 +223,8 @@ StepBatch Scheduler::BuildBatch(const std::vector<Session*>& sessions,
     Session& session = *sessions[planned.index];
     session.planned_at = ++planned_;
     session.window.Reserve(planned.rows, pool_.blocks());
-    const Sequence& sequence = session.requests.front();
+    Sequence& sequence = session.requests.front();
+    sequence.Planned(parts_.clock.Now());
     StepSequence step;
     step.start = session.window.position();
     step.tokens = sequence.NextTokens(planned.rows);
@@ -300,30 +299,43 @@ bool Scheduler::RunStep() {
 
   StepStats stats;
   stats.sequences = static_cast<int32_t>(plan.size());
-  size_t row = 0;
-  const int32_t vocab_size = parts_.model.Spec().vocab_size;
-  for (size_t i = 0; i < plan.size(); ++i) {
-    Session& session = *sessions[plan[i].index];
-    if (!logits.ok()) {
-      session.window.CancelReservation(pool_.blocks());
-      queue_.Fail(session, logits.status());
-      EndStreamIfDone(session);
-      continue;
-    }
-    const int32_t rows = plan[i].rows;
-    const bool decodes = session.requests.front().decodes();
-    (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
-    stats.evicted_tokens += AdvanceWindow(session, rows);
-    const bool samples = batch.sequences[i].logits == LogitRows::kLast;
-    if (!decodes) AfterRows(session, rows);
-    if (samples) SampleNext(session, logits->subspan(vocab_size * row++, vocab_size));
+  if (logits.ok()) {
+    CarryOut(batch, sessions, plan, *logits, stats);
+  } else {
+    FailAll(sessions, plan, logits.status());
   }
   stats.plan = planned - begun;
   stats.model = computed - planned;
   stats.sample = parts_.clock.Now() - computed;
   parts_.observer.OnStep(stats);
-  parts_.observer.OnPool(Stats());
   return true;
+}
+
+void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& sessions,
+                         const std::vector<PlannedRows>& plan, absl::Span<const float> logits,
+                         StepStats& stats) {
+  const size_t vocab_size = parts_.model.Spec().vocab_size;
+  for (size_t i = 0; i < plan.size(); ++i) {
+    Session& session = *sessions[plan[i].index];
+    const int32_t rows = plan[i].rows;
+    const bool decodes = session.requests.front().decodes();
+    (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
+    stats.evicted_tokens += AdvanceWindow(session, rows);
+    if (!decodes) AfterRows(session, rows);
+    if (batch.sequences[i].logits == LogitRows::kNone) continue;
+    SampleNext(session, logits.first(vocab_size));
+    logits.remove_prefix(vocab_size);
+  }
+}
+
+void Scheduler::FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,
+                        const absl::Status& status) {
+  for (const auto& planned : plan) {
+    Session& session = *sessions[planned.index];
+    session.window.CancelReservation(pool_.blocks());
+    queue_.Fail(session, status);
+    EndStreamIfDone(session);
+  }
 }
 
 absl::Duration Scheduler::Patience() const {

@@ -54,6 +54,8 @@ class Scheduler {
   void Shutdown(const absl::Status& status);
 
   PoolStats Stats();
+  // Tells the observer.
+  void ReportPool() { parts_.observer.OnPool(Stats()); }
 
  private:
   void Carry(OpenCommand& command);
@@ -73,6 +75,12 @@ class Scheduler {
 
   std::vector<StepCandidate> Candidates(const std::vector<Session*>& sessions);
   StepBatch BuildBatch(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan);
+  // What the model made of `batch`: `stats` counts it.
+  void CarryOut(const StepBatch& batch, const std::vector<Session*>& sessions,
+                const std::vector<PlannedRows>& plan, absl::Span<const float> logits,
+                StepStats& stats);
+  void FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,
+               const absl::Status& status);
   int64_t AdvanceWindow(Session& session, int32_t rows);
   void AfterRows(Session& session, int32_t rows);
   void SampleNext(Session& session, absl::Span<const float> logits);

@@ -16,24 +16,26 @@ bool Contains(const std::vector<TokenId>& tokens, TokenId token) {
 
 Sequence::Sequence(Request request) : request_(std::move(request)) {}
 
-void Sequence::Start(std::vector<TokenId> owed, absl::Span<const TokenId> own,
-                     const KvWindow& window, const Tokenizer& tokenizer, absl::Time now) {
+void Sequence::Start(Prompt prompt, const KvWindow& window, const Tokenizer& tokenizer) {
   SINKSTREAM_CHECK(state_ == State::kWaiting);
   state_ = State::kPrefill;
-  owed_ = static_cast<int64_t>(owed.size());
-  prompt_ = std::move(owed);
-  prompt_.insert(prompt_.end(), own.begin(), own.end());
+  prompt_ = std::move(prompt);
+  request_.input.text.reset();
+  request_.input.tokens = {};
   usage_.cached_tokens = window.visible();
   evicted_at_start_ = window.evicted();
-  started_ = now;
   if (request_.replies) {
     detokenizer_ = std::make_unique<Detokenizer>(tokenizer, request_.sampling.stop_strings);
   }
 }
 
+void Sequence::Planned(absl::Time now) {
+  if (!planned_) planned_ = now;
+}
+
 absl::Span<const TokenId> Sequence::NextTokens(int32_t rows) const {
   if (decodes()) return {&last_, 1};
-  return absl::MakeConstSpan(prompt_).subspan(fed_, rows);
+  return absl::MakeConstSpan(prompt_.tokens).subspan(fed_, rows);
 }
 
 bool Sequence::NeedsLogits(int32_t rows) const {
@@ -41,7 +43,10 @@ bool Sequence::NeedsLogits(int32_t rows) const {
 }
 
 void Sequence::Fed(int32_t rows, absl::Time now) {
-  if (decodes()) return;
+  if (decodes()) {
+    last_fed_ = true;
+    return;
+  }
   fed_ += rows;
   if (prompt_left() == 0) prompt_read_ = now;
 }
@@ -60,6 +65,7 @@ std::optional<FinishReason> Sequence::AcceptToken(const Sampled& sampled, const 
   if (state_ == State::kPrefill) first_token_ = now;
   state_ = State::kDecode;
   last_ = sampled.token;
+  last_fed_ = false;
   ++usage_.generated_tokens;
 
   delta.request_id = request_.id;
@@ -79,21 +85,20 @@ std::optional<FinishReason> Sequence::AcceptToken(const Sampled& sampled, const 
   return detokenizer_->Stopped() ? FinishReason::kStopString : reason;
 }
 
-std::vector<TokenId> Sequence::OwedAfter(const ChatFormat& format,
-                                         const Tokenizer& tokenizer) const {
-  std::vector<TokenId> owed;
+std::string Sequence::FlushText() { return detokenizer_ ? detokenizer_->Flush() : ""; }
+
+Unread Sequence::UnreadAfter(const ChatFormat& format, const Tokenizer& tokenizer) const {
+  Unread unread = LeftUnread(prompt_, fed_);
   std::optional<TokenId> last;
   if (decodes()) {
     last = last_;
-    owed.push_back(last_);
-  } else if (fed_ < owed_) {
-    owed.assign(prompt_.begin() + fed_, prompt_.begin() + owed_);
+    if (!last_fed_) unread.owed.push_back(last_);
   }
-  if (request_.input.user_turn && fed_ > owed_) {
+  if (request_.input.user_turn && fed_ > prompt_.owed + prompt_.carried) {
     const auto end = format.EncodeEndOfReply(tokenizer, last);
-    owed.insert(owed.end(), end.begin(), end.end());
+    unread.owed.insert(unread.owed.end(), end.begin(), end.end());
   }
-  return owed;
+  return unread;
 }
 
 Usage Sequence::FinalUsage(const KvWindow& window) const {
@@ -114,8 +119,8 @@ TurnDone Sequence::Done(FinishReason reason, const KvWindow& window, absl::Time 
   done.usage = FinalUsage(window);
   done.timings.total = now - request_.accepted;
   if (state_ == State::kWaiting) return done;
-  done.timings.queue = started_ - request_.accepted;
-  if (prompt_left() == 0) done.timings.prefill = prompt_read_ - started_;
+  done.timings.queue = planned_.value_or(now) - request_.accepted;
+  if (prompt_left() == 0) done.timings.prefill = prompt_read_ - *planned_;
   if (decodes()) done.timings.first_token = first_token_ - request_.accepted;
   return done;
 }

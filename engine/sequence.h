@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "engine/kv_window.h"
+#include "engine/prompt.h"
 #include "engine/sampler.h"
 #include "engine/text/chat_format.h"
 #include "engine/text/detokenizer.h"
@@ -17,14 +18,6 @@
 #include "engine/types.h"
 
 namespace sinkstream {
-
-// What a request feeds, encoded as far as the calling thread can: text that joins earlier text
-// waits for the session's.
-struct RequestInput {
-  bool user_turn = false;  // formatted as the user's turn; its reply is closed by the chat format
-  std::optional<SplitText> text;  // text as it is; else `tokens`
-  std::vector<TokenId> tokens;
-};
 
 class Sequence {
  public:
@@ -46,14 +39,15 @@ class Sequence {
   const Request& request() const { return request_; }
   State state() const { return state_; }
   bool decodes() const { return state_ == State::kDecode; }
-  int64_t prompt_tokens() const { return static_cast<int64_t>(prompt_.size()); }
+  int64_t prompt_tokens() const { return static_cast<int64_t>(prompt_.tokens.size()); }
   int64_t prompt_left() const { return prompt_tokens() - fed_; }
   int64_t prompt_fed() const { return fed_; }
 
-  // `owed`: what the session still has to read before this request's own tokens; never lost, even
-  // if this is cut.
-  void Start(std::vector<TokenId> owed, absl::Span<const TokenId> own, const KvWindow& window,
-             const Tokenizer& tokenizer, absl::Time now);
+  // It is first in its session: feeds `prompt`, made from request().input, which it gives up.
+  void Start(Prompt prompt, const KvWindow& window, const Tokenizer& tokenizer);
+
+  // It has a place in a step: the first one ends its time in the queue.
+  void Planned(absl::Time now);
 
   // The next tokens to feed, at most `rows`: of the prompt, or the last token sampled.
   absl::Span<const TokenId> NextTokens(int32_t rows) const;
@@ -70,9 +64,12 @@ class Sequence {
   std::optional<FinishReason> AcceptToken(const Sampled& sampled, const ChatFormat& format,
                                           absl::Time now, Delta& delta);
 
-  // What the session has to read before its next request, if this one ends here: what was owed and
-  // has not been fed, the last token sampled, the end of an unfinished turn.
-  std::vector<TokenId> OwedAfter(const ChatFormat& format, const Tokenizer& tokenizer) const;
+  // Text that is still held back, if the reply ends here without another token.
+  std::string FlushText();
+
+  // What the session has to read before its next request, if this one ends here: what LeftUnread
+  // (prompt.h) says, the last token sampled, the end of an unfinished turn.
+  Unread UnreadAfter(const ChatFormat& format, const Tokenizer& tokenizer) const;
 
   // Final counts and times.
   TurnDone Done(FinishReason reason, const KvWindow& window, absl::Time now) const;
@@ -81,16 +78,17 @@ class Sequence {
  private:
   std::optional<FinishReason> StopReason(TokenId token, const ChatFormat& format) const;
 
-  const Request request_;
+  Request request_;
   State state_ = State::kWaiting;
-  std::vector<TokenId> prompt_;
-  int64_t owed_ = 0;  // of prompt_, tokens that the session owed
-  int64_t fed_ = 0;   // of prompt_
-  TokenId last_ = 0;  // sampled, not yet fed; in kDecode
+  Prompt prompt_;
+  int64_t fed_ = 0;        // of prompt_
+  TokenId last_ = 0;       // sampled; in kDecode
+  bool last_fed_ = false;  // it is in the cache
   std::unique_ptr<Detokenizer> detokenizer_;
   Usage usage_;
   int64_t evicted_at_start_ = 0;
-  absl::Time started_, prompt_read_, first_token_;
+  std::optional<absl::Time> planned_;
+  absl::Time prompt_read_, first_token_;
 };
 
 }  // namespace sinkstream

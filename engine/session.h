@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "engine/kv_window.h"
 #include "engine/outbox.h"
+#include "engine/prompt.h"
 #include "engine/sequence.h"
 #include "engine/shared_prefixes.h"
 #include "engine/types.h"
@@ -36,9 +37,7 @@ struct Session {
   SharedPrefixes::Key prefix;  // the pinned system prompt; empty tokens: none
   // Its blocks are those of SharedPrefixes, whose reservation is not this session's.
   bool shares_prefix = false;
-  // To be read before the next request's own tokens (Sequence::OwedAfter, the system turn).
-  std::vector<TokenId> owed;
-  std::string held;  // appended text whose tokens depend on what follows
+  Unread unread;  // taken in, not yet fed
   // Latest tokens read, for the penalties; at least kMaxPenaltyLastN once there are as many.
   std::vector<TokenId> recent;
   std::deque<Sequence> requests;  // the first one runs, the others wait
@@ -50,7 +49,7 @@ struct Session {
   absl::Time detached_at;    // when outbox became null
 
   uint64_t planned_at = 0;  // StepCandidate::planned_at
-  bool paused = false;      // decodes, but its outbox is full
+  bool paused = false;      // has a request, but its outbox is full
 };
 
 }  // namespace sinkstream

@@ -16,7 +16,7 @@
 namespace sinkstream {
 
 struct StepBudget {
-  int32_t step_tokens = 256;   // rows of a step, >= 1
+  int32_t step_tokens = 256;   // rows of a step, >= 2, so that prompts get one beside decodes
   int32_t prefill_chunk = 64;  // prefill rows of a step while any session decodes, >= 1
   int32_t max_prefills = 8;    // sessions that prefill in one step, >= 1
 };

@@ -145,8 +145,14 @@ absl::Status SessionStream::Submit(v1::ConverseRequest& request) {
   const auto attachment = state_.Attachment();
   if (!attachment.has_value()) return absl::OkStatus();  // the stream is at its end
   Engine& engine = environment_.engine;
-  if (request.has_cancel()) return engine.Cancel(*attachment);
-  if (request.has_close()) return engine.Close(*attachment);
+  if (request.has_cancel()) {
+    engine.Cancel(*attachment);
+    return absl::OkStatus();
+  }
+  if (request.has_close()) {
+    engine.Close(*attachment);
+    return absl::OkStatus();
+  }
   if (request.has_turn()) {
     auto turn = ToTurnRequest(std::move(*request.mutable_turn()), environment_.rules);
     return turn.ok() ? engine.Turn(*attachment, *std::move(turn)) : turn.status();

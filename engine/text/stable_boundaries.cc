@@ -74,25 +74,35 @@ size_t ForcedCut(const Tokenizer& tokenizer, std::string_view text, size_t low, 
 std::optional<Cuts> FindCuts(const Tokenizer& tokenizer, std::string_view text) {
   std::optional<Cuts> cuts;
   if (tokenizer.WordsEndTokens()) cuts = FindBoundaries(text);
-  const size_t from = cuts.has_value() ? cuts->last : 0;
-  if (text.size() - from <= kMaxHeldBytes) return cuts;
-  const size_t low = text.size() - kMaxHeldBytes;
-  const size_t last = ForcedCut(tokenizer, text, low, text.size() - kMaxHeldBytes / 2);
-  if (cuts.has_value()) return Cuts{cuts->first, last};
-  const size_t first = ForcedCut(tokenizer, text, kMaxHeldBytes / 2, kMaxHeldBytes);
-  return Cuts{std::min(first, last), last};
+  if (!cuts.has_value() && text.size() <= kMaxHeldBytes) return std::nullopt;
+  const size_t first = cuts.has_value() ? cuts->first : text.size();
+  const size_t last = cuts.has_value() ? cuts->last : 0;
+  Cuts bounded{first, last};
+  if (first > kMaxHeldBytes) {
+    bounded.first = ForcedCut(tokenizer, text, kMaxHeldBytes / 2, kMaxHeldBytes);
+  }
+  if (text.size() - last > kMaxHeldBytes) {
+    bounded.last =
+        ForcedCut(tokenizer, text, text.size() - kMaxHeldBytes, text.size() - kMaxHeldBytes / 2);
+  }
+  bounded.first = std::min(bounded.first, bounded.last);
+  return bounded;
 }
 
 }  // namespace
 
 SplitText SplitAtStableBoundaries(const Tokenizer& tokenizer, std::string_view text) {
+  SplitText split;
   const std::optional<Cuts> cuts = FindCuts(tokenizer, text);
-  if (!cuts.has_value())
-    return {.has_boundary = false, .head = std::string(text), .body = {}, .tail = ""};
-  return {.has_boundary = true,
-          .head = std::string(text.substr(0, cuts->first)),
-          .body = tokenizer.Encode(text.substr(cuts->first, cuts->last - cuts->first)),
-          .tail = std::string(text.substr(cuts->last))};
+  split.has_boundary = cuts.has_value();
+  split.head = std::string(text.substr(0, cuts ? cuts->first : text.size()));
+  if (cuts.has_value()) {
+    split.body = tokenizer.Encode(text.substr(cuts->first, cuts->last - cuts->first));
+    split.tail = std::string(text.substr(cuts->last));
+  }
+  split.tokens =
+      tokenizer.Encode(split.head).size() + split.body.size() + tokenizer.Encode(split.tail).size();
+  return split;
 }
 
 }  // namespace sinkstream

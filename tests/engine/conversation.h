@@ -20,13 +20,11 @@ namespace sinkstream {
 class CountingObserver final : public EngineObserver {
  public:
   void OnStep(const StepStats& stats) override { last_step = stats; }
-  void OnPool(const PoolStats& stats) override { pool = stats; }
   void OnSessionClosed(CloseReason reason, absl::Duration) override { closed.push_back(reason); }
   void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
   void OnPaused() override { ++pauses; }
 
   StepStats last_step;
-  PoolStats pool;
   std::vector<CloseReason> closed;
   std::vector<std::string> rejected;
   int pauses = 0;

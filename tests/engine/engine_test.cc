@@ -108,7 +108,7 @@ TEST(EngineTest, ClientsOnManyThreadsEachGetTheirOwnReply) {
     Client alone(*running.engine);
     alone.Open();
     expected = alone.Ask({'a', 'b', 'c'}, 40);
-    running.engine->Close(alone.attachment()).IgnoreError();
+    running.engine->Close(alone.attachment());
   }
   EXPECT_EQ(expected.size(), 40);
   std::vector<std::thread> threads;
@@ -118,7 +118,7 @@ TEST(EngineTest, ClientsOnManyThreadsEachGetTheirOwnReply) {
         Client client(*running.engine);
         client.Open();
         EXPECT_EQ(client.Ask({'a', 'b', 'c'}, 40), expected);
-        EXPECT_TRUE(running.engine->Close(client.attachment()).ok());
+        running.engine->Close(client.attachment());
         EXPECT_TRUE(client.WaitForEnd().ok());
       }
     });
@@ -166,36 +166,131 @@ TEST(EngineTest, TheDestructorEndsStreamsInMidReply) {
   EXPECT_EQ(client.WaitForEnd().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST(EngineTest, AFullInboxRefusesWithRetryInfo) {
-  std::mutex gate;
-  auto options = SmallOptions();
-  options.limits.inbox_capacity = 4;
-  auto fake = std::make_unique<FakeModel>(FakeModel::Options());
-  std::atomic<bool> stepping{false};
-  fake->on_step = [&] {
-    stepping = true;
-    stepping.notify_one();
-    std::lock_guard lock(gate);
+// An engine whose model stands still until the test lets it go.
+class StandingEngine {
+ public:
+  StandingEngine() {
+    auto fake = std::make_unique<FakeModel>(FakeModel::Options());
+    fake->on_step = [this] {
+      stepping_ = true;
+      stepping_.notify_one();
+      std::lock_guard lock(gate_);
+    };
+    auto options = SmallOptions();
+    options.limits.inbox = {.commands = 12, .owner_commands = 4, .bytes = 1000};
+    engine_ = Engine::Create(options, std::move(fake), std::make_unique<FakeTokenizer>(),
+                             FakeChatFormat(), observer_, clock_)
+                  .value();
+  }
+  Engine& engine() { return *engine_; }
+  // Asks for a reply and returns once the model works on it.
+  std::unique_lock<std::mutex> StandStill(Client& client) {
+    std::unique_lock hold(gate_);
+    EXPECT_TRUE(engine_->Turn(client.attachment(), Tokens(1)).ok());
+    stepping_.wait(false);
+    return hold;
+  }
+  static TurnRequest Tokens(size_t count) {
+    TurnRequest turn;
+    turn.input = std::vector<TokenId>(count, 'a');
+    turn.sampling.max_tokens = 1;
+    return turn;
+  }
+
+ private:
+  std::mutex gate_;
+  std::atomic<bool> stepping_{false};
+  EngineObserver observer_;
+  MonotonicClock clock_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST(EngineTest, AStreamThatSendsTooMuchIsRefusedAndNoOtherNotices) {
+  StandingEngine standing;
+  Engine& engine = standing.engine();
+  Client greedy(engine), modest(engine);
+  greedy.Open();
+  modest.Open();
+  const auto hold = standing.StandStill(greedy);
+  for (int i = 0; i < 4; ++i)
+    EXPECT_TRUE(engine.Turn(greedy.attachment(), standing.Tokens(1)).ok());
+  const auto refused = engine.Turn(greedy.attachment(), standing.Tokens(1));
+  EXPECT_EQ(ErrorReason(refused), "QUEUE_FULL");
+  EXPECT_TRUE(ErrorRetryAfter(refused).has_value());
+  for (int i = 0; i < 1000; ++i) engine.Cancel(greedy.attachment());
+  EXPECT_TRUE(engine.Turn(modest.attachment(), standing.Tokens(1)).ok());
+}
+
+TEST(EngineTest, CloseIsNeverRefused) {
+  StandingEngine standing;
+  Client client(standing.engine());
+  client.Open();
+  {
+    const auto hold = standing.StandStill(client);
+    while (standing.engine().Turn(client.attachment(), standing.Tokens(1)).ok()) {
+    }
+    standing.engine().Cancel(client.attachment());
+    standing.engine().Close(client.attachment());
+  }
+  EXPECT_TRUE(client.WaitForEnd().ok());
+}
+
+TEST(EngineTest, TheBytesThatWaitAreBounded) {
+  StandingEngine standing;
+  Client first(standing.engine()), second(standing.engine());
+  first.Open();
+  second.Open();
+  const auto hold = standing.StandStill(first);
+  EXPECT_TRUE(standing.engine().Turn(first.attachment(), standing.Tokens(200)).ok());
+  EXPECT_EQ(ErrorReason(standing.engine().Turn(second.attachment(), standing.Tokens(200))),
+            "QUEUE_FULL");
+  EXPECT_TRUE(standing.engine().Turn(second.attachment(), standing.Tokens(10)).ok());
+}
+
+// The observer hears of a session that time alone has ended.
+TEST(EngineTest, ThePoolIsReportedAtTheStartAndWhenASessionHasExpired) {
+  struct Observer : EngineObserver {
+    void OnPool(const PoolStats& stats) override {
+      std::lock_guard lock(mutex);
+      latest = stats;
+      changed.notify_one();
+    }
+    void Await(int32_t sessions) {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return latest && latest->sessions == sessions; });
+    }
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<PoolStats> latest;
+  } observer;
+  MonotonicClock clock;
+  const auto engine =
+      Engine::Create(SmallOptions(), std::make_unique<FakeModel>(FakeModel::Options()),
+                     std::make_unique<FakeTokenizer>(), FakeChatFormat(), observer, clock)
+          .value();
+  observer.Await(0);
+  Client client(*engine);
+  OpenRequest request;
+  request.idle_timeout = absl::Milliseconds(1);
+  client.Open(request);
+  observer.Await(1);
+  client.Vanish();
+  observer.Await(0);
+}
+
+TEST(EngineTest, ATokenizerLargerThanTheModelIsRefused) {
+  struct Smaller final : public FakeModel {
+    Smaller() : FakeModel({}) { spec.vocab_size = kFakeVocabSize - 1; }
+    const ModelSpec& Spec() const override { return spec; }
+    ModelSpec spec = FakeModel::Spec();
   };
   EngineObserver observer;
   MonotonicClock clock;
-  auto engine = Engine::Create(options, std::move(fake), std::make_unique<FakeTokenizer>(),
-                               FakeChatFormat(), observer, clock)
-                    .value();
-  Client client(*engine);
-  client.Open();
-  {
-    std::lock_guard hold(gate);
-    TurnRequest turn;
-    turn.input = std::vector<TokenId>{'a'};
-    turn.sampling.max_tokens = 1;
-    EXPECT_TRUE(engine->Turn(client.attachment(), turn).ok());
-    stepping.wait(false);
-    for (int i = 0; i < 4; ++i) EXPECT_TRUE(engine->Cancel(client.attachment()).ok());
-    const auto refused = engine->Cancel(client.attachment());
-    EXPECT_EQ(ErrorReason(refused), "QUEUE_FULL");
-    EXPECT_TRUE(ErrorRetryAfter(refused).has_value());
-  }
+  const auto engine =
+      Engine::Create(SmallOptions(), std::make_unique<Smaller>(), std::make_unique<FakeTokenizer>(),
+                     FakeChatFormat(), observer, clock);
+  EXPECT_EQ(engine.status().message(),
+            "the tokenizer knows ids up to 258, the model's vocabulary is 258");
 }
 
 TEST(EngineTest, OptionsThatContradictTheModelAreRefusedByName) {

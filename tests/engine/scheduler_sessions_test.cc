@@ -112,7 +112,7 @@ TEST(SchedulerTest, AStreamThatVanishesStopsItsWorkAtOnce) {
     talk.Run(steps);
     alice.Vanish();
     EXPECT_EQ(talk.Run(), 0);
-    EXPECT_EQ(talk.observer().pool.running_requests, 0);
+    EXPECT_EQ(talk.scheduler().Stats().running_requests, 0);
   }
 }
 

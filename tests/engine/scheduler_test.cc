@@ -260,7 +260,7 @@ TEST(SchedulerTest, AFullOutboxPausesItsOwnSessionAlone) {
   talk.Run();
   EXPECT_THAT(quick.Read().turns, SizeIs(1));
   EXPECT_EQ(talk.observer().pauses, 1);
-  EXPECT_EQ(talk.observer().pool.running_requests, 1);
+  EXPECT_EQ(talk.scheduler().Stats().running_requests, 1);
   while (slow.Read().turns.empty()) talk.Run();
   EXPECT_EQ(slow.Read().tokens, ReplyByDefinition({'a'}, 4, 12, 20));
 }
@@ -299,10 +299,36 @@ TEST(SchedulerTest, TooManyQueuedRequestsAreRefused) {
   Conversation talk;
   auto& alice = talk.OpenStream();
   for (uint64_t id = 1; id <= 10; ++id) alice.Append("word and word ", id);
-  ASSERT_THAT(alice.Read().failures, SizeIs(2));
+  ASSERT_THAT(alice.Read().failures, SizeIs(1));  // one runs, eight wait
   EXPECT_EQ(ErrorReason(alice.Read().failures[0].status), "QUEUE_FULL");
   talk.Run();
-  EXPECT_THAT(alice.Read().appends, SizeIs(8));
+  EXPECT_THAT(alice.Read().appends, SizeIs(9));
+}
+
+TEST(SchedulerTest, ARequestOfTooManyTokensIsRefusedByTheNameOfItsField) {
+  auto options = WideOptions();
+  options.limits.max_request_tokens = 100;
+  Conversation talk({}, options);
+  auto& alice = talk.OpenStream();
+  alice.Append(std::string(200, '.') + "x y");
+  alice.Feed(Numbers(101, 1));
+  alice.Say(std::string(100, '.'));
+  const auto& failures = alice.Read().failures;
+  ASSERT_THAT(failures, SizeIs(3));
+  EXPECT_EQ(ErrorField(failures[0].status), "append.text");
+  EXPECT_THAT(std::string(failures[0].status.message()), HasSubstr("203 tokens long; at most 100"));
+  EXPECT_EQ(ErrorField(failures[1].status), "turn.token_ids");
+  EXPECT_EQ(ErrorField(failures[2].status), "turn.text");
+}
+
+TEST(SchedulerTest, ATurnWithoutTokensFailsAsATurn) {
+  Conversation talk;
+  auto& alice = talk.OpenStream();
+  alice.Feed({}, Greedy(), 5);
+  ASSERT_THAT(alice.Read().failures, SizeIs(1));
+  EXPECT_EQ(alice.Read().failures[0].request_id, 5);
+  EXPECT_EQ(alice.Read().failures[0].status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(alice.Read().appends, IsEmpty());
 }
 
 TEST(SchedulerTest, BadSamplingFailsTheTurnAndTheSessionGoesOn) {
@@ -346,6 +372,49 @@ TEST(SchedulerTest, CancelInMidPromptClosesTheHalfReadTurnAndLosesNothingOwed) {
   EXPECT_EQ(seen, "[B][S]u:hi[E][S]a:ok[E]\n[S]u:a very long[E]\n[S]u:go[E][S]a:");
 }
 
+TEST(SchedulerTest, CancelSendsTheTextThatWasHeldBack) {
+  Conversation talk(Says("one STAR"), WideOptions());
+  auto& alice = talk.OpenStream();
+  auto sampling = Greedy();
+  sampling.stop_strings = {"STOP"};
+  alice.Say("hi", sampling);
+  talk.Run(6);
+  EXPECT_EQ(alice.Read().text, "one ");
+  EXPECT_EQ(Spell(alice.Read().tokens), "one ST");
+  alice.Cancel();
+  EXPECT_EQ(alice.Read().text, "one ST");
+}
+
+TEST(SchedulerTest, ACancelledAppendLeavesNothingOfItselfToBeRead) {
+  std::string seen;
+  Conversation talk(SaysAndShows("", seen), WideOptions());
+  auto& alice = talk.OpenStream(With(0, 200));
+  alice.Append("HEAD " + std::string(60, 'm') + " TAIL");
+  alice.Cancel();
+  alice.Feed({'?'}, Greedy(1));
+  talk.Run();
+  EXPECT_EQ(seen, "?");
+  alice.Append("HEAD " + std::string(60, 'm') + " TAIL");
+  talk.Run(1);
+  alice.Cancel();
+  alice.Feed({'!'}, Greedy(1));
+  talk.Run();
+  EXPECT_THAT(seen, testing::EndsWith("m!"));
+}
+
+TEST(SchedulerTest, TextThatWasAcknowledgedSurvivesACancelledTurn) {
+  std::string seen;
+  Conversation talk(SaysAndShows("", seen), WideOptions());
+  auto& alice = talk.OpenStream(With(0, 200));
+  alice.Append("secret");
+  EXPECT_THAT(alice.Read().appends, SizeIs(1));
+  alice.Say("raw");
+  alice.Cancel();
+  alice.Feed({'?'}, Greedy(1));
+  talk.Run();
+  EXPECT_EQ(seen, "secret?");
+}
+
 TEST(SchedulerTest, CancelDropsWhatWaits) {
   Conversation talk;
   auto& alice = talk.OpenStream();
@@ -359,18 +428,46 @@ TEST(SchedulerTest, CancelDropsWhatWaits) {
   EXPECT_EQ(talk.Run(), 0);
 }
 
+TEST(SchedulerTest, LogitsThatAreNoNumbersFailTheTurnAndNoTokenIsReadTwice) {
+  std::string seen;
+  Conversation talk(SaysAndShows("abcdef", seen), WideOptions());
+  auto& alice = talk.OpenStream();
+  alice.Say("hi");
+  talk.Run(3);
+  talk.model().GiveNaNNextStep();
+  talk.Run();
+  ASSERT_THAT(alice.Read().failures, SizeIs(1));
+  EXPECT_EQ(alice.Read().failures[0].status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(alice.Read().text, "abc");
+  alice.Say("go");
+  talk.Run(1);
+  EXPECT_EQ(seen, "[B][S]u:hi[E][S]a:abc[E]\n[S]u:go[E][S]a:");
+}
+
+TEST(SchedulerTest, TimeInTheQueueEndsWithTheFirstPlaceInAStep) {
+  Conversation talk;
+  for (int i = 0; i < 3; ++i) talk.OpenStream().Feed(Numbers(16, i), Greedy(1));
+  auto& last = talk.OpenStream();
+  last.Feed(Numbers(4, 9), Greedy(1));
+  talk.Run(1);  // two prompts a step: the last one waits
+  talk.clock().Advance(absl::Seconds(2));
+  talk.Run();
+  EXPECT_EQ(last.Read().turns.at(0).timings.queue, absl::Seconds(2));
+  EXPECT_EQ(last.Read().turns.at(0).timings.prefill, absl::ZeroDuration());
+}
+
 TEST(SchedulerTest, AFailedStepFailsTheRequestsInItAndNoBlockIsLost) {
   Conversation talk;
   auto& alice = talk.OpenStream();
   auto& bob = talk.OpenStream();
-  const int32_t used = talk.observer().pool.blocks_used;
+  const int32_t used = talk.scheduler().Stats().blocks_used;
   alice.Feed(Numbers(30, 1), Greedy(5), 1);
   bob.Feed(Numbers(30, 2), Greedy(5), 1);
   talk.model().FailNextStep();
   talk.Run();
   EXPECT_THAT(alice.Read().failures, SizeIs(1));
   EXPECT_EQ(bob.Read().failures.at(0).status.code(), absl::StatusCode::kInternal);
-  EXPECT_EQ(talk.observer().pool.blocks_used, used);
+  EXPECT_EQ(talk.scheduler().Stats().blocks_used, used);
   alice.Feed(Numbers(30, 1), Greedy(5), 2);
   talk.Run();
   EXPECT_EQ(alice.Read().tokens, ReplyByDefinition(Numbers(30, 1), 4, 12, 5));

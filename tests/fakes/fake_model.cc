@@ -1,6 +1,7 @@
 #include "tests/fakes/fake_model.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -65,28 +66,43 @@ absl::StatusOr<std::vector<TokenId>> FakeModel::Visible(const StepSequence& sequ
   return visible;
 }
 
+void FakeModel::AddLogits(TokenId next) {
+  for (TokenId token = 0; token < kFakeVocabSize; ++token) {
+    logits_.push_back(token == next ? 10.0f : -static_cast<float>(token % 7));
+  }
+}
+
+// Writes every token, then looks at what each row sees, whether its logits are wanted or not.
+absl::Status FakeModel::Feed(const StepSequence& sequence) {
+  const auto count = static_cast<int64_t>(sequence.tokens.size());
+  for (int64_t i = 0; i < count; ++i) {
+    At(sequence, sequence.start + i) = {sequence.start + i, sequence.tokens[i]};
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const auto visible = Visible(sequence, sequence.start + i);
+    if (!visible.ok()) return visible.status();
+    const bool wanted = sequence.logits == LogitRows::kAll ||
+                        (sequence.logits == LogitRows::kLast && i == count - 1);
+    if (wanted) AddLogits(options_.next(*visible));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<absl::Span<const float>> FakeModel::Step(const StepBatch& batch) {
   if (on_step) on_step();
   ++steps_;
-  if (fail_next_.exchange(false)) return absl::InternalError("the fake model fails as told");
+  const bool fails = fail_next_.exchange(false);
   logits_.clear();
   auto& rows = step_rows_.emplace_back();
   for (const auto& sequence : batch.sequences) {
-    const auto count = static_cast<int64_t>(sequence.tokens.size());
-    rows.push_back(static_cast<int32_t>(count));
-    for (int64_t i = 0; i < count; ++i) {
-      At(sequence, sequence.start + i) = {sequence.start + i, sequence.tokens[i]};
+    if (fails && rows.size() == batch.sequences.size() / 2) {
+      return absl::InternalError("the fake model fails as told");
     }
-    if (sequence.logits == LogitRows::kNone) continue;
-    const int64_t first = sequence.logits == LogitRows::kLast ? count - 1 : 0;
-    for (int64_t i = first; i < count; ++i) {
-      const auto visible = Visible(sequence, sequence.start + i);
-      if (!visible.ok()) return visible.status();
-      const TokenId next = options_.next(*visible);
-      for (TokenId token = 0; token < kFakeVocabSize; ++token) {
-        logits_.push_back(token == next ? 10.0f : -static_cast<float>(token % 7));
-      }
-    }
+    rows.push_back(static_cast<int32_t>(sequence.tokens.size()));
+    if (auto status = Feed(sequence); !status.ok()) return status;
+  }
+  if (nan_next_.exchange(false)) {
+    std::fill(logits_.begin(), logits_.end(), std::numeric_limits<float>::quiet_NaN());
   }
   return logits_;
 }

@@ -25,7 +25,7 @@ TokenId HashOfVisible(const std::vector<TokenId>& visible);
 // Says `words` over and over after each "[S]a:", one byte a token, then [E].
 NextToken Saying(std::string words);
 
-class FakeModel final : public Model {
+class FakeModel : public Model {
  public:
   struct Options {
     int32_t num_blocks = 64;
@@ -38,8 +38,10 @@ class FakeModel final : public Model {
   const ModelSpec& Spec() const override { return spec_; }
   absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
 
-  // Any thread. The next step fails with this.
+  // Any thread. The next step fails once it has written the tokens of half of its sequences.
   void FailNextStep() { fail_next_ = true; }
+  // Any thread. The next step gives logits that are not numbers.
+  void GiveNaNNextStep() { nan_next_ = true; }
   // Any thread. Steps so far.
   int64_t steps() const { return steps_; }
 
@@ -55,6 +57,8 @@ class FakeModel final : public Model {
   };
   Slot& At(const StepSequence& sequence, int64_t position);
   absl::StatusOr<std::vector<TokenId>> Visible(const StepSequence& sequence, int64_t row);
+  absl::Status Feed(const StepSequence& sequence);
+  void AddLogits(TokenId next);
 
   const Options options_;
   ModelSpec spec_;
@@ -62,6 +66,7 @@ class FakeModel final : public Model {
   std::vector<float> logits_;
   std::vector<std::vector<int32_t>> step_rows_;
   std::atomic<bool> fail_next_{false};
+  std::atomic<bool> nan_next_{false};
   std::atomic<int64_t> steps_{0};
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/prompt.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/utf8.h"
 #include "gmock/gmock.h"
@@ -98,34 +99,28 @@ TEST(StableBoundariesTest, APatternThatIsNotKnownHasNoBoundaries) {
 // ---- Property: tokens do not depend on how a stream of text is divided
 // -------------------------------------------
 
-// Reads a text piece by piece as a session does: what may still change is held.
+// Reads a text piece by piece, each one an append of a session.
 class StreamEncoder {
  public:
   explicit StreamEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  void Add(std::string_view piece) {
-    SplitText split = SplitAtStableBoundaries(tokenizer_, piece);
-    if (!split.has_boundary) {
-      held_ += split.head;
-      return;
-    }
-    Append(tokenizer_.Encode(held_ + split.head));
-    Append(split.body);
-    held_ = std::move(split.tail);
-  }
-
+  void Add(std::string_view piece) { Feed(piece, /*replies=*/false); }
   std::vector<TokenId> Finish() {
-    Append(tokenizer_.Encode(held_));
+    Feed("", /*replies=*/true);
     return tokens_;
   }
 
  private:
-  void Append(const std::vector<TokenId>& tokens) {
-    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  void Feed(std::string_view piece, bool replies) {
+    RequestInput input;
+    input.text = SplitAtStableBoundaries(tokenizer_, piece);
+    const Prompt prompt = MakePrompt(std::move(unread_), input, replies, {}, tokenizer_);
+    tokens_.insert(tokens_.end(), prompt.tokens.begin(), prompt.tokens.end());
+    unread_ = LeftUnread(prompt, static_cast<int64_t>(prompt.tokens.size()));
   }
 
   const Tokenizer& tokenizer_;
-  std::string held_;
+  Unread unread_;
   std::vector<TokenId> tokens_;
 };
 
@@ -169,6 +164,32 @@ TEST_P(StableBoundariesProperty, AnyDivisionGivesTheTokensOfTheWhole) {
     ASSERT_EQ(encoder.Finish(), tokenizer->Encode(text)) << text;
   }
   EXPECT_EQ(divided > 10'000, tokenizer->WordsEndTokens());
+}
+
+// Short of spaces, so that what is held back overflows; words end all the same.
+TEST_P(StableBoundariesProperty, LongTextsInSmallPiecesGiveTheTokensOfTheWhole) {
+  const auto tokenizer = ReadTokenizer(GetParam());
+  if (!tokenizer->WordsEndTokens()) GTEST_SKIP() << "cut at characters: a token may be cut in two";
+  std::mt19937 random(5);
+  for (const size_t piece : {7, 500, 5'000}) {
+    std::string text = RandomText(random, 20'000);
+    std::erase(text, ' ');
+    StreamEncoder encoder(*tokenizer);
+    for (size_t begin = 0; begin < text.size();) {
+      size_t end = std::min(text.size(), begin + piece);
+      while (end < text.size() && IsUtf8Continuation(text[end])) ++end;
+      encoder.Add(std::string_view(text).substr(begin, end - begin));
+      begin = end;
+    }
+    ASSERT_EQ(encoder.Finish(), tokenizer->Encode(text)) << piece;
+  }
+}
+
+TEST(StableBoundariesTest, ALongHeadIsCutTooAndTheTokensOfTheWholeAreCounted) {
+  const std::string text = std::string(5 * kMaxHeldBytes, '.') + "x y";
+  const SplitText split = SplitAtStableBoundaries(*Gpt2Like(), text);
+  EXPECT_LE(split.head.size(), kMaxHeldBytes);
+  EXPECT_EQ(split.tokens, text.size());
 }
 
 class WordBoundariesProperty : public testing::TestWithParam<std::string> {};

@@ -1,0 +1,52 @@
+// Prompt: the tokens that a request feeds, and what is left unread when the request ends early.
+//
+// A text that comes in pieces is one text: the last tokens of a piece depend on the next one
+// (SplitAtStableBoundaries), so its end is held as text until then. Whoever was told that a piece
+// has been read may rely on it: a later request that is cut loses its own tokens, never those.
+// Pure functions; engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/text/tokenizer.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+// What a request feeds, encoded as far as the calling thread can: text that joins earlier text
+// waits for the session's.
+struct RequestInput {
+  bool user_turn = false;  // formatted as the user's turn; its reply is closed by the chat format
+  std::optional<SplitText> text;  // text as it is; else `tokens`
+  std::vector<TokenId> tokens;
+};
+
+// What a session has taken in and not yet fed.
+struct Unread {
+  std::vector<TokenId> owed;  // first: the end of the former reply, the system turn
+  std::string held;           // then: text whose last tokens depend on what follows
+
+  bool empty() const { return owed.empty() && held.empty(); }
+};
+
+struct Prompt {
+  std::vector<TokenId> tokens;
+  int64_t owed = 0;         // of `tokens`, the first: what the session owed
+  int64_t carried = 0;      // of those after them, the first: they complete `held_before`
+  std::string held_before;  // the session's held text when the request began
+  std::string held_after;   // its own, once all of `tokens` have been fed
+};
+
+// The prompt of a request that finds `before`. `begin`: what stands before a user's turn that opens
+// the conversation, else empty. `replies`: a reply follows, so no text is held.
+Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
+                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer);
+
+// What is unread once `fed` tokens of `prompt` have been fed and no more will be.
+Unread LeftUnread(const Prompt& prompt, int64_t fed);
+
+}  // namespace sinkstream
