@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/block_park.h"
 #include "engine/options.h"
 #include "engine/outbox.h"
 #include "engine/sequence.h"
@@ -48,7 +49,11 @@ struct DetachCommand {
 
 struct DrainCommand {};
 
+struct ParkCommand {
+  BlockPark::Outcome outcome;
+};
+
 using Command = std::variant<OpenCommand, RequestCommand, CancelCommand, CloseCommand,
-                             HalfCloseCommand, DetachCommand, DrainCommand>;
+                             HalfCloseCommand, DetachCommand, DrainCommand, ParkCommand>;
 
 }  // namespace sinkstream

@@ -1,12 +1,14 @@
 #include "engine/engine.h"
 
 #include <atomic>
+#include <optional>
 #include <random>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/commands.h"
+#include "engine/disk_park.h"
 #include "engine/errors.h"
 #include "engine/inbox.h"
 #include "engine/kv_window.h"
@@ -77,10 +79,26 @@ class Engine::Impl {
         tokenizer_(std::move(tokenizer)),
         format_(std::move(format)),
         inbox_(std::make_shared<Inbox<Command>>(options.limits.inbox)),
-        scheduler_(options, {*model_, *tokenizer_, format_, observer, clock, SystemRandom}),
-        thread_([this] { Run(); }) {}
+        observer_(observer),
+        clock_(clock) {}
+
+  // INVALID_ARGUMENT if the park's directory takes no files.
+  absl::Status Start() {
+    if (options_.park.bytes > 0) {
+      auto park = DiskPark::Create(
+          {options_.park.directory, options_.park.bytes}, *model_,
+          [inbox = inbox_](BlockPark::Outcome outcome) { inbox->Push(ParkCommand{outcome}); });
+      if (!park.ok()) return park.status();
+      park_ = *std::move(park);
+    }
+    scheduler_.emplace(options_, Scheduler::Parts{*model_, *tokenizer_, format_, observer_, clock_,
+                                                  SystemRandom, park_.get()});
+    thread_ = std::thread([this] { Run(); });
+    return absl::OkStatus();
+  }
 
   ~Impl() {
+    if (!thread_.joinable()) return;
     stopping_ = true;
     inbox_->Poke();
     thread_.join();
@@ -105,19 +123,22 @@ class Engine::Impl {
  private:
   void Run() {
     while (!stopping_) {
-      for (auto& command : inbox_->TakeAll(patience_)) scheduler_.Handle(std::move(command));
-      scheduler_.CloseExpired();
-      patience_ = scheduler_.RunStep() ? absl::ZeroDuration() : scheduler_.Patience();
-      scheduler_.ReportPool();
+      for (auto& command : inbox_->TakeAll(patience_)) scheduler_->Handle(std::move(command));
+      scheduler_->CloseExpired();
+      patience_ = scheduler_->RunStep() ? absl::ZeroDuration() : scheduler_->Patience();
+      scheduler_->ReportPool();
     }
     for (auto& command : inbox_->TakeAll(absl::ZeroDuration())) {
-      scheduler_.Handle(std::move(command));
+      scheduler_->Handle(std::move(command));
     }
-    scheduler_.Shutdown(absl::UnavailableError("the server is shutting down"));
-    scheduler_.ReportPool();
+    scheduler_->Shutdown(absl::UnavailableError("the server is shutting down"));
+    scheduler_->ReportPool();
   }
 
-  Scheduler scheduler_;                             // engine thread
+  EngineObserver& observer_;
+  const Clock& clock_;
+  std::unique_ptr<DiskPark> park_;                  // engine thread; null: nothing is parked
+  std::optional<Scheduler> scheduler_;              // engine thread
   absl::Duration patience_ = absl::ZeroDuration();  // engine thread
   std::atomic<bool> stopping_{false};
   std::thread thread_;  // last: it uses everything above
@@ -138,6 +159,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   }
   auto impl = std::make_unique<Impl>(options, std::move(model), std::move(tokenizer),
                                      std::move(chat_format), observer, clock);
+  if (auto status = impl->Start(); !status.ok()) return status;
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 

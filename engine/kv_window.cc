@@ -1,11 +1,14 @@
 #include "engine/kv_window.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/check.h"
 
 namespace sinkstream {
 namespace {
+
+constexpr BlockId kVacant = -1;
 
 int64_t CeilDiv(int64_t number, int64_t divisor) { return (number + divisor - 1) / divisor; }
 
@@ -73,9 +76,28 @@ void KvWindow::Advance(int32_t rows, KvBlocks& blocks) {
   first_recent_block_ += gone;
 }
 
+void KvWindow::Vacate(bool pinned_too, KvBlocks& blocks) {
+  const auto vacate = [&](std::vector<BlockId>& held) {
+    for (BlockId& block : held) blocks.Release(std::exchange(block, kVacant));
+  };
+  if (pinned_too) vacate(pinned_);
+  vacate(recent_);
+}
+
+void KvWindow::Refill(KvBlocks& blocks) {
+  for (auto* const held : {&pinned_, &recent_}) {
+    for (BlockId& block : *held) {
+      if (block == kVacant) block = blocks.Take();
+    }
+  }
+}
+
 void KvWindow::Clear(KvBlocks& blocks) {
-  for (const BlockId block : pinned_) blocks.Release(block);
-  for (const BlockId block : recent_) blocks.Release(block);
+  for (const auto* const held : {&pinned_, &recent_}) {
+    for (const BlockId block : *held) {
+      if (block != kVacant) blocks.Release(block);
+    }
+  }
   pinned_.clear();
   recent_.clear();
 }

@@ -50,6 +50,11 @@ class KvWindow {
   void Advance(int32_t rows, KvBlocks& blocks);
   // The tokens that Reserve was called for were not fed after all: gives back what it took.
   void CancelReservation(KvBlocks& blocks);
+  // Gives back its recent blocks, and with `pinned_too` the pinned ones, but stands where it stood:
+  // Refill takes as many again, whose contents are the caller's business. Nothing else may be
+  // called between the two, but Clear.
+  void Vacate(bool pinned_too, KvBlocks& blocks);
+  void Refill(KvBlocks& blocks);
   // Gives everything back. The window is then empty for good.
   void Clear(KvBlocks& blocks);
 

@@ -75,6 +75,11 @@ class Model {
   // for bit. Engine thread only. On an error no position has advanced: the same tokens may be fed
   // again.
   virtual absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) = 0;
+
+  // The contents of a block, Spec().block_bytes, out of the pool and back, bit for bit. Any thread,
+  // also during a Step that does not name the block.
+  virtual void CopyOut(BlockId block, char* to) const = 0;
+  virtual void CopyIn(BlockId block, const char* from) = 0;
 };
 
 }  // namespace sinkstream

@@ -27,9 +27,11 @@ struct PoolStats {
   int32_t blocks_used = 0;
   int32_t blocks_total = 0;
   int64_t kv_bytes_reserved = 0;
+  int32_t parked_sessions = 0;  // their caches are outside memory
 };
 
-enum class CloseReason { kClient, kIdle, kStreamEnd, kShutdown };
+// kLost: its parked cache could not be read back.
+enum class CloseReason { kClient, kIdle, kStreamEnd, kShutdown, kLost };
 
 class EngineObserver {
  public:
@@ -41,7 +43,8 @@ class EngineObserver {
   virtual void OnRejected(const std::string& /*reason*/) {}  // ErrorReason() of the refusal
   virtual void OnTurnDone(const TurnDone&) {}
   virtual void OnRequestFailed(const absl::Status&) {}
-  virtual void OnPaused() {}  // a running session's outbox has filled up
+  virtual void OnParkFailed(const absl::Status&) {}  // no session is parked for a while
+  virtual void OnPaused() {}                         // a running session's outbox has filled up
 };
 
 }  // namespace sinkstream

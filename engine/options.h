@@ -36,9 +36,16 @@ struct EngineLimits {
   int32_t max_prefills_per_step = 8;  // sessions that prefill in one step
 };
 
+// Where idle sessions' caches go under pressure for KV memory (docs/adr/0007).
+struct ParkOptions {
+  std::string directory;
+  int64_t bytes = 0;  // of all that is there; 0: nothing is parked
+};
+
 struct EngineOptions {
   EngineLimits limits;
-  SessionSettings defaults;     // for what an OpenRequest leaves out
+  SessionSettings defaults;  // for what an OpenRequest leaves out
+  ParkOptions park;
   int64_t position_offset = 0;  // StepSequence::rotary_offset of every session: a test aid
 };
 

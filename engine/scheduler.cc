@@ -3,12 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "engine/check.h"
 #include "engine/errors.h"
 #include "engine/sampling_rules.h"
-#include "engine/session_rules.h"
 
 namespace sinkstream {
 namespace {
@@ -32,84 +28,65 @@ Scheduler::Scheduler(const EngineOptions& options, Parts parts)
     : options_(options),
       parts_(std::move(parts)),
       pool_(parts_.model.Spec(), PoolOptions(options.limits, parts_.model.Spec())),
+      parking_(pool_, parts_.park, parts_.observer, parts_.clock),
+      admission_(options_, parts_.model.Spec(), pool_, parking_, parts_.clock, parts_.random),
       queue_({options.limits.max_queued_requests, options.limits.max_request_tokens},
              parts_.tokenizer, parts_.format, parts_.observer, parts_.clock) {}
 
 void Scheduler::Handle(Command command) {
+  Dispatch(command);
+  AttachArrivals();
+}
+
+void Scheduler::Dispatch(Command& command) {
+  const bool leaves = std::holds_alternative<DetachCommand>(command);
+  if (!leaves && admission_.Defer(command)) return;
   std::visit([this](auto& chosen) { Carry(chosen); }, command);
 }
 
 // ---- sessions ----
 
-SessionId Scheduler::NewSessionId() {
-  const uint64_t high = parts_.random();
-  return absl::StrFormat("%016x%016x", high, parts_.random());
-}
-
-absl::StatusOr<SessionSettings> Scheduler::Settings(const OpenCommand& command) const {
-  const auto& request = command.request;
-  const auto& spec = parts_.model.Spec();
-  SessionSettings settings = options_.defaults;
-  settings.sinks = request.sinks.value_or(settings.sinks);
-  settings.window = request.window.value_or(settings.window);
-  settings.idle_timeout = request.idle_timeout.value_or(settings.idle_timeout);
-  settings.sampling = ApplyOverrides(settings.sampling, request.sampling);
-  const auto valid = ValidateSession(settings, spec, options_.limits, "open.");
-  if (!valid.ok()) return valid;
-  const auto pinned = static_cast<int64_t>(command.system_turn.size());
-  if (pinned <= settings.sinks) return settings;
-  const auto fits = ValidateContext(pinned, settings.window, spec, "open.system_prompt");
-  if (!fits.ok()) return fits;
-  settings.sinks = static_cast<int32_t>(pinned);
-  return settings;
-}
-
-absl::StatusOr<Session*> Scheduler::OpenNew(OpenCommand& command) {
-  auto settings = Settings(command);
-  if (!settings.ok()) return settings.status();
-  const auto& system_turn = command.system_turn;
-  const bool pinned_alone = static_cast<size_t>(settings->sinks) == system_turn.size();
-  const auto opened =
-      pool_.Open(NewSessionId(), command.request.principal, *std::move(settings),
-                 pinned_alone ? system_turn : std::vector<TokenId>(), parts_.clock.Now());
-  if (!opened.ok()) return opened;
-  Session& session = **opened;
-  if (session.shares_prefix) {
-    Remember(session.recent, system_turn);
-  } else {
-    session.unread.owed = std::move(command.system_turn);
-  }
-  return opened;
-}
-
-absl::StatusOr<Session*> Scheduler::Resume(OpenCommand& command) {
-  Session* const session = pool_.Find(command.request.id, command.request.principal);
-  if (session == nullptr) {
-    return absl::NotFoundError(
-        "open.session_id: no such session: it was never opened here, was "
-        "closed, or has been idle for longer than its idle_timeout");
-  }
-  if (session->outbox) {
-    LeaveStream(*session, absl::AbortedError("another stream has attached to this session"));
-  }
-  return session;
-}
-
 void Scheduler::Carry(OpenCommand& command) {
   if (draining_) return command.outbox->Close(absl::UnavailableError("the server is draining"));
   CloseExpired();
-  const bool resumed = !command.request.id.empty();
-  const auto found = resumed ? Resume(command) : OpenNew(command);
-  if (!found.ok()) {
-    if (const auto reason = ErrorReason(found.status())) parts_.observer.OnRejected(*reason);
-    return command.outbox->Close(found.status());
+  admission_.Arrive(std::move(command));
+}
+
+void Scheduler::AttachArrivals() {
+  while (auto arrival = admission_.Next()) {
+    if (arrival->session.ok()) {
+      Attach(**arrival->session, arrival->open);
+      for (Command& command : arrival->then) Dispatch(command);
+      continue;
+    }
+    const auto& refusal = arrival->session.status();
+    if (const auto reason = ErrorReason(refusal)) parts_.observer.OnRejected(*reason);
+    arrival->open.outbox->Close(refusal);
   }
-  Session& session = **found;
+}
+
+void Scheduler::Attach(Session& session, OpenCommand& command) {
+  if (session.outbox) {
+    LeaveStream(session, absl::AbortedError("another stream has attached to this session"));
+  }
+  const bool resumed = !command.request.id.empty();
   pool_.Attach(session, command.attachment, std::move(command.outbox));
   parts_.observer.OnSessionOpened(resumed);
   session.outbox->Push(Opened{session.id, resumed, session.settings, session.window.position(),
                               session.window.evicted(),
                               session.reserved_blocks * parts_.model.Spec().block_bytes});
+}
+
+void Scheduler::Carry(ParkCommand& command) {
+  const SessionId wanted = admission_.Wanted();
+  const auto settled = parking_.Settle(command.outcome, wanted);
+  if (settled.lost.ok()) return;
+  parts_.observer.OnParkFailed(settled.lost);
+  if (settled.session->id == wanted) {
+    admission_.RefuseFirst(absl::DataLossError(
+        "open.session_id: the session was parked on disk and could not be read back"));
+  }
+  CloseSession(*settled.session, CloseReason::kLost);
 }
 
 // The stream goes, the session stays for its idle timeout.
@@ -121,6 +98,7 @@ void Scheduler::LeaveStream(Session& session, const absl::Status& status) {
 }
 
 void Scheduler::CloseSession(Session& session, CloseReason reason) {
+  parking_.Forget(session);
   parts_.observer.OnSessionClosed(reason, parts_.clock.Now() - session.opened);
   pool_.Close(session);
 }
@@ -133,6 +111,7 @@ void Scheduler::CloseExpired() {
 }
 
 void Scheduler::Shutdown(const absl::Status& status) {
+  admission_.RefuseAll(status);
   for (Session* const session : pool_.All()) {
     LeaveStream(*session, status);
     CloseSession(*session, CloseReason::kShutdown);
@@ -183,6 +162,7 @@ void Scheduler::Carry(HalfCloseCommand& command) {
 }
 
 void Scheduler::Carry(DetachCommand& command) {
+  if (admission_.Leave(command.attachment)) return;
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
   LeaveStream(*session, absl::CancelledError("the stream is gone"));
@@ -353,6 +333,7 @@ PoolStats Scheduler::Stats() {
     ++stats.running_requests;
     stats.waiting_requests += static_cast<int32_t>(session->requests.size()) - 1;
   }
+  stats.parked_sessions = parking_.parked_sessions();
   stats.blocks_used = pool_.blocks().used();
   stats.blocks_total = pool_.blocks().total();
   stats.kv_bytes_reserved = int64_t{pool_.reserved_blocks()} * parts_.model.Spec().block_bytes;

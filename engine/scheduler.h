@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "engine/admission.h"
 #include "engine/clock.h"
 #include "engine/commands.h"
 #include "engine/model.h"
@@ -17,6 +18,7 @@
 #include "engine/options.h"
 #include "engine/request_queue.h"
 #include "engine/sampler.h"
+#include "engine/session_parking.h"
 #include "engine/session_pool.h"
 #include "engine/step_planner.h"
 #include "engine/text/chat_format.h"
@@ -34,6 +36,7 @@ class Scheduler {
     EngineObserver& observer;
     const Clock& clock;
     std::function<uint64_t()> random;
+    BlockPark* park = nullptr;  // null: idle sessions stay in memory
   };
 
   // `options` have been checked against the model (Engine::Create).
@@ -65,11 +68,13 @@ class Scheduler {
   void Carry(HalfCloseCommand& command);
   void Carry(DetachCommand& command);
   void Carry(DrainCommand& command);
+  void Carry(ParkCommand& command);
 
-  absl::StatusOr<Session*> Resume(OpenCommand& command);
-  absl::StatusOr<Session*> OpenNew(OpenCommand& command);
-  absl::StatusOr<SessionSettings> Settings(const OpenCommand& command) const;
-  SessionId NewSessionId();
+  // Carries it out, or puts it off if its stream waits for its session.
+  void Dispatch(Command& command);
+  // Answers the streams that can be answered.
+  void AttachArrivals();
+  void Attach(Session& session, OpenCommand& command);
   void LeaveStream(Session& session, const absl::Status& status);
   void CloseSession(Session& session, CloseReason reason);
 
@@ -89,6 +94,8 @@ class Scheduler {
   const EngineOptions options_;
   Parts parts_;
   SessionPool pool_;
+  SessionParking parking_;
+  Admission admission_;
   RequestQueue queue_;
   Sampler sampler_;
   uint64_t planned_ = 0;  // places given in plans so far

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "engine/block_park.h"
 #include "engine/kv_window.h"
 #include "engine/outbox.h"
 #include "engine/prompt.h"
@@ -31,7 +32,14 @@ struct Session {
   const std::string principal;
   const SessionSettings settings;
   absl::Time opened;
+  // Reserved in the pool for its own blocks, unless they are parked.
   int32_t reserved_blocks = 0;
+
+  // Where its own blocks are. Transitions (session_parking.h): kResident -> kSaving -> kParked ->
+  // kLoading -> kResident; kSaving -> kResident. A session with a stream is resident.
+  enum class Cache { kResident, kSaving, kParked, kLoading };
+  Cache cache = Cache::kResident;
+  ParkTicket ticket = 0;  // unless resident
 
   KvWindow window;
   SharedPrefixes::Key prefix;  // the pinned system prompt; empty tokens: none

@@ -19,36 +19,66 @@ absl::Duration SessionPool::RetryAfter(absl::Time now) const {
 absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
                                            SessionSettings settings, std::vector<TokenId> prefix,
                                            absl::Time now) {
-  if (size() >= options_.max_sessions) {
+  if (!HasPlace()) {
     return Exhausted(
         "MAX_SESSIONS",
         absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
         RetryAfter(now));
   }
+  const int64_t needed = BlocksNeeded(principal, settings, prefix);
   SharedPrefixes::Key key(principal, std::move(prefix));
-  const auto* const shared = key.second.empty() ? nullptr : prefixes_.Find(key);
-  int32_t needed = MaxSessionBlocks(settings.sinks, settings.window, spec_.block_tokens);
-  if (shared != nullptr) needed -= static_cast<int32_t>(shared->size());
-  const int64_t left = int64_t{spec_.num_blocks} - options_.slack_blocks - reserved_blocks_;
-  if (needed > left) {
-    return Exhausted("KV_MEMORY",
-                     absl::StrCat("kv_bytes: this session needs ", needed * spec_.block_bytes,
-                                  " bytes of KV memory, ", left * spec_.block_bytes, " of ",
-                                  spec_.num_blocks * spec_.block_bytes, " are left"),
-                     RetryAfter(now));
-  }
+  const auto* const shared = prefixes_.Find(key);
+  if (needed > BlocksLeft()) return NoMemory(needed, now);
   auto session = std::make_unique<Session>(std::move(id), std::move(principal), std::move(settings),
                                            spec_.block_tokens);
   session->opened = now;
   session->detached_at = now;
   session->prefix = std::move(key);
-  session->reserved_blocks = needed;
-  reserved_blocks_ += needed;
+  session->reserved_blocks = static_cast<int32_t>(needed);
+  reserved_blocks_ += session->reserved_blocks;
   if (shared != nullptr) JoinPrefix(*session, *shared);
   Session* const opened = session.get();
   by_id_[opened->id] = next_serial_;
   sessions_[next_serial_++] = std::move(session);
   return opened;
+}
+
+int64_t SessionPool::BlocksNeeded(const std::string& principal, const SessionSettings& settings,
+                                  const std::vector<TokenId>& prefix) const {
+  const int64_t all = MaxSessionBlocks(settings.sinks, settings.window, spec_.block_tokens);
+  const auto* const shared = prefixes_.Find({principal, prefix});
+  return shared == nullptr ? all : all - static_cast<int64_t>(shared->size());
+}
+
+absl::Status SessionPool::NoMemory(int64_t needed, absl::Time now) const {
+  return Exhausted("KV_MEMORY",
+                   absl::StrCat("kv_bytes: this session needs ", needed * spec_.block_bytes,
+                                " bytes of KV memory, ", BlocksLeft() * spec_.block_bytes, " of ",
+                                spec_.num_blocks * spec_.block_bytes, " are left"),
+                   RetryAfter(now));
+}
+
+int64_t SessionPool::BlocksLeft() const {
+  return int64_t{spec_.num_blocks} - options_.slack_blocks - reserved_blocks_;
+}
+
+std::vector<BlockId> SessionPool::OwnBlocks(const Session& session) {
+  std::vector<BlockId> own;
+  if (!session.shares_prefix) own = session.window.pinned_blocks();
+  const auto& recent = session.window.recent_blocks();
+  own.insert(own.end(), recent.begin(), recent.end());
+  return own;
+}
+
+void SessionPool::GiveBlocksUp(Session& session) {
+  session.window.Vacate(!session.shares_prefix, blocks_);
+  reserved_blocks_ -= session.reserved_blocks;
+}
+
+void SessionPool::TakeBlocksBack(Session& session) {
+  SINKSTREAM_CHECK(session.reserved_blocks <= BlocksLeft());
+  reserved_blocks_ += session.reserved_blocks;
+  session.window.Refill(blocks_);
 }
 
 void SessionPool::JoinPrefix(Session& session, const std::vector<BlockId>& blocks) {
@@ -103,7 +133,7 @@ void SessionPool::Close(Session& session) {
     reserved_blocks_ -= static_cast<int32_t>(session.window.pinned_blocks().size());
   }
   session.window.Clear(blocks_);
-  reserved_blocks_ -= session.reserved_blocks;
+  if (session.cache != Session::Cache::kParked) reserved_blocks_ -= session.reserved_blocks;
   by_attachment_.erase(session.attachment);
   const auto found = by_id_.find(session.id);
   const uint64_t serial = found->second;
@@ -111,13 +141,17 @@ void SessionPool::Close(Session& session) {
   sessions_.erase(serial);
 }
 
+absl::Time SessionPool::ExpiryOf(const Session& session) {
+  const bool moves =
+      session.cache == Session::Cache::kSaving || session.cache == Session::Cache::kLoading;
+  if (session.outbox != nullptr || moves) return absl::InfiniteFuture();
+  return session.detached_at + session.settings.idle_timeout;
+}
+
 std::vector<Session*> SessionPool::Expired(absl::Time now) {
   std::vector<Session*> expired;
   for (const auto& [serial, session] : sessions_) {
-    const bool idle = session->outbox == nullptr;
-    if (idle && session->detached_at + session->settings.idle_timeout <= now) {
-      expired.push_back(session.get());
-    }
+    if (ExpiryOf(*session) <= now) expired.push_back(session.get());
   }
   return expired;
 }
@@ -125,8 +159,7 @@ std::vector<Session*> SessionPool::Expired(absl::Time now) {
 absl::Time SessionPool::NextExpiry() const {
   auto next = absl::InfiniteFuture();
   for (const auto& [serial, session] : sessions_) {
-    if (session->outbox != nullptr) continue;
-    next = std::min(next, session->detached_at + session->settings.idle_timeout);
+    next = std::min(next, ExpiryOf(*session));
   }
   return next;
 }

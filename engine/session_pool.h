@@ -34,6 +34,22 @@ class SessionPool {
   // once. RESOURCE_EXHAUSTED with RetryInfo: MAX_SESSIONS or KV_MEMORY.
   absl::StatusOr<Session*> Open(SessionId id, std::string principal, SessionSettings settings,
                                 std::vector<TokenId> prefix, absl::Time now);
+  // Blocks that Open reserves for such a session, and those that are left for it. More than that is
+  // refused.
+  int64_t BlocksNeeded(const std::string& principal, const SessionSettings& settings,
+                       const std::vector<TokenId>& prefix) const;
+  int64_t BlocksLeft() const;
+  // What such a session is refused with: RESOURCE_EXHAUSTED, KV_MEMORY.
+  absl::Status NoMemory(int64_t needed, absl::Time now) const;
+  bool HasPlace() const { return size() < options_.max_sessions; }
+
+  // The blocks that are `session`'s alone, in a fixed order. Those of a shared prefix are not.
+  static std::vector<BlockId> OwnBlocks(const Session& session);
+  // Gives them and their reservation up while they are parked, and takes as many again. Requires of
+  // the latter: BlocksLeft() is enough.
+  void GiveBlocksUp(Session& session);
+  void TakeBlocksBack(Session& session);
+
   // Once `session` has read its prefix, others may share it. Call after each advance; does nothing
   // most of the time.
   void ShareReadPrefix(Session& session);
@@ -47,7 +63,7 @@ class SessionPool {
   void Close(Session& session);
 
   // Sessions whose idle timeout has passed, and when the next one's will (InfiniteFuture if no
-  // session is idle).
+  // session is idle). Those on their way to or from the park are left out.
   std::vector<Session*> Expired(absl::Time now);
   absl::Time NextExpiry() const;
 
@@ -61,6 +77,7 @@ class SessionPool {
 
  private:
   absl::Duration RetryAfter(absl::Time now) const;
+  static absl::Time ExpiryOf(const Session& session);
   void JoinPrefix(Session& session, const std::vector<BlockId>& blocks);
 
   const ModelSpec& spec_;

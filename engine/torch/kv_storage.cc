@@ -2,6 +2,7 @@
 
 #include <ATen/ops/from_blob.h>
 
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,5 +40,26 @@ absl::StatusOr<KvStorage> KvStorage::Create(const ModelManifest& manifest, bool 
 
 KvStorage::KvStorage(std::unique_ptr<HugeMapping> mapping, at::Tensor tensor)
     : mapping_(std::move(mapping)), tensor_(std::move(tensor)) {}
+
+size_t KvStorage::PartBytes() const {
+  return static_cast<size_t>(tensor_.stride(1)) * tensor_.element_size();
+}
+
+char* KvStorage::Part(int64_t layer, BlockId block) const {
+  const auto index = static_cast<size_t>(layer * tensor_.size(1) + block);
+  return static_cast<char*>(mapping_->data()) + index * PartBytes();
+}
+
+void KvStorage::CopyOut(BlockId block, char* to) const {
+  for (int64_t layer = 0; layer < tensor_.size(0); ++layer, to += PartBytes()) {
+    std::memcpy(to, Part(layer, block), PartBytes());
+  }
+}
+
+void KvStorage::CopyIn(BlockId block, const char* from) {
+  for (int64_t layer = 0; layer < tensor_.size(0); ++layer, from += PartBytes()) {
+    std::memcpy(Part(layer, block), from, PartBytes());
+  }
+}
 
 }  // namespace sinkstream

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "engine/model.h"
 #include "engine/torch/manifest.h"
 #include "engine/torch/ops/huge_memory.h"
 
@@ -26,8 +27,14 @@ class KvStorage {
   // [layers, num_blocks, kv_heads, 2, 16 * D], valid as long as this object.
   const at::Tensor& tensor() const { return tensor_; }
 
+  // Model::CopyOut and CopyIn: a block's part of each layer, one after the other.
+  void CopyOut(BlockId block, char* to) const;
+  void CopyIn(BlockId block, const char* from);
+
  private:
   KvStorage(std::unique_ptr<HugeMapping> mapping, at::Tensor tensor);
+  size_t PartBytes() const;  // of a block, one layer
+  char* Part(int64_t layer, BlockId block) const;
 
   std::unique_ptr<HugeMapping> mapping_;
   at::Tensor tensor_;

@@ -60,6 +60,9 @@ class TorchModel final : public Model {
     }
   }
 
+  void CopyOut(BlockId block, char* to) const override { kv_.CopyOut(block, to); }
+  void CopyIn(BlockId block, const char* from) override { kv_.CopyIn(block, from); }
+
   // First calls are slow: libtorch prepares the graph, memory is touched. Uses blocks that nobody
   // has yet.
   absl::Status WarmUp() {

@@ -13,6 +13,7 @@
 #include "engine/scheduler.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_model.h"
+#include "tests/fakes/fake_park.h"
 #include "tests/fakes/fake_text.h"
 
 namespace sinkstream {
@@ -22,11 +23,13 @@ class CountingObserver final : public EngineObserver {
   void OnStep(const StepStats& stats) override { last_step = stats; }
   void OnSessionClosed(CloseReason reason, absl::Duration) override { closed.push_back(reason); }
   void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
+  void OnParkFailed(const absl::Status& status) override { park_failures.push_back(status); }
   void OnPaused() override { ++pauses; }
 
   StepStats last_step;
   std::vector<CloseReason> closed;
   std::vector<std::string> rejected;
+  std::vector<absl::Status> park_failures;
   int pauses = 0;
 };
 
@@ -142,11 +145,12 @@ inline EngineOptions WideOptions() {
 // A scheduler over a fake model of 64 blocks of 4 tokens.
 class Conversation {
  public:
-  explicit Conversation(FakeModel::Options model = {}, EngineOptions options = SmallOptions())
+  explicit Conversation(FakeModel::Options model = {}, EngineOptions options = SmallOptions(),
+                        size_t parked_blocks = 0)
       : model_(std::move(model)),
-        scheduler_(options,
-                   {model_, tokenizer_, format_, observer_, clock_, [this] { return ++random_; }}) {
-  }
+        park_(model_, parked_blocks),
+        scheduler_(options, {model_, tokenizer_, format_, observer_, clock_,
+                             [this] { return ++random_; }, parked_blocks > 0 ? &park_ : nullptr}) {}
 
   Stream& NewStream(size_t capacity = 1000) {
     streams_.push_back(std::make_unique<Stream>(scheduler_, ++attachments_, capacity));
@@ -163,7 +167,15 @@ class Conversation {
     while (steps < most && scheduler_.RunStep()) ++steps;
     return steps;
   }
+  // Ends the oldest work of the park.
+  void EndParking(absl::Status status = absl::OkStatus()) {
+    scheduler_.Handle(ParkCommand{park_.End(std::move(status))});
+  }
+  void EndAllParking() {
+    while (park_.Works()) EndParking();
+  }
   Scheduler& scheduler() { return scheduler_; }
+  FakePark& park() { return park_; }
   FakeModel& model() { return model_; }
   FakeClock& clock() { return clock_; }
   CountingObserver& observer() { return observer_; }
@@ -172,6 +184,7 @@ class Conversation {
   FakeTokenizer tokenizer_;
   ChatFormat format_ = FakeChatFormat();
   FakeModel model_;
+  FakePark park_;
   FakeClock clock_;
   CountingObserver observer_;
   uint64_t random_ = 0;

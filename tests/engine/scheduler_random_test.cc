@@ -1,6 +1,6 @@
-// Long random lives of many sessions: whatever clients do in whatever order, no slot is ever wrong
-// (the fake model checks each one it reads), no block is lost, and the pool never holds more than
-// admission has counted.
+// Long random lives of many sessions: whatever clients and disks do in whatever order, no slot is
+// ever wrong (the fake model checks each row of each step), no block is lost, and the pool never
+// holds more than admission has counted.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -59,16 +59,19 @@ class RandomLives : public testing::TestWithParam<unsigned> {
       request.idle_timeout = absl::Seconds(Below(3) * 20);
     }
     Stream& stream = talk_.OpenStream(request, 6);
-    const Heard& heard = stream.Read();
-    if (!heard.opened) return;
-    ids_[client] = heard.opened->id;
-    streams_[client] = &stream;
+    if (!stream.Read().closed) streams_[client] = &stream;
+  }
+
+  void WorkOnParking() {
+    if (!talk_.park().Works() || Below(3) == 0) return;
+    talk_.EndParking(Below(12) == 0 ? absl::DataLossError("a disk fails") : absl::OkStatus());
   }
 
   void Look(int client) {
     Stream*& stream = streams_[client];
     if (stream == nullptr) return;
     const Heard& heard = stream->Read();
+    if (heard.opened) ids_[client] = heard.opened->id;
     for (const auto& failure : heard.failures) {
       ASSERT_THAT(std::string(failure.status.message()),
                   testing::Not(testing::HasSubstr("holds position")));
@@ -76,7 +79,7 @@ class RandomLives : public testing::TestWithParam<unsigned> {
     if (heard.closed) stream = nullptr;
   }
 
-  Conversation talk_;
+  Conversation talk_{{}, SmallOptions(), 40};
   std::minstd_rand random_{GetParam()};
   Stream* streams_[kClients] = {};
   SessionId ids_[kClients];
@@ -84,17 +87,23 @@ class RandomLives : public testing::TestWithParam<unsigned> {
 
 TEST_P(RandomLives, LeaveNothingBehind) {
   const int64_t block_bytes = talk_.model().Spec().block_bytes;
+  bool parked = false;
   for (int turn = 0; turn < 1500; ++turn) {
     Act(static_cast<int>(Below(kClients)));
     talk_.Run(static_cast<int>(Below(4)));
     Look(static_cast<int>(Below(kClients)));
+    WorkOnParking();
+    parked = parked || talk_.scheduler().Stats().parked_sessions > 0;
     if (Below(20) == 0) talk_.clock().Advance(absl::Seconds(5));
     talk_.scheduler().CloseExpired();
     const auto stats = talk_.scheduler().Stats();
     ASSERT_LE(stats.blocks_used * block_bytes, stats.kv_bytes_reserved);
     ASSERT_LE(stats.kv_bytes_reserved, stats.blocks_total * block_bytes);
   }
+  EXPECT_TRUE(parked);
+  talk_.EndAllParking();
   talk_.scheduler().Shutdown(absl::UnavailableError("done"));
+  EXPECT_EQ(talk_.park().Tickets(), 0);
   EXPECT_EQ(talk_.scheduler().Stats().blocks_used, 0);
   EXPECT_EQ(talk_.scheduler().Stats().kv_bytes_reserved, 0);
 }

@@ -1,6 +1,7 @@
 #include "tests/fakes/fake_model.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -64,6 +65,16 @@ absl::StatusOr<std::vector<TokenId>> FakeModel::Visible(const StepSequence& sequ
     visible.push_back(slot.token);
   }
   return visible;
+}
+
+void FakeModel::CopyOut(BlockId block, char* to) const {
+  const size_t size = options_.block_tokens * sizeof(Slot);
+  std::memcpy(to, &slots_[block * options_.block_tokens], size);
+}
+
+void FakeModel::CopyIn(BlockId block, const char* from) {
+  const size_t size = options_.block_tokens * sizeof(Slot);
+  std::memcpy(&slots_[block * options_.block_tokens], from, size);
 }
 
 void FakeModel::AddLogits(TokenId next) {

@@ -38,6 +38,9 @@ class FakeModel : public Model {
   const ModelSpec& Spec() const override { return spec_; }
   absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
 
+  void CopyOut(BlockId block, char* to) const override;
+  void CopyIn(BlockId block, const char* from) override;
+
   // Any thread. The next step fails once it has written the tokens of half of its sequences.
   void FailNextStep() { fail_next_ = true; }
   // Any thread. The next step gives logits that are not numbers.

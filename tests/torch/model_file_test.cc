@@ -196,6 +196,20 @@ TEST(TorchModel, ChunksAndCompanyChangeNoBit) {
   EXPECT_TRUE(std::equal(pieces.begin(), pieces.end(), expected.begin()));
 }
 
+TEST(TorchModel, ABlockIsCopiedOutAndInBitForBit) {
+  const auto model = LoadSound();
+  Session stays(0, 4, 20), moves(8, 4, 20), moved(24, 4, 20);
+  Step(*model, {stays.Next(30, LogitRows::kNone), moves.Next(30, LogitRows::kNone)});
+  moved.Next(30, LogitRows::kNone);  // it stands where the others do, its tokens come by copying
+  std::vector<char> copy(static_cast<size_t>(model->Spec().block_bytes));
+  for (BlockId block = 0; block < 8; ++block) {
+    model->CopyOut(8 + block, copy.data());
+    model->CopyIn(24 + block, copy.data());
+  }
+  EXPECT_EQ(Step(*model, {stays.Next(40, LogitRows::kAll)}),
+            Step(*model, {moved.Next(40, LogitRows::kAll)}));
+}
+
 TEST(TorchModel, AFailedStepLeavesTheModelUsable) {
   const auto model = LoadSound();
   const std::vector<TokenId> outside = {50};

@@ -1,0 +1,129 @@
+#include "engine/admission.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_format.h"
+#include "engine/sampling_rules.h"
+#include "engine/session_rules.h"
+
+namespace sinkstream {
+namespace {
+
+// The stream that a command is of; 0 for those of no stream.
+AttachmentId AttachmentOf(const Command& command) {
+  return std::visit(
+      [](const auto& chosen) -> AttachmentId {
+        if constexpr (requires { chosen.attachment; }) return chosen.attachment;
+        return 0;
+      },
+      command);
+}
+
+}  // namespace
+
+Admission::Admission(const EngineOptions& options, const ModelSpec& spec, SessionPool& pool,
+                     SessionParking& parking, const Clock& clock, std::function<uint64_t()> random)
+    : options_(options),
+      spec_(spec),
+      pool_(pool),
+      parking_(parking),
+      clock_(clock),
+      random_(std::move(random)) {}
+
+std::optional<Admission::Arrival> Admission::Next() {
+  if (waiting_.empty()) return std::nullopt;
+  auto session = Admit(waiting_.front().open);
+  if (session.ok() && *session == nullptr) return std::nullopt;
+  Arrival arrival = std::move(waiting_.front());
+  waiting_.pop_front();
+  arrival.session = std::move(session);
+  return arrival;
+}
+
+bool Admission::Defer(Command& command) {
+  const AttachmentId attachment = AttachmentOf(command);
+  for (Arrival& arrival : waiting_) {
+    if (arrival.open.attachment != attachment) continue;
+    arrival.then.push_back(std::move(command));
+    return true;
+  }
+  return false;
+}
+
+bool Admission::Leave(AttachmentId attachment) {
+  return std::erase_if(waiting_, [attachment](const Arrival& arrival) {
+           return arrival.open.attachment == attachment;
+         }) > 0;
+}
+
+void Admission::RefuseFirst(const absl::Status& status) {
+  waiting_.front().open.outbox->Close(status);
+  waiting_.pop_front();
+}
+
+void Admission::RefuseAll(const absl::Status& status) {
+  while (!waiting_.empty()) RefuseFirst(status);
+}
+
+absl::StatusOr<Session*> Admission::Admit(const OpenCommand& command) {
+  return command.request.id.empty() ? OpenNew(command) : Resume(command);
+}
+
+absl::StatusOr<Session*> Admission::Resume(const OpenCommand& command) {
+  Session* const session = pool_.Find(command.request.id, command.request.principal);
+  if (session == nullptr) {
+    return absl::NotFoundError(
+        "open.session_id: no such session: it was never opened here, was "
+        "closed, or has been idle for longer than its idle_timeout");
+  }
+  if (session->cache == Session::Cache::kResident) return session;
+  if (session->cache != Session::Cache::kParked) return nullptr;
+  const int64_t missing = session->reserved_blocks - pool_.BlocksLeft();
+  if (missing <= 0) {
+    parking_.Bring(*session);
+  } else if (!parking_.MakeRoom(missing)) {
+    return pool_.NoMemory(session->reserved_blocks, clock_.Now());
+  }
+  return nullptr;
+}
+
+absl::StatusOr<SessionSettings> Admission::Settings(const OpenCommand& command) const {
+  const auto& request = command.request;
+  SessionSettings settings = options_.defaults;
+  settings.sinks = request.sinks.value_or(settings.sinks);
+  settings.window = request.window.value_or(settings.window);
+  settings.idle_timeout = request.idle_timeout.value_or(settings.idle_timeout);
+  settings.sampling = ApplyOverrides(settings.sampling, request.sampling);
+  const auto valid = ValidateSession(settings, spec_, options_.limits, "open.");
+  if (!valid.ok()) return valid;
+  const auto pinned = static_cast<int64_t>(command.system_turn.size());
+  if (pinned <= settings.sinks) return settings;
+  const auto fits = ValidateContext(pinned, settings.window, spec_, "open.system_prompt");
+  if (!fits.ok()) return fits;
+  settings.sinks = static_cast<int32_t>(pinned);
+  return settings;
+}
+
+absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
+  auto settings = Settings(command);
+  if (!settings.ok()) return settings.status();
+  const auto& system_turn = command.system_turn;
+  const bool pinned_alone = static_cast<size_t>(settings->sinks) == system_turn.size();
+  const auto prefix = pinned_alone ? system_turn : std::vector<TokenId>();
+  const auto& principal = command.request.principal;
+  const int64_t missing = pool_.BlocksNeeded(principal, *settings, prefix) - pool_.BlocksLeft();
+  if (missing > 0 && pool_.HasPlace() && parking_.MakeRoom(missing)) return nullptr;
+  const auto opened =
+      pool_.Open(NewSessionId(), principal, *std::move(settings), prefix, clock_.Now());
+  if (opened.ok() && !(*opened)->shares_prefix) (*opened)->unread.owed = system_turn;
+  return opened;
+}
+
+SessionId Admission::NewSessionId() {
+  const uint64_t high = random_();
+  return absl::StrFormat("%016x%016x", high, random_());
+}
+
+}  // namespace sinkstream

@@ -1,0 +1,101 @@
+#include "engine/session_parking.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/check.h"
+
+namespace sinkstream {
+namespace {
+
+constexpr absl::Duration kAfterFailure = absl::Seconds(30);
+
+bool IsIdle(const Session& session) {
+  return session.cache == Session::Cache::kResident && session.outbox == nullptr &&
+         session.requests.empty() && session.reserved_blocks > 0;
+}
+
+}  // namespace
+
+SessionParking::SessionParking(SessionPool& pool, BlockPark* park, EngineObserver& observer,
+                               const Clock& clock)
+    : pool_(pool), park_(park), observer_(observer), clock_(clock) {}
+
+bool SessionParking::MakeRoom(int64_t blocks) {
+  for (const auto& [ticket, session] : moving_) {
+    if (session->cache == Session::Cache::kSaving) blocks -= session->reserved_blocks;
+  }
+  if (blocks <= 0) return true;
+  if (park_ == nullptr || clock_.Now() < broken_until_) return false;
+  const auto chosen = ChooseIdle(blocks);
+  for (Session* const session : chosen) {
+    session->cache = Session::Cache::kSaving;
+    session->ticket = park_->Save(SessionPool::OwnBlocks(*session));
+    moving_[session->ticket] = session;
+  }
+  return !chosen.empty();
+}
+
+// Idle sessions that give up `blocks` together; none if all of them do not, or if the park has no
+// room for them.
+std::vector<Session*> SessionParking::ChooseIdle(int64_t blocks) {
+  std::vector<Session*> idle = pool_.All();
+  std::erase_if(idle, [](const Session* session) { return !IsIdle(*session); });
+  std::stable_sort(idle.begin(), idle.end(), [](const Session* a, const Session* b) {
+    return a->detached_at < b->detached_at;
+  });
+  size_t held = 0, count = 0;
+  for (; count < idle.size() && blocks > 0; ++count) {
+    blocks -= idle[count]->reserved_blocks;
+    held += SessionPool::OwnBlocks(*idle[count]).size();
+  }
+  if (blocks > 0 || !park_->HasRoom(held)) return {};
+  idle.resize(count);
+  return idle;
+}
+
+void SessionParking::Bring(Session& session) {
+  SINKSTREAM_CHECK(session.cache == Session::Cache::kParked);
+  pool_.TakeBlocksBack(session);
+  --parked_;
+  session.cache = Session::Cache::kLoading;
+  moving_[session.ticket] = &session;
+  park_->Load(session.ticket, SessionPool::OwnBlocks(session));
+}
+
+SessionParking::Settled SessionParking::Settle(const BlockPark::Outcome& outcome,
+                                               const SessionId& wanted) {
+  const auto found = moving_.find(outcome.ticket);
+  SINKSTREAM_CHECK(found != moving_.end());
+  Session& session = *found->second;
+  moving_.erase(found);
+  if (session.cache == Session::Cache::kSaving) {
+    SettleSave(session, outcome.status, session.id == wanted);
+    return {&session, absl::OkStatus()};
+  }
+  park_->Drop(session.ticket);
+  session.cache = Session::Cache::kResident;
+  return {&session, outcome.status};
+}
+
+void SessionParking::SettleSave(Session& session, const absl::Status& status, bool wanted) {
+  if (status.ok() && !wanted) {
+    pool_.GiveBlocksUp(session);
+    session.cache = Session::Cache::kParked;
+    ++parked_;
+    return;
+  }
+  park_->Drop(session.ticket);
+  session.cache = Session::Cache::kResident;
+  if (status.ok()) return;
+  broken_until_ = clock_.Now() + kAfterFailure;
+  observer_.OnParkFailed(status);
+}
+
+void SessionParking::Forget(Session& session) {
+  if (session.cache != Session::Cache::kParked) return;
+  park_->Drop(session.ticket);
+  --parked_;
+}
+
+}  // namespace sinkstream

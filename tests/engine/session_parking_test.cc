@@ -1,0 +1,293 @@
+// Idle sessions give up their memory to those that come, and get it back.
+#include "engine/session_parking.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/errors.h"
+#include "tests/engine/conversation.h"
+
+namespace sinkstream {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// In blocks of 4 tokens: a step keeps 6, a session of 4 sinks and a window of 12 takes 5.
+constexpr int32_t kBlocksForTwo = 6 + 2 * 5;
+
+class ParkingTest : public testing::Test {
+ protected:
+  explicit ParkingTest(size_t parked_blocks = 100)
+      : talk_({.num_blocks = kBlocksForTwo}, SmallOptions(), parked_blocks) {}
+
+  // A stream that has read `count` numbers and said one token.
+  Stream& Talked(int count, int salt) {
+    Stream& stream = talk_.OpenStream();
+    talk_.EndAllParking();
+    stream.Feed(Numbers(count, salt), Greedy(1));
+    talk_.Run();
+    return stream;
+  }
+  // The same, gone again; its session's id.
+  SessionId Left(int count, int salt) {
+    Stream& stream = Talked(count, salt);
+    const SessionId id = stream.id();
+    stream.Vanish();
+    talk_.clock().Advance(absl::Seconds(1));
+    return id;
+  }
+  Stream& Return(const SessionId& id) {
+    OpenRequest request;
+    request.id = id;
+    return talk_.OpenStream(request);
+  }
+  // What Talked(count, salt) says next.
+  static std::vector<TokenId> NextReply(int count, int salt, int tokens) {
+    auto text = Numbers(count, salt);
+    text.push_back(ReplyByDefinition(text, 4, 12, 1).front());
+    text.push_back('?');
+    return ReplyByDefinition(text, 4, 12, tokens);
+  }
+  static std::vector<TokenId> LastTokens(const Heard& heard, int count) {
+    return {heard.tokens.end() - count, heard.tokens.end()};
+  }
+  int32_t Parked() { return talk_.scheduler().Stats().parked_sessions; }
+
+  Conversation talk_;
+};
+
+TEST_F(ParkingTest, AnIdleSessionMakesRoomForANewOne) {
+  Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  EXPECT_FALSE(carol.Read().opened.has_value()) << "until the other one is saved";
+  talk_.EndParking();
+  EXPECT_TRUE(carol.Read().opened.has_value());
+  EXPECT_EQ(Parked(), 1);
+  const auto stats = talk_.scheduler().Stats();
+  EXPECT_EQ(stats.sessions, 3);
+  EXPECT_LE(stats.kv_bytes_reserved, stats.blocks_total * 400);
+}
+
+TEST_F(ParkingTest, AParkedSessionComesBackByItselfBitForBit) {
+  const auto alice = Left(30, 1), bob = Left(50, 2), carol = Left(7, 3), dora = Left(16, 4);
+  EXPECT_EQ(Parked(), 2);
+  for (const auto& [id, count, salt] :
+       {std::tuple{alice, 30, 1}, {bob, 50, 2}, {carol, 7, 3}, {dora, 16, 4}}) {
+    auto& back = Return(id);
+    talk_.EndAllParking();
+    ASSERT_TRUE(back.Read().opened.has_value());
+    EXPECT_TRUE(back.Read().opened->resumed);
+    EXPECT_EQ(back.Read().opened->position, count);
+    back.Feed({'?'}, Greedy(25));
+    talk_.Run();
+    EXPECT_EQ(back.Read().tokens, NextReply(count, salt, 25));
+    EXPECT_THAT(back.Read().failures, IsEmpty());
+    back.Vanish();
+  }
+}
+
+TEST_F(ParkingTest, TheOneWithoutAStreamForLongestGoesFirst) {
+  const auto alice = Left(30, 1), bob = Left(30, 2);
+  Talked(5, 3);
+  auto& back = Return(bob);
+  EXPECT_TRUE(back.Read().opened.has_value()) << "still in memory";
+  EXPECT_EQ(Parked(), 1);
+}
+
+TEST_F(ParkingTest, WhoComesBackWhileBeingSavedFindsEverythingInMemory) {
+  const auto alice = Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  carol.Vanish();  // she had alice's session saved, and does not wait
+  auto& back = Return(alice);
+  EXPECT_FALSE(back.Read().opened.has_value());
+  talk_.EndParking();
+  EXPECT_TRUE(back.Read().opened.has_value());
+  EXPECT_EQ(talk_.park().Tickets(), 0);
+  back.Feed({'?'}, Greedy(25));
+  talk_.Run();
+  EXPECT_EQ(back.Read().tokens, NextReply(30, 1, 25));
+}
+
+TEST_F(ParkingTest, WhatAStreamAsksForWhileItWaitsIsDoneInOrderThen) {
+  Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  carol.Append("one ", 1);
+  carol.Feed({'?'}, Greedy(1), 2);
+  carol.HalfClose();
+  talk_.EndParking();
+  talk_.Run();
+  const auto& heard = carol.Read();
+  ASSERT_THAT(heard.appends, SizeIs(1));
+  ASSERT_THAT(heard.turns, SizeIs(1));
+  EXPECT_EQ(heard.turns[0].usage.prompt_tokens, 2);  // the blank that was held back, and ?
+  EXPECT_TRUE(heard.closed.has_value());
+}
+
+TEST_F(ParkingTest, ThoseBehindOneThatWaitsKeepTheirOrder) {
+  const auto alice = Left(30, 1);
+  Left(30, 2);
+  Talked(30, 3);  // alice is parked
+  auto& back = Return(alice);
+  auto& later = Return(alice);
+  talk_.EndAllParking();
+  EXPECT_EQ(back.Read().closed->code(), absl::StatusCode::kAborted);
+  EXPECT_TRUE(later.Read().opened.has_value());
+}
+
+TEST_F(ParkingTest, WithoutAnIdleSessionTheNewOneIsRefused) {
+  Talked(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  ASSERT_TRUE(carol.Read().closed.has_value());
+  EXPECT_EQ(ErrorReason(*carol.Read().closed), "KV_MEMORY");
+  EXPECT_TRUE(ErrorRetryAfter(*carol.Read().closed).has_value());
+  EXPECT_FALSE(talk_.park().Works());
+}
+
+TEST_F(ParkingTest, ASessionThatCannotComeBackYetStaysParked) {
+  const auto alice = Left(30, 1);
+  auto& bob = Talked(30, 2);
+  Talked(30, 3);
+  EXPECT_EQ(ErrorReason(*Return(alice).Read().closed), "KV_MEMORY");
+  bob.Close();
+  auto& back = Return(alice);
+  talk_.EndAllParking();
+  back.Feed({'?'}, Greedy(5));
+  talk_.Run();
+  EXPECT_EQ(back.Read().tokens, NextReply(30, 1, 5));
+}
+
+TEST_F(ParkingTest, AStreamThatGoesWhileItWaitsLeavesTheSessionInOrder) {
+  const auto alice = Left(30, 1);
+  auto& bob = Talked(30, 2);
+  Talked(30, 3).Close();
+  Return(alice).Vanish();  // while she is read back
+  talk_.EndAllParking();
+  auto& back = Return(alice);
+  EXPECT_TRUE(back.Read().opened.has_value());
+  back.Feed({'?'}, Greedy(5));
+  bob.Feed({'?'}, Greedy(5));
+  talk_.Run();
+  EXPECT_EQ(back.Read().tokens, NextReply(30, 1, 5));
+  EXPECT_EQ(LastTokens(bob.Read(), 5), NextReply(30, 2, 5));
+}
+
+TEST_F(ParkingTest, AParkedSessionExpiresLikeAnyOther) {
+  const auto alice = Left(30, 1);
+  Talked(30, 2);
+  Talked(30, 3);
+  EXPECT_EQ(Parked(), 1);
+  talk_.clock().Advance(absl::Minutes(10));
+  talk_.scheduler().CloseExpired();
+  EXPECT_EQ(Parked(), 0);
+  EXPECT_EQ(talk_.park().Tickets(), 0);
+  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ParkingTest, NoneExpiresOnItsWay) {
+  const auto alice = Left(30, 1);
+  Talked(30, 2);
+  talk_.OpenStream();
+  talk_.clock().Advance(absl::Minutes(10));
+  talk_.scheduler().CloseExpired();
+  EXPECT_GT(talk_.scheduler().Patience(), absl::Hours(1)) << "nothing is due before it has ended";
+  talk_.EndAllParking();
+  talk_.scheduler().CloseExpired();
+  EXPECT_EQ(talk_.scheduler().Stats().sessions, 2);
+}
+
+// ---- disks fail ----
+
+TEST_F(ParkingTest, AFailedSaveCostsTheNewOneItsPlaceAndNobodyElseAnything) {
+  const auto alice = Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  talk_.EndParking(absl::ResourceExhaustedError("disk full"));
+  EXPECT_EQ(ErrorReason(*carol.Read().closed), "KV_MEMORY");
+  EXPECT_THAT(talk_.observer().park_failures, SizeIs(1));
+  EXPECT_EQ(talk_.park().Tickets(), 0);
+  talk_.OpenStream();
+  EXPECT_FALSE(talk_.park().Works()) << "not tried again at once";
+  talk_.clock().Advance(absl::Seconds(30));
+  auto& dora = talk_.OpenStream();
+  talk_.EndAllParking();
+  EXPECT_TRUE(dora.Read().opened.has_value());
+  dora.Close();
+  auto& back = Return(alice);
+  talk_.EndAllParking();
+  back.Feed({'?'}, Greedy(5));
+  talk_.Run();
+  EXPECT_EQ(back.Read().tokens, NextReply(30, 1, 5));
+}
+
+TEST_F(ParkingTest, ASessionThatCannotBeReadBackIsToldAsLost) {
+  const auto alice = Left(30, 1);
+  Talked(30, 2);
+  Talked(30, 3).Close();
+  auto& back = Return(alice);
+  talk_.EndParking(absl::DataLossError("bad sector"));
+  EXPECT_EQ(back.Read().closed->code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(talk_.observer().closed, ElementsAre(CloseReason::kClient, CloseReason::kLost));
+  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
+  talk_.scheduler().Shutdown(absl::UnavailableError("done"));
+  EXPECT_EQ(talk_.scheduler().Stats().blocks_used, 0);
+  EXPECT_EQ(talk_.scheduler().Stats().kv_bytes_reserved, 0);
+}
+
+class SmallParkTest : public ParkingTest {
+ protected:
+  SmallParkTest() : ParkingTest(4) {}
+};
+
+TEST_F(SmallParkTest, WhatTheParkHasNoRoomForIsRefused) {
+  Left(30, 1);
+  Talked(30, 2);
+  EXPECT_EQ(ErrorReason(*talk_.OpenStream().Read().closed), "KV_MEMORY");
+}
+
+// ---- shared prompts ----
+
+TEST(SharedPrefixParkingTest, ASharedPromptStaysInMemoryForThoseThatAreParked) {
+  Conversation talk({.num_blocks = 30}, SmallOptions(), 100);
+  OpenRequest prompted;
+  prompted.system_prompt = "a rather long prompt";  // 25 tokens, 7 blocks, and 4 of the window
+  std::vector<SessionId> ids;
+  std::vector<std::vector<TokenId>> replies;
+  for (int i = 0; i < 6; ++i) {
+    auto& stream = talk.OpenStream(prompted);
+    talk.EndAllParking();
+    stream.Say("hi", Greedy(30));
+    talk.Run();
+    ids.push_back(stream.id());
+    replies.push_back(stream.Read().tokens);
+    stream.Vanish();
+    talk.clock().Advance(absl::Seconds(1));
+  }
+  EXPECT_GT(talk.scheduler().Stats().parked_sessions, 0);
+  EXPECT_THAT(replies, testing::Each(replies[0]));
+  std::vector<std::vector<TokenId>> next;
+  for (const auto& id : ids) {
+    OpenRequest again;
+    again.id = id;
+    auto& back = talk.OpenStream(again);
+    talk.EndAllParking();
+    back.Say("and?", Greedy(30));
+    talk.Run();
+    next.push_back(back.Read().tokens);
+    EXPECT_THAT(back.Read().failures, IsEmpty());
+    back.Vanish();
+  }
+  EXPECT_THAT(next, testing::Each(next[0]));
+  talk.scheduler().Shutdown(absl::UnavailableError("done"));
+  EXPECT_EQ(talk.scheduler().Stats().blocks_used, 0);
+  EXPECT_EQ(talk.scheduler().Stats().kv_bytes_reserved, 0);
+}
+
+}  // namespace
+}  // namespace sinkstream
