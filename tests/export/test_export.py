@@ -55,15 +55,34 @@ def test_name_can_be_given(folder, export):
     assert export(folder, name="Another").manifest["name"] == "Another"
 
 
-def test_sources_that_say_the_same_get_the_same_model(folder, tmp_path, export):
-    model = tiny_models.make_model()
+def plain_weights(module):
+    """Name -> (weight [out, in], bias [out] or None) of each LinearWeight; state_dict() knows buffers alone."""
+    owners = {"": (module, ("embedding", "head"))} | {
+        f"layers.{index}.": (layer, ("qkv", "attention_out", "gate_up", "down"))
+        for index, layer in enumerate(module.layers.children())}
+    return {prefix + name: getattr(owner, name).plain() for prefix, (owner, names) in owners.items() for name in names}
+
+
+def same_weights(one, other):
+    buffers, matrices = other.state_dict(), plain_weights(other)
+    assert len(one.state_dict()) == len(buffers) and len(plain_weights(one)) == len(matrices)
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(buffers[name], tensor), name
+    for name, (weight, bias) in plain_weights(one).items():
+        assert torch.equal(matrices[name][0], weight), name
+        assert (bias is None) == (matrices[name][1] is None), name
+        assert bias is None or torch.equal(matrices[name][1], bias), name
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_sources_that_say_the_same_get_the_same_model(folder, tmp_path, export, biased):
+    model = tiny_models.make_model(attention_bias=biased)
     from_gguf = export(tiny_models.write_gguf(tmp_path / "tiny.gguf", model))
-    from_folder = export(folder)
+    from_folder = export(tiny_models.write_hf(folder, model))
     skip = {"provenance", "digest", "name", "license", "verification"}
     assert {k: v for k, v in from_gguf.manifest.items() if k not in skip} == {
         k: v for k, v in from_folder.manifest.items() if k not in skip}
-    for name, tensor in from_folder.module.state_dict().items():
-        assert torch.equal(from_gguf.module.state_dict()[name], tensor)
+    same_weights(from_gguf.module, from_folder.module)
 
 
 def test_exporting_again_gives_the_same_bytes(folder, tmp_path, run_cli):
