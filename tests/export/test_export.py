@@ -196,6 +196,33 @@ def test_end_of_turn_tokens_come_from_the_generation_config_first(folder, export
     assert export(folder).manifest["eos_token"] == 2  # tokenizer_config's <|im_end|>
 
 
+@pytest.mark.parametrize("key, value, named", [
+    ("eos_token_id", 301, "eos_token_id 301"),
+    ("eos_token_id", [2, 70000], "eos_token_id 70000"),
+    ("eos_token_id", -1, "eos_token_id -1"),
+    ("eos_token_id", "2", "eos_token_id '2'"),
+    ("eos_token_id", True, "eos_token_id True"),
+    ("bos_token_id", 128000, "bos_token_id 128000"),
+])
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_token_id_outside_the_vocabulary_is_named(folder, tmp_path, file, key, value, named):
+    (folder / "generation_config.json").write_text("{}")
+    tiny_models.edit_json(folder / file, **{key: value})
+    refused(folder, tmp_path, f"{named} is not a token id of the model's vocabulary of 301")
+
+
+@pytest.mark.parametrize("key", ["bos_token_id", "eos_token_id"])
+def test_token_id_of_a_gguf_file_outside_the_vocabulary_is_named(tmp_path, key):
+    source = tiny_models.write_gguf(
+        tmp_path / "tiny.gguf", tiny_models.make_model(), **{f"tokenizer__ggml__{key}": 301})
+    refused(source, tmp_path, f"{key} 301 is not a token id of the model's vocabulary of 301")
+
+
+def test_token_id_in_the_vocabulary_s_padding_is_accepted(folder, export):
+    tiny_models.edit_json(folder / "generation_config.json", eos_token_id=[2, 300])
+    assert export(folder).chat_format["stop_tokens"] == [2, 300]
+
+
 def test_template_in_a_file_of_its_own_wins(folder, export):
     template = tiny_models.CHATML.replace("You are tiny.", "From the file.")
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")

@@ -61,6 +61,13 @@ def test_bos_token_is_added_in_front_only_where_the_file_says_so(tmp_path):
         assert tokenizer.tokens_added_in_front(Tokenizer.from_str(gguf.read(path).tokenizer_json)) == expected
 
 
+def test_bos_token_to_add_must_be_one_of_the_tokens(tmp_path):
+    path = tiny_models.write_gguf(
+        tmp_path / "tiny.gguf", tiny(), tokenizer__ggml__add_bos_token=True, tokenizer__ggml__bos_token_id=300)
+    with pytest.raises(ExportError, match="tokenizer.ggml.bos_token_id 300 is not one of the 299 tokens"):
+        gguf.read(path)
+
+
 def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
     path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(), tokenizer__ggml__pre="llama-bpe")
     parts = json.loads(gguf.read(path).tokenizer_json)

@@ -83,6 +83,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_token_ids(checkpoint: Checkpoint, vocab_size: int) -> None:
+    """ExportError naming the key and the id, unless the source's bos and eos ids lie in [0, vocab_size)."""
+    for key, ids in (("bos_token_id", token_list(checkpoint.bos_token)), ("eos_token_id", checkpoint.eos_tokens)):
+        for token in ids:
+            if type(token) is not int or not 0 <= token < vocab_size:
+                raise ExportError(f"{key} {token!r} is not a token id of the model's vocabulary of {vocab_size}")
+
+
 def token_list(value: int | list[int] | None) -> list[int]:
     """The ids of a config's eos_token_id: absent, one, or several."""
     if value is None:

@@ -14,7 +14,7 @@ import torch
 
 from . import archive, architectures, chat_format, gguf, hf, manifest, operators, tokenizer, verify
 from .architectures import Architecture
-from .checkpoint import Checkpoint, DecoderConfig, ExportError
+from .checkpoint import Checkpoint, DecoderConfig, ExportError, check_token_ids
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -36,6 +36,8 @@ def run(request: Request) -> dict:
     checkpoint = read(request.source)
     architecture = architectures.find(checkpoint.architecture)
     config = architecture.read_config(checkpoint.source_config)
+    # The ids that end a reply: these, and the chat format's, which are the tokenizer's own.
+    check_token_ids(checkpoint, config.vocab_size)
     model_tokenizer = tokenizer.check(checkpoint.tokenizer_json, config.vocab_size)
     extra_files = {
         "tokenizer.json": checkpoint.tokenizer_json,

@@ -79,6 +79,8 @@ def _post_processor(metadata: Any, tokens: list[str]) -> dict | None:
     bos = metadata.get("tokenizer.ggml.bos_token_id")
     if not metadata.get("tokenizer.ggml.add_bos_token", False) or bos is None:
         return None
+    if bos not in range(len(tokens)):
+        raise ExportError(f"tokenizer.ggml.bos_token_id {bos!r} is not one of the {len(tokens)} tokens")
     begin = {"SpecialToken": {"id": tokens[bos], "type_id": 0}}
     text = {"Sequence": {"id": "A", "type_id": 0}}
     return {"type": "TemplateProcessing", "single": [begin, text], "pair": [begin, text, text],
