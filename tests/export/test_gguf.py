@@ -55,10 +55,14 @@ def test_tokenizer_gives_the_ids_of_the_one_it_was_written_from(tmp_path):
     assert tokenizer.special_tokens(rebuilt) == {name: index for index, name in enumerate(tiny_models.SPECIAL)}
 
 
-def test_bos_token_is_added_in_front_only_where_the_file_says_so(tmp_path):
-    for add, expected in ((True, [1]), (False, [])):
-        path = tiny_models.write_gguf(tmp_path / f"{add}.gguf", tiny(), tokenizer__ggml__add_bos_token=add)
-        assert tokenizer.tokens_added_in_front(Tokenizer.from_str(gguf.read(path).tokenizer_json)) == expected
+@pytest.mark.parametrize("pre, add, expected", [
+    ("smollm", True, [1]), ("smollm", False, []), ("smollm", None, []), ("gpt-2", None, []),
+    ("llama-bpe", True, [1]), ("llama-bpe", False, []), ("llama-bpe", None, [1]),
+])
+def test_bos_token_is_added_in_front_as_the_file_says_else_as_its_pre_tokenizer_has_it(tmp_path, pre, add, expected):
+    path = tiny_models.write_gguf(
+        tmp_path / "tiny.gguf", tiny(), tokenizer__ggml__pre=pre, tokenizer__ggml__add_bos_token=add)
+    assert tokenizer.tokens_added_in_front(Tokenizer.from_str(gguf.read(path).tokenizer_json)) == expected
 
 
 def test_bos_token_to_add_must_be_one_of_the_tokens(tmp_path):
