@@ -223,6 +223,19 @@ def test_token_id_in_the_vocabulary_s_padding_is_accepted(folder, export):
     assert export(folder).chat_format["stop_tokens"] == [2, 300]
 
 
+@pytest.mark.parametrize("text, named", [
+    ("{", "tokenizer.json: "),
+    ('{"added_tokens": 3}', "added_tokens must be an array, not 3"),
+    ('{"added_tokens": ["<|im_end|>"]}', "added token must be an object"),
+    ('{"added_tokens": [{"id": 2}]}', "eos_token '<.im_end.>' is not an added token"),
+])
+def test_malformed_tokenizer_is_named_when_the_eos_token_is_looked_up_in_it(folder, tmp_path, text, named):
+    tiny_models.edit_json(folder / "config.json", eos_token_id=None)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "tokenizer.json").write_text(text)
+    refused(folder, tmp_path, named)
+
+
 def test_template_in_a_file_of_its_own_wins(folder, export):
     template = tiny_models.CHATML.replace("You are tiny.", "From the file.")
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")

@@ -105,6 +105,10 @@ def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
     (dict(tokenizer__ggml__pre="qwen2"), "pre-tokenizer 'qwen2'"),
     (dict(tokenizer__ggml__tokens=None), "tokenizer.ggml.tokens is missing"),
     (dict(tokenizer__ggml__token_type=[3] * 3 + [4] * 296), "user-defined tokens are not supported"),
+    (dict(tokenizer__ggml__token_type=[1] * 298), "token_type has 298 entries for 299 tokens"),
+    (dict(tokenizer__ggml__token_type=3), "tokenizer.ggml.token_type must be an array of numbers"),
+    (dict(tokenizer__ggml__tokens=[1, 2]), "tokenizer.ggml.tokens must be an array of strings"),
+    (dict(tokenizer__ggml__merges="a b"), "tokenizer.ggml.merges must be an array of strings"),
     (dict(tokenizer__ggml__add_space_prefix=True), "tokenizer.ggml.add_space_prefix"),
 ])
 def test_what_is_not_supported_is_refused_by_name(tmp_path, metadata, named):

@@ -42,15 +42,15 @@ def build(metadata: Any) -> str:
     if metadata.get("tokenizer.ggml.add_space_prefix", False):
         raise ExportError("tokenizer.ggml.add_space_prefix is not supported for byte-level BPE")
     pre_tokenizer, ignore_merges, add_bos = _PRE_TOKENIZERS[pre]
-    tokens = metadata.require("tokenizer.ggml.tokens")
+    tokens = _array(metadata, "tokenizer.ggml.tokens", str, "strings")
     if len(set(tokens)) != len(tokens):
         raise ExportError("tokenizer.ggml.tokens: a token occurs twice")
-    merges = [merge.split(" ") for merge in metadata.require("tokenizer.ggml.merges")]
+    merges = [merge.split(" ") for merge in _array(metadata, "tokenizer.ggml.merges", str, "strings")]
     return json.dumps({
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": _special_tokens(tokens, metadata.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)),
+        "added_tokens": _special_tokens(tokens, _token_types(metadata, len(tokens))),
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": _post_processor(metadata, tokens, add_bos),
@@ -62,6 +62,23 @@ def build(metadata: Any) -> str:
             "merges": merges,
         },
     }, ensure_ascii=False)
+
+
+def _array(metadata: Any, key: str, kind: type, kind_name: str) -> list:
+    values = metadata.require(key)
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise ExportError(f"{key} must be an array of {kind_name}")
+    return values
+
+
+def _token_types(metadata: Any, count: int) -> list[int]:
+    key = "tokenizer.ggml.token_type"
+    if metadata.get(key) is None:
+        return [_NORMAL] * count
+    types = _array(metadata, key, int, "numbers")
+    if len(types) != count:
+        raise ExportError(f"{key} has {len(types)} entries for {count} tokens")
+    return types
 
 
 def _special_tokens(tokens: list[str], types: list[int]) -> list[dict]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 import torch
 
+from . import tokenizer
 from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256, token_list
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
@@ -119,10 +120,9 @@ def _eos_tokens(config: dict, generation: dict, tokenizer_config: dict, tokenize
     content = eos.get("content") if isinstance(eos, dict) else eos
     if content is None:
         return []
-    for token in json.loads(tokenizer_json).get("added_tokens", []):
-        if token["content"] == content:
-            return [token["id"]]
-    raise ExportError(f"tokenizer_config.json: eos_token {content!r} is not an added token of tokenizer.json")
+    if (token := tokenizer.added_token_id(tokenizer_json, content)) is None:
+        raise ExportError(f"tokenizer_config.json: eos_token {content!r} is not an added token of tokenizer.json")
+    return [token]
 
 
 def _license(folder: Path) -> str:
