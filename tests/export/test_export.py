@@ -1,11 +1,12 @@
 """The whole export: what the file holds, that it is the same each time, and that a refusal leaves nothing behind."""
 
+import hashlib
 import json
 import zipfile
 
 import pytest
 import torch
-from sinkstream_export import __version__, architectures, verify
+from sinkstream_export import __version__, architectures, hf, verify
 from sinkstream_export.checkpoint import ExportError
 from sinkstream_export.export import Request, run
 
@@ -49,6 +50,18 @@ def test_file_holds_the_tokenizer_and_the_chat_format(folder, export):
     artifact = export(folder)
     assert artifact.tokenizer_json == (folder / "tokenizer.json").read_text(encoding="utf-8")
     assert artifact.chat_format["default_system"] == "You are tiny."
+
+
+def test_source_digest_covers_each_file_that_is_read(tmp_path):
+    for name in ("chat_template.jinja", "generation_config.json", "README.md"):
+        (tmp_path / name).write_text("{}")
+    tiny_models.write_hf(tmp_path, shard_size="60KB")
+    (tmp_path / "notes.txt").write_text("not read")
+    names = sorted(path.name for path in tmp_path.iterdir() if path.name != "notes.txt")
+    assert "model.safetensors.index.json" in names and len(names) > 8
+    lines = [f"{hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    expected = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert hf.read(tmp_path).provenance.source_sha256 == expected
 
 
 def test_name_can_be_given(folder, export):

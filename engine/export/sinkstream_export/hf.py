@@ -15,6 +15,9 @@ from . import tokenizer
 from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256, token_list
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
+# Read where they are there.
+_OPTIONAL = ("generation_config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json",
+             "README.md")
 
 
 def read(folder: Path) -> Checkpoint:
@@ -136,7 +139,6 @@ def _license(folder: Path) -> str:
 
 def _folder_digest(folder: Path, shards: list[Path]) -> str:
     names = ["config.json", "tokenizer.json", *(shard.name for shard in shards)]
-    optional = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"]
-    names += [name for name in optional if (folder / name).is_file()]
+    names += [name for name in _OPTIONAL if (folder / name).is_file()]
     lines = [f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
