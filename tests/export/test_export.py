@@ -249,6 +249,23 @@ def test_malformed_tokenizer_is_named_when_the_eos_token_is_looked_up_in_it(fold
     refused(folder, tmp_path, named)
 
 
+@pytest.mark.parametrize("value, named", [
+    ({"quant_method": "gptq", "bits": 4}, "quant_method 'gptq'"),
+    ({"load_in_8bit": True}, "quant_method None"),
+    ("fp8", "'fp8'"),
+])
+def test_quantised_checkpoint_is_refused_by_its_method(folder, tmp_path, value, named):
+    tiny_models.edit_json(folder / "config.json", quantization_config=value)
+    rewrite_weights(folder, lambda tensors: tensors.pop("model.layers.1.self_attn.v_proj.weight"))
+    refused(folder, tmp_path, f"quantization_config: {named} is not supported .supported: float32, float16, bfloat16")
+
+
+def test_null_quantization_is_none(folder, export):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": None}))
+    export(folder)
+
+
 def test_template_in_a_file_of_its_own_wins(folder, export):
     template = tiny_models.CHATML.replace("You are tiny.", "From the file.")
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")

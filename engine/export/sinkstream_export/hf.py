@@ -15,6 +15,7 @@ from . import tokenizer
 from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256, token_list
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
+_FLOAT_NAMES = "float32, float16, bfloat16"
 # Read where they are there.
 _OPTIONAL = ("generation_config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json",
              "README.md")
@@ -27,6 +28,7 @@ def read(folder: Path) -> Checkpoint:
     tokenizer_config = _read_json(folder / "tokenizer_config.json", required=False)
     if "model_type" not in config:
         raise ExportError("config.json: model_type is missing")
+    _refuse_quantization(config)
     tokenizer_json = _read_text(folder / "tokenizer.json")
     shards = _shards(folder)
     bos = token_list(generation.get("bos_token_id", config.get("bos_token_id")))
@@ -41,6 +43,12 @@ def read(folder: Path) -> Checkpoint:
         eos_tokens=_eos_tokens(config, generation, tokenizer_config, tokenizer_json),
         provenance=Provenance(folder.resolve().name, _folder_digest(folder, shards), _license(folder)),
     )
+
+
+def _refuse_quantization(config: dict) -> None:
+    if (value := config.get("quantization_config")) is not None:
+        method = f"quant_method {value.get('quant_method')!r}" if isinstance(value, dict) else repr(value)
+        raise ExportError(f"config.json: quantization_config: {method} is not supported (supported: {_FLOAT_NAMES})")
 
 
 def _read_text(path: Path) -> str:
@@ -98,8 +106,7 @@ def _load(shard: Path, name: str) -> torch.Tensor:
     with safe_open(shard, framework="pt") as file:
         tensor = file.get_tensor(name)
     if tensor.dtype not in _FLOATS:
-        raise ExportError(f"tensor {name}: type {tensor.dtype} is not supported"
-                          " (supported: float32, float16, bfloat16)")
+        raise ExportError(f"tensor {name}: type {tensor.dtype} is not supported (supported: {_FLOAT_NAMES})")
     return tensor
 
 

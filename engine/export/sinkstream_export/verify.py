@@ -60,7 +60,7 @@ def _difference(what: str, got: torch.Tensor, expected: torch.Tensor) -> float:
 def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
     """transformers' model with the checkpoint's matrices rounded to `dtype`, computing in float32."""
     options = {key: value for key, value in checkpoint.source_config.items()
-               if key not in ("dtype", "torch_dtype", "quantization_config")}
+               if key not in ("dtype", "torch_dtype")}
     config = transformers.AutoConfig.for_model(**options)
     model = transformers.AutoModelForCausalLM.from_config(
         config, dtype=torch.float32, attn_implementation="eager").eval()
