@@ -19,8 +19,8 @@ def _byte_level(use_regex: bool) -> dict:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
-# tokenizer.ggml.pre -> (pre_tokenizer, ignore_merges, add_bos), as the original models' tokenizer.json have them; add_bos
-# counts where tokenizer.ggml.add_bos_token is absent, as in llama.cpp.
+# tokenizer.ggml.pre -> (pre_tokenizer, ignore_merges, add_bos), as the original models' tokenizer.json have them;
+# add_bos counts where tokenizer.ggml.add_bos_token is absent, as in llama.cpp.
 _PRE_TOKENIZERS = {
     "gpt-2": (_byte_level(True), False, False),
     "smollm": ({"type": "Sequence", "pretokenizers": [
