@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import zipfile
 
 import pytest
@@ -141,6 +142,25 @@ def test_refusal_leaves_an_older_file_as_it_was(folder, tmp_path):
     with pytest.raises(ExportError, match="gelu"):
         run(Request(folder, out, "float32"))
     assert out.read_text() == "older"
+
+
+def test_file_is_on_disk_before_it_is_renamed_and_the_name_after(folder, tmp_path, monkeypatch):
+    steps, fsync, replace = [], os.fsync, os.replace
+
+    def recording_fsync(descriptor):
+        steps.append(("fsync", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def recording_replace(source, destination):
+        steps.append(("replace", os.stat(source).st_ino))
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(os, "replace", recording_replace)
+    out = tmp_path / "out" / "model.pt"
+    run(Request(folder, out, "float32"))
+    file, directory = out.stat().st_ino, out.parent.stat().st_ino
+    assert steps == [("fsync", file), ("replace", file), ("fsync", directory)]
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])

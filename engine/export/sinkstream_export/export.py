@@ -67,7 +67,7 @@ def _write(
     description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
                                  archive.digest(module_path, extra_files))
     archive.write_final(module_path, final_path, {**extra_files, "manifest.json": _json(description)})
-    os.replace(final_path, request.out)
+    archive.publish(final_path, request.out)
     return description
 
 
