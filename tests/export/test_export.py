@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import zipfile
 
 import pytest
 import torch
-from sinkstream_export import __version__, architectures, hf, verify
+from sinkstream_export import __version__, architectures, gguf, hf, verify
 from sinkstream_export.checkpoint import ExportError
 from sinkstream_export.export import Request, run
 
@@ -208,6 +209,32 @@ def test_missing_foreign_and_integer_tensors_are_named(folder, tmp_path):
     tiny_models.make_model().save_pretrained(folder)
     rewrite_weights(folder, lambda tensors: tensors.update({"model.norm.weight": torch.ones(48, dtype=torch.int8)}))
     refused(folder, tmp_path, "tensor model.norm.weight: type torch.int8 is not supported")
+
+
+@pytest.mark.parametrize("name, shape, wanted", [
+    ("model.norm.weight", [1], [48]),
+    ("model.norm.weight", [1, 48], [48]),
+    ("lm_head.weight", [1, 48], [301, 48]),
+    ("model.embed_tokens.weight", [301, 47], [301, 48]),
+    ("model.layers.1.self_attn.k_proj.weight", [40, 1], [40, 48]),
+    ("model.layers.2.mlp.down_proj.weight", [48, 89], [48, 88]),
+])
+def test_tensor_of_another_shape_is_named_with_both_shapes(folder, tmp_path, name, shape, wanted):
+    rewrite_weights(folder, lambda tensors: tensors.update({name: torch.ones(shape)}))
+    refused(folder, tmp_path, re.escape(f"tensor {name} has the shape {shape}, llama wants {wanted}"))
+
+
+def test_tensor_of_a_gguf_file_that_differs_from_its_metadata_is_named(tmp_path):
+    source = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny_models.make_model(), llama__vocab_size=310)
+    refused(source, tmp_path, re.escape("tensor model.embed_tokens.weight has the shape [301, 48], llama wants [310, 48]"))
+
+
+def test_shape_is_told_without_reading_the_tensor(folder, tmp_path):
+    model = tiny_models.make_model()
+    from_gguf = gguf.read(tiny_models.write_gguf(tmp_path / "tiny.gguf", model)).tensors
+    for tensors in (from_gguf, hf.read(folder).tensors):
+        assert {name: tensors.shape(name) for name in tensors} == {
+            name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def test_bias_on_some_projections_alone_is_refused(folder, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,16 @@ class LazyTensors(Mapping[str, torch.Tensor]):
     """Name -> tensor, read from disk at each access and not kept, so that memory holds what is in use.
 
     Names are those of Hugging Face checkpoints ("model.layers.0.self_attn.q_proj.weight"). A missing name raises
-    ExportError. `elements`: numbers in all of them together.
+    ExportError. `shapes` are known without reading; `elements`: numbers in all tensors together.
     """
 
-    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]], elements: int):
+    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]], shapes: dict[str, tuple[int, ...]]):
         self._loaders = loaders
-        self.elements = elements
+        self._shapes = shapes
+        self.elements = sum(map(math.prod, shapes.values()))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._shapes[name]
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._loaders:

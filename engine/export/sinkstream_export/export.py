@@ -38,6 +38,7 @@ def run(request: Request) -> dict:
     config = architecture.read_config(checkpoint.source_config)
     # The ids that end a reply: these, and the chat format's, which are the tokenizer's own.
     check_token_ids(checkpoint, config.vocab_size)
+    verify.check_shapes(checkpoint)
     model_tokenizer = tokenizer.check(checkpoint.tokenizer_json, config.vocab_size)
     extra_files = {
         "tokenizer.json": checkpoint.tokenizer_json,

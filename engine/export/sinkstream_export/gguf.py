@@ -61,7 +61,7 @@ class Layout:
     read_config: Callable[[Metadata, set[str]], dict]
     # GGUF tensor name -> Hugging Face name; None for what is not part of the model
     rename: Callable[[str], str | None]
-    # (Hugging Face name, tensor, config) -> the tensor as Hugging Face stores it
+    # (Hugging Face name, tensor, config) -> the tensor as Hugging Face stores it, in the same shape
     restore: Callable[[str, torch.Tensor, dict], torch.Tensor]
     # the keys below "<architecture>." that read_config reads; others under rope and attention are refused
     reads: frozenset[str]
@@ -123,7 +123,7 @@ def _strip_quantization(stem: str) -> str:
 
 
 def _tensors(reader: gguf_format.GGUFReader, layout: Layout, config: dict) -> LazyTensors:
-    loaders = {}
+    loaders, shapes = {}, {}
     for tensor in reader.tensors:
         if tensor.tensor_type not in _SUPPORTED_TYPES:
             known = ", ".join(kind.name for kind in QuantizationType if kind in _SUPPORTED_TYPES)
@@ -131,14 +131,19 @@ def _tensors(reader: gguf_format.GGUFReader, layout: Layout, config: dict) -> La
                               f" (supported: {known})")
         name = layout.rename(tensor.name)
         if name is not None:
+            shapes[name] = _shape(tensor)
             loaders[name] = lambda tensor=tensor, name=name: layout.restore(name, _dequantize(tensor), config)
-    return LazyTensors(loaders, sum(int(tensor.n_elements) for tensor in reader.tensors))
+    return LazyTensors(loaders, shapes)
+
+
+def _shape(tensor: gguf_format.ReaderTensor) -> tuple[int, ...]:
+    # GGUF writes the fastest dimension first.
+    return tuple(reversed(tensor.shape.tolist()))
 
 
 def _dequantize(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
     values = gguf_format.quants.dequantize(tensor.data, tensor.tensor_type)
-    # GGUF writes the fastest dimension first.
-    return torch.tensor(values, dtype=torch.float32).reshape(*reversed(tensor.shape.tolist()))
+    return torch.tensor(values, dtype=torch.float32).reshape(_shape(tensor))
 
 
 # ---- llama ----

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from pathlib import Path
 
@@ -90,16 +89,16 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _tensors(shards: list[Path]) -> LazyTensors:
-    loaders, elements = {}, 0
+    loaders, shapes = {}, {}
     for shard in shards:
         try:
             with safe_open(shard, framework="pt") as file:
                 for name in file.keys():
                     loaders[name] = lambda shard=shard, name=name: _load(shard, name)
-                    elements += math.prod(file.get_slice(name).get_shape())
+                    shapes[name] = tuple(file.get_slice(name).get_shape())
         except SafetensorError as error:
             raise ExportError(f"{shard.name}: {error}") from error
-    return LazyTensors(loaders, elements)
+    return LazyTensors(loaders, shapes)
 
 
 def _load(shard: Path, name: str) -> torch.Tensor:

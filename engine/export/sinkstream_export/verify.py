@@ -57,20 +57,38 @@ def _difference(what: str, got: torch.Tensor, expected: torch.Tensor) -> float:
     return difference
 
 
-def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
-    """transformers' model with the checkpoint's matrices rounded to `dtype`, computing in float32."""
+def check_shapes(checkpoint: Checkpoint) -> None:
+    """ExportError naming a tensor whose shape is not that of transformers' model. Reads no tensor.
+
+    To be called before a module is built: one of another shape would fail there without its name, and a smaller one
+    would be broadcast into the reference."""
+    with torch.device("meta"):
+        wanted = _transformers_model(checkpoint).state_dict()
+    for name in (name for name in checkpoint.tensors if name in wanted):
+        got, expected = list(checkpoint.tensors.shape(name)), list(wanted[name].shape)
+        if got != expected:
+            raise ExportError(f"tensor {name} has the shape {got}, {checkpoint.architecture} wants {expected}")
+
+
+def _transformers_model(checkpoint: Checkpoint) -> torch.nn.Module:
+    """With weights as transformers initialises them."""
     options = {key: value for key, value in checkpoint.source_config.items()
                if key not in ("dtype", "torch_dtype")}
-    config = transformers.AutoConfig.for_model(**options)
-    model = transformers.AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, attn_implementation="eager").eval()
+    return transformers.AutoModelForCausalLM.from_config(
+        transformers.AutoConfig.for_model(**options), dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
+    """transformers' model with the checkpoint's matrices rounded to `dtype`, computing in float32. Shapes as
+    check_shapes() has found them."""
+    model = _transformers_model(checkpoint)
     wanted = model.state_dict()
     _refuse_unused(checkpoint, wanted)
     with torch.no_grad():
         for name, parameter in wanted.items():
             if name in checkpoint.tensors:
                 parameter.copy_(_rounded(checkpoint.tensors[name], dtype))
-            elif not (name == "lm_head.weight" and config.tie_word_embeddings):
+            elif not (name == "lm_head.weight" and model.config.tie_word_embeddings):
                 raise ExportError(f"the checkpoint has no tensor {name}")
     return model
 
