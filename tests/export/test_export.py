@@ -1,5 +1,6 @@
 """The whole export: what the file holds, that it is the same each time, and that a refusal leaves nothing behind."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -136,6 +137,55 @@ def test_module_that_differs_from_transformers_is_not_written(folder, tmp_path, 
     refused(folder, tmp_path, "verification failed: logits differ from the reference by .* nothing was written")
 
 
+def model_of_large_logits():
+    """Logits of some thousands, which float32 itself knows to about 1e-2 alone."""
+    model = tiny_models.make_model()
+    model.lm_head.weight.mul_(3000)
+    return model
+
+
+def test_sound_model_whose_logits_float32_cannot_hold_to_1e_3_is_written(folder, export):
+    verification = export(tiny_models.write_hf(folder, model_of_large_logits())).manifest["verification"]
+    assert 1e-3 < verification["max_abs_logit_difference"] < 0.1
+
+
+@pytest.mark.parametrize("what", ["dense", "streamed"])
+def test_unsound_model_of_large_logits_is_not_written(folder, tmp_path, monkeypatch, what):
+    tiny_models.write_hf(folder, model_of_large_logits())
+    oracle, reference = architectures.find("llama").streaming_oracle, verify.reference_model
+
+    def one_token_less(model, tokens, sinks, window, dtype):
+        return oracle(model, tokens, sinks, window - 1, dtype)
+
+    def altered(checkpoint, dtype):
+        model = reference(checkpoint, dtype)
+        model.model.layers[1].mlp.down_proj.weight[0, 0] += 1e-3
+        return model
+
+    if what == "dense":
+        monkeypatch.setattr(verify, "reference_model", altered)
+    else:
+        changed = dataclasses.replace(architectures.find("llama"), streaming_oracle=one_token_less)
+        monkeypatch.setitem(architectures._registered, "llama", changed)
+    named = "logits" if what == "dense" else "streamed logits"
+    refused(folder, tmp_path, rf"failed: {named} differ from the reference by .* \(limit (?!0.001\))")
+
+
+def test_float64_reference_is_computed_only_where_1e_3_is_not_met(folder, export, monkeypatch):
+    oracle, dtypes = architectures.find("llama").streaming_oracle, []
+
+    def recording(model, tokens, sinks, window, dtype):
+        dtypes.append(dtype)
+        return oracle(model, tokens, sinks, window, dtype)
+
+    changed = dataclasses.replace(architectures.find("llama"), streaming_oracle=recording)
+    monkeypatch.setitem(architectures._registered, "llama", changed)
+    export(folder)
+    assert dtypes == [torch.float32]
+    export(tiny_models.write_hf(folder, model_of_large_logits()))
+    assert dtypes == [torch.float32, torch.float32, torch.float64]
+
+
 def test_refusal_leaves_an_older_file_as_it_was(folder, tmp_path):
     out = tmp_path / "model.pt"
     out.write_text("older")
@@ -226,7 +276,8 @@ def test_tensor_of_another_shape_is_named_with_both_shapes(folder, tmp_path, nam
 
 def test_tensor_of_a_gguf_file_that_differs_from_its_metadata_is_named(tmp_path):
     source = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny_models.make_model(), llama__vocab_size=310)
-    refused(source, tmp_path, re.escape("tensor model.embed_tokens.weight has the shape [301, 48], llama wants [310, 48]"))
+    named = "tensor model.embed_tokens.weight has the shape [301, 48], llama wants [310, 48]"
+    refused(source, tmp_path, re.escape(named))
 
 
 def test_shape_is_told_without_reading_the_tensor(folder, tmp_path):
