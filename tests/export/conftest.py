@@ -47,12 +47,14 @@ def export(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_cli():
-    """run_cli(*arguments) -> CompletedProcess of python -m sinkstream_export; `largest_file` bytes fit on its disk."""
+    """run_cli(*arguments) -> CompletedProcess of python -m sinkstream_export; `largest_file` bytes fit on its disk.
+    `program` is run instead, as python -c would."""
 
-    def run(*arguments, largest_file=resource.RLIM_INFINITY):
+    def run(*arguments, largest_file=resource.RLIM_INFINITY, program=None):
         paths = os.pathsep.join([str(ROOT / "engine" / "export"), os.environ.get("PYTHONPATH", "")])
+        start = ["-m", "sinkstream_export"] if program is None else ["-c", program]
         return subprocess.run(
-            [sys.executable, "-m", "sinkstream_export", *map(str, arguments)], capture_output=True, text=True,
+            [sys.executable, *start, *map(str, arguments)], capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": paths},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)))
 

@@ -28,7 +28,7 @@ FOLDED = (
 
 
 def checkpoint(template, tokenizer, bos=1, eos=(2,)):
-    return Checkpoint("tiny", "llama", {}, LazyTensors({}, 0), tokenizer.to_str(), template, bos, list(eos),
+    return Checkpoint("tiny", "llama", {}, LazyTensors({}, {}), tokenizer.to_str(), template, bos, list(eos),
                       Provenance("tiny", "", "unknown"))
 
 

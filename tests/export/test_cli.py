@@ -1,5 +1,7 @@
 """python -m sinkstream_export: exit codes and what is said."""
 
+import signal
+
 import pytest
 from sinkstream_export import __version__
 
@@ -73,3 +75,23 @@ def test_full_disk_is_an_error_of_one_line_and_leaves_nothing(folder, tmp_path, 
     assert result.returncode == 1
     assert said(result)[-1].startswith("sinkstream_export: error: ")
     assert list(out.parent.iterdir()) == []
+
+
+STOPPED = """
+import os, sys
+from sinkstream_export import __main__, verify
+verify.check = lambda *arguments: os.kill(os.getpid(), {number})
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize("number, code, word", [
+    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"),
+])
+def test_signal_while_a_file_is_made_is_one_line_and_leaves_nothing(folder, tmp_path, run_cli, number, code, word):
+    out = tmp_path / "new" / "model.pt"
+    result = run_cli("--from", folder, "--out", out, program=STOPPED.format(number=int(number)))
+    assert list(out.parent.iterdir()) == []
+    assert result.returncode == code
+    assert said(result)[-1] == f"sinkstream_export: error: {word}"
+    assert "verifying" in said(result)[-2]

@@ -1,11 +1,15 @@
 """The whole export: what the file holds, that it is the same each time, and that a refusal leaves nothing behind."""
 
+import dataclasses
+import hashlib
 import json
+import os
+import re
 import zipfile
 
 import pytest
 import torch
-from sinkstream_export import __version__, architectures, verify
+from sinkstream_export import __version__, architectures, gguf, hf, verify
 from sinkstream_export.checkpoint import ExportError
 from sinkstream_export.export import Request, run
 
@@ -51,19 +55,50 @@ def test_file_holds_the_tokenizer_and_the_chat_format(folder, export):
     assert artifact.chat_format["default_system"] == "You are tiny."
 
 
+def test_source_digest_covers_each_file_that_is_read(tmp_path):
+    for name in ("chat_template.jinja", "generation_config.json", "README.md"):
+        (tmp_path / name).write_text("{}")
+    tiny_models.write_hf(tmp_path, shard_size="60KB")
+    (tmp_path / "notes.txt").write_text("not read")
+    names = sorted(path.name for path in tmp_path.iterdir() if path.name != "notes.txt")
+    assert "model.safetensors.index.json" in names and len(names) > 8
+    lines = [f"{hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    expected = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert hf.read(tmp_path).provenance.source_sha256 == expected
+
+
 def test_name_can_be_given(folder, export):
     assert export(folder, name="Another").manifest["name"] == "Another"
 
 
-def test_sources_that_say_the_same_get_the_same_model(folder, tmp_path, export):
-    model = tiny_models.make_model()
+def plain_weights(module):
+    """Name -> (weight [out, in], bias [out] or None) of each LinearWeight; state_dict() knows buffers alone."""
+    owners = {"": (module, ("embedding", "head"))} | {
+        f"layers.{index}.": (layer, ("qkv", "attention_out", "gate_up", "down"))
+        for index, layer in enumerate(module.layers.children())}
+    return {prefix + name: getattr(owner, name).plain() for prefix, (owner, names) in owners.items() for name in names}
+
+
+def same_weights(one, other):
+    buffers, matrices = other.state_dict(), plain_weights(other)
+    assert len(one.state_dict()) == len(buffers) and len(plain_weights(one)) == len(matrices)
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(buffers[name], tensor), name
+    for name, (weight, bias) in plain_weights(one).items():
+        assert torch.equal(matrices[name][0], weight), name
+        assert (bias is None) == (matrices[name][1] is None), name
+        assert bias is None or torch.equal(matrices[name][1], bias), name
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_sources_that_say_the_same_get_the_same_model(folder, tmp_path, export, biased):
+    model = tiny_models.make_model(attention_bias=biased)
     from_gguf = export(tiny_models.write_gguf(tmp_path / "tiny.gguf", model))
-    from_folder = export(folder)
+    from_folder = export(tiny_models.write_hf(folder, model))
     skip = {"provenance", "digest", "name", "license", "verification"}
     assert {k: v for k, v in from_gguf.manifest.items() if k not in skip} == {
         k: v for k, v in from_folder.manifest.items() if k not in skip}
-    for name, tensor in from_folder.module.state_dict().items():
-        assert torch.equal(from_gguf.module.state_dict()[name], tensor)
+    same_weights(from_gguf.module, from_folder.module)
 
 
 def test_exporting_again_gives_the_same_bytes(folder, tmp_path, run_cli):
@@ -102,6 +137,55 @@ def test_module_that_differs_from_transformers_is_not_written(folder, tmp_path, 
     refused(folder, tmp_path, "verification failed: logits differ from the reference by .* nothing was written")
 
 
+def model_of_large_logits():
+    """Logits of some thousands, which float32 itself knows to about 1e-2 alone."""
+    model = tiny_models.make_model()
+    model.lm_head.weight.mul_(3000)
+    return model
+
+
+def test_sound_model_whose_logits_float32_cannot_hold_to_1e_3_is_written(folder, export):
+    verification = export(tiny_models.write_hf(folder, model_of_large_logits())).manifest["verification"]
+    assert 1e-3 < verification["max_abs_logit_difference"] < 0.1
+
+
+@pytest.mark.parametrize("what", ["dense", "streamed"])
+def test_unsound_model_of_large_logits_is_not_written(folder, tmp_path, monkeypatch, what):
+    tiny_models.write_hf(folder, model_of_large_logits())
+    oracle, reference = architectures.find("llama").streaming_oracle, verify.reference_model
+
+    def one_token_less(model, tokens, sinks, window, dtype):
+        return oracle(model, tokens, sinks, window - 1, dtype)
+
+    def altered(checkpoint, dtype):
+        model = reference(checkpoint, dtype)
+        model.model.layers[1].mlp.down_proj.weight[0, 0] += 1e-3
+        return model
+
+    if what == "dense":
+        monkeypatch.setattr(verify, "reference_model", altered)
+    else:
+        changed = dataclasses.replace(architectures.find("llama"), streaming_oracle=one_token_less)
+        monkeypatch.setitem(architectures._registered, "llama", changed)
+    named = "logits" if what == "dense" else "streamed logits"
+    refused(folder, tmp_path, rf"failed: {named} differ from the reference by .* \(limit (?!0.001\))")
+
+
+def test_float64_reference_is_computed_only_where_1e_3_is_not_met(folder, export, monkeypatch):
+    oracle, dtypes = architectures.find("llama").streaming_oracle, []
+
+    def recording(model, tokens, sinks, window, dtype):
+        dtypes.append(dtype)
+        return oracle(model, tokens, sinks, window, dtype)
+
+    changed = dataclasses.replace(architectures.find("llama"), streaming_oracle=recording)
+    monkeypatch.setitem(architectures._registered, "llama", changed)
+    export(folder)
+    assert dtypes == [torch.float32]
+    export(tiny_models.write_hf(folder, model_of_large_logits()))
+    assert dtypes == [torch.float32, torch.float32, torch.float64]
+
+
 def test_refusal_leaves_an_older_file_as_it_was(folder, tmp_path):
     out = tmp_path / "model.pt"
     out.write_text("older")
@@ -109,6 +193,25 @@ def test_refusal_leaves_an_older_file_as_it_was(folder, tmp_path):
     with pytest.raises(ExportError, match="gelu"):
         run(Request(folder, out, "float32"))
     assert out.read_text() == "older"
+
+
+def test_file_is_on_disk_before_it_is_renamed_and_the_name_after(folder, tmp_path, monkeypatch):
+    steps, fsync, replace = [], os.fsync, os.replace
+
+    def recording_fsync(descriptor):
+        steps.append(("fsync", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def recording_replace(source, destination):
+        steps.append(("replace", os.stat(source).st_ino))
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(os, "replace", recording_replace)
+    out = tmp_path / "out" / "model.pt"
+    run(Request(folder, out, "float32"))
+    file, directory = out.stat().st_ino, out.parent.stat().st_ino
+    assert steps == [("fsync", file), ("replace", file), ("fsync", directory)]
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
@@ -158,6 +261,33 @@ def test_missing_foreign_and_integer_tensors_are_named(folder, tmp_path):
     refused(folder, tmp_path, "tensor model.norm.weight: type torch.int8 is not supported")
 
 
+@pytest.mark.parametrize("name, shape, wanted", [
+    ("model.norm.weight", [1], [48]),
+    ("model.norm.weight", [1, 48], [48]),
+    ("lm_head.weight", [1, 48], [301, 48]),
+    ("model.embed_tokens.weight", [301, 47], [301, 48]),
+    ("model.layers.1.self_attn.k_proj.weight", [40, 1], [40, 48]),
+    ("model.layers.2.mlp.down_proj.weight", [48, 89], [48, 88]),
+])
+def test_tensor_of_another_shape_is_named_with_both_shapes(folder, tmp_path, name, shape, wanted):
+    rewrite_weights(folder, lambda tensors: tensors.update({name: torch.ones(shape)}))
+    refused(folder, tmp_path, re.escape(f"tensor {name} has the shape {shape}, llama wants {wanted}"))
+
+
+def test_tensor_of_a_gguf_file_that_differs_from_its_metadata_is_named(tmp_path):
+    source = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny_models.make_model(), llama__vocab_size=310)
+    named = "tensor model.embed_tokens.weight has the shape [301, 48], llama wants [310, 48]"
+    refused(source, tmp_path, re.escape(named))
+
+
+def test_shape_is_told_without_reading_the_tensor(folder, tmp_path):
+    model = tiny_models.make_model()
+    from_gguf = gguf.read(tiny_models.write_gguf(tmp_path / "tiny.gguf", model)).tensors
+    for tensors in (from_gguf, hf.read(folder).tensors):
+        assert {name: tensors.shape(name) for name in tensors} == {
+            name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
 def test_bias_on_some_projections_alone_is_refused(folder, tmp_path):
     name = "model.layers.0.self_attn.q_proj"
     rewrite_weights(folder, lambda tensors: tensors.update({f"{name}.bias": torch.ones(120)}))
@@ -175,6 +305,63 @@ def test_end_of_turn_tokens_come_from_the_generation_config_first(folder, export
     (folder / "generation_config.json").unlink()
     tiny_models.edit_json(folder / "config.json", eos_token_id=None)
     assert export(folder).manifest["eos_token"] == 2  # tokenizer_config's <|im_end|>
+
+
+@pytest.mark.parametrize("key, value, named", [
+    ("eos_token_id", 301, "eos_token_id 301"),
+    ("eos_token_id", [2, 70000], "eos_token_id 70000"),
+    ("eos_token_id", -1, "eos_token_id -1"),
+    ("eos_token_id", "2", "eos_token_id '2'"),
+    ("eos_token_id", True, "eos_token_id True"),
+    ("bos_token_id", 128000, "bos_token_id 128000"),
+])
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_token_id_outside_the_vocabulary_is_named(folder, tmp_path, file, key, value, named):
+    (folder / "generation_config.json").write_text("{}")
+    tiny_models.edit_json(folder / file, **{key: value})
+    refused(folder, tmp_path, f"{named} is not a token id of the model's vocabulary of 301")
+
+
+@pytest.mark.parametrize("key", ["bos_token_id", "eos_token_id"])
+def test_token_id_of_a_gguf_file_outside_the_vocabulary_is_named(tmp_path, key):
+    source = tiny_models.write_gguf(
+        tmp_path / "tiny.gguf", tiny_models.make_model(), **{f"tokenizer__ggml__{key}": 301})
+    refused(source, tmp_path, f"{key} 301 is not a token id of the model's vocabulary of 301")
+
+
+def test_token_id_in_the_vocabulary_s_padding_is_accepted(folder, export):
+    tiny_models.edit_json(folder / "generation_config.json", eos_token_id=[2, 300])
+    assert export(folder).chat_format["stop_tokens"] == [2, 300]
+
+
+@pytest.mark.parametrize("text, named", [
+    ("{", "tokenizer.json: "),
+    ('{"added_tokens": 3}', "added_tokens must be an array, not 3"),
+    ('{"added_tokens": ["<|im_end|>"]}', "added token must be an object"),
+    ('{"added_tokens": [{"id": 2}]}', "eos_token '<.im_end.>' is not an added token"),
+])
+def test_malformed_tokenizer_is_named_when_the_eos_token_is_looked_up_in_it(folder, tmp_path, text, named):
+    tiny_models.edit_json(folder / "config.json", eos_token_id=None)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "tokenizer.json").write_text(text)
+    refused(folder, tmp_path, named)
+
+
+@pytest.mark.parametrize("value, named", [
+    ({"quant_method": "gptq", "bits": 4}, "quant_method 'gptq'"),
+    ({"load_in_8bit": True}, "quant_method None"),
+    ("fp8", "'fp8'"),
+])
+def test_quantised_checkpoint_is_refused_by_its_method(folder, tmp_path, value, named):
+    tiny_models.edit_json(folder / "config.json", quantization_config=value)
+    rewrite_weights(folder, lambda tensors: tensors.pop("model.layers.1.self_attn.v_proj.weight"))
+    refused(folder, tmp_path, f"quantization_config: {named} is not supported .supported: float32, float16, bfloat16")
+
+
+def test_null_quantization_is_none(folder, export):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": None}))
+    export(folder)
 
 
 def test_template_in_a_file_of_its_own_wins(folder, export):

@@ -55,10 +55,21 @@ def test_tokenizer_gives_the_ids_of_the_one_it_was_written_from(tmp_path):
     assert tokenizer.special_tokens(rebuilt) == {name: index for index, name in enumerate(tiny_models.SPECIAL)}
 
 
-def test_bos_token_is_added_in_front_only_where_the_file_says_so(tmp_path):
-    for add, expected in ((True, [1]), (False, [])):
-        path = tiny_models.write_gguf(tmp_path / f"{add}.gguf", tiny(), tokenizer__ggml__add_bos_token=add)
-        assert tokenizer.tokens_added_in_front(Tokenizer.from_str(gguf.read(path).tokenizer_json)) == expected
+@pytest.mark.parametrize("pre, add, expected", [
+    ("smollm", True, [1]), ("smollm", False, []), ("smollm", None, []), ("gpt-2", None, []),
+    ("llama-bpe", True, [1]), ("llama-bpe", False, []), ("llama-bpe", None, [1]),
+])
+def test_bos_token_is_added_in_front_as_the_file_says_else_as_its_pre_tokenizer_has_it(tmp_path, pre, add, expected):
+    path = tiny_models.write_gguf(
+        tmp_path / "tiny.gguf", tiny(), tokenizer__ggml__pre=pre, tokenizer__ggml__add_bos_token=add)
+    assert tokenizer.tokens_added_in_front(Tokenizer.from_str(gguf.read(path).tokenizer_json)) == expected
+
+
+def test_bos_token_to_add_must_be_one_of_the_tokens(tmp_path):
+    path = tiny_models.write_gguf(
+        tmp_path / "tiny.gguf", tiny(), tokenizer__ggml__add_bos_token=True, tokenizer__ggml__bos_token_id=300)
+    with pytest.raises(ExportError, match="tokenizer.ggml.bos_token_id 300 is not one of the 299 tokens"):
+        gguf.read(path)
 
 
 def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
@@ -73,7 +84,19 @@ def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
 @pytest.mark.parametrize("metadata, named", [
     (dict(architecture="gpt2"), "'gpt2' has learned absolute positions"),
     (dict(architecture="mamba"), "architecture 'mamba' is not supported"),
-    (dict(llama__rope__scaling__type="yarn"), "rope scaling 'yarn'"),
+    (dict(llama__rope__scaling__type="yarn"), r"llama.rope.scaling.type 'yarn' .*\(supported: 'linear', 'none'\)"),
+    (dict(llama__rope__scaling__factor=4.0), r"llama.rope.scaling.factor 4.0 .*\(supported: 0, 1\)"),
+    (dict(llama__rope__scaling__type="linear", llama__rope__scaling__factor=2.0), "llama.rope.scaling.factor 2.0"),
+    (dict(llama__rope__scaling__type="none", llama__rope__scaling__factor=2.0), "llama.rope.scaling.factor 2.0"),
+    (dict(llama__rope__scaling__factor=float("nan")), "llama.rope.scaling.factor nan"),
+    (dict(llama__rope__scale_linear=4.0), "llama.rope.scale_linear 4.0"),
+    (dict(llama__rope__scaling__attn_factor=2.0), "llama.rope.scaling.attn_factor is not supported"),
+    (dict(llama__rope__dimension_sections=[8, 8]), "llama.rope.dimension_sections is not supported"),
+    (dict(llama__attention__clamp_kqv=8.0), "llama.attention.clamp_kqv is not supported"),
+    (dict(llama__attention__sliding_window=512), r"llama.attention.sliding_window 512 .*\(supported: 0\)"),
+    (dict(llama__attention__causal=False), r"llama.attention.causal False .*\(supported: True\)"),
+    (dict(llama__attention__value_length=16), "llama.attention.value_length 16"),
+    (dict(split__count=3), r"split.count 3 .*\(supported: 0, 1\)"),
     (dict(llama__rope__dimension_count=16), "llama.rope.dimension_count 16"),
     (dict(llama__expert_count=8), "llama.expert_count"),
     (dict(llama__block_count=None), "llama.block_count must be one number for all layers, not None"),
@@ -82,12 +105,25 @@ def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
     (dict(tokenizer__ggml__pre="qwen2"), "pre-tokenizer 'qwen2'"),
     (dict(tokenizer__ggml__tokens=None), "tokenizer.ggml.tokens is missing"),
     (dict(tokenizer__ggml__token_type=[3] * 3 + [4] * 296), "user-defined tokens are not supported"),
+    (dict(tokenizer__ggml__token_type=[1] * 298), "token_type has 298 entries for 299 tokens"),
+    (dict(tokenizer__ggml__token_type=3), "tokenizer.ggml.token_type must be an array of numbers"),
+    (dict(tokenizer__ggml__tokens=[1, 2]), "tokenizer.ggml.tokens must be an array of strings"),
+    (dict(tokenizer__ggml__merges="a b"), "tokenizer.ggml.merges must be an array of strings"),
     (dict(tokenizer__ggml__add_space_prefix=True), "tokenizer.ggml.add_space_prefix"),
 ])
 def test_what_is_not_supported_is_refused_by_name(tmp_path, metadata, named):
     path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(), **metadata)
     with pytest.raises(ExportError, match=named):
         gguf.read(path)
+
+
+def test_keys_that_say_what_their_absence_says_change_nothing(tmp_path):
+    bare = tiny_models.write_gguf(tmp_path / "bare.gguf", tiny())
+    explicit = tiny_models.write_gguf(
+        tmp_path / "explicit.gguf", tiny(), llama__rope__scaling__type="linear", llama__rope__scaling__factor=1.0,
+        llama__rope__scale_linear=0.0, llama__attention__value_length=32, llama__attention__causal=True,
+        llama__attention__sliding_window=0, llama__expert_count=0, split__count=1)
+    assert gguf.read(explicit).source_config == gguf.read(bare).source_config
 
 
 def test_tensor_type_is_refused_by_name(tmp_path):

@@ -154,6 +154,14 @@ def test_only_the_wanted_rows_get_logits(streaming):
 @pytest.mark.parametrize("change, named", [
     (dict(rope_parameters={"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0}), "rope scaling 'llama3'"),
     (dict(rope_parameters=None, rope_scaling={"type": "linear", "factor": 2.0}), "rope scaling 'linear'"),
+    (dict(rope_parameters={"type": "dynamic", "factor": 4.0}), "rope_parameters: rope scaling 'dynamic'"),
+    (dict(rope_parameters={"rope_type": "default", "type": "linear"}), "rope_parameters: rope scaling 'linear'"),
+    (dict(rope_parameters={"rope_type": "default"}, rope_scaling={"type": "linear"}), "rope_scaling: .* 'linear'"),
+    (dict(rope_parameters={"rope_type": "yarn"}, rope_scaling={"type": "default"}), "rope_parameters: .* 'yarn'"),
+    (dict(rope_parameters={"rope_theta": 1e4, "factor": 8.0}), "rope_parameters: factor 8.0 is not supported"),
+    (dict(rope_scaling={"factor": 2.0}), "rope_scaling: factor 2.0 is not supported"),
+    (dict(rope_scaling="linear"), "rope_scaling must be an object, not 'linear'"),
+    (dict(rope_parameters=None, rope_scaling={"partial_rotary_factor": 0.5}), "partial_rotary_factor 0.5"),
     (dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}),
      "partial_rotary_factor 0.5"),
     (dict(hidden_act="gelu"), "hidden_act 'gelu'"),
@@ -174,3 +182,9 @@ def test_theta_of_old_configurations_is_read():
     del config["rope_parameters"]
     assert llama.read_config({**config, "rope_theta": 123.0}).rope_theta == 123.0
     assert llama.read_config(config).rope_theta == 10000.0
+
+
+def test_rope_scaling_that_scales_nothing_is_accepted():
+    config = tiny_models.make_model().config.to_dict()
+    for neutral in (None, {}, {"type": "default"}, {"rope_type": "default", "factor": 1.0}):
+        assert llama.read_config({**config, "rope_scaling": neutral}) == llama.read_config(config)

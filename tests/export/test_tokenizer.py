@@ -66,6 +66,26 @@ def test_each_component_that_is_not_supported_is_named(value, named):
         tokenizer.check(json.dumps(value), 299)
 
 
+@pytest.mark.parametrize("value, named", [
+    (parts(model="BPE"), "model must be an object, not \"BPE\""),
+    (parts(normalizer="NFC"), "normalizer must be an object, not \"NFC\""),
+    (parts(pre_tokenizer=[BYTE_LEVEL]), r"pre_tokenizer must be an object, not \["),
+    (parts(pre_tokenizer={"type": "Sequence"}), "pretokenizers must be an array, not null"),
+    (parts(pre_tokenizer=sequence("ByteLevel")), "pre_tokenizer must be an object, not \"ByteLevel\""),
+    (parts(pre_tokenizer=sequence({**SPLIT, "pattern": r"\s"}, BYTE_LEVEL)), "pattern must be an object"),
+    (parts(pre_tokenizer=sequence({"type": "Split"}, BYTE_LEVEL)), "pre_tokenizer Split"),
+    (parts(pre_tokenizer=sequence({}, BYTE_LEVEL)), "pre_tokenizer None"),
+    (parts(decoder=7), "decoder must be an object, not 7"),
+    (parts(added_tokens={"id": 0}), "added_tokens must be an array, not {\"id\": 0}"),
+    (parts(added_tokens=["<|im_end|>"]), "added token must be an object, not \"<.im_end.>\""),
+    (parts(added_tokens=[{"id": 2}]), "added token None is not special"),
+    (parts(added_tokens=[{"id": 2, "special": True}]), "tokenizer.json: missing field `content`"),
+])
+def test_json_of_the_wrong_type_is_named(value, named):
+    with pytest.raises(ExportError, match=named):
+        tokenizer.check(json.dumps(value), 299)
+
+
 def test_id_outside_the_models_vocabulary_is_refused():
     with pytest.raises(ExportError, match="token id 298 is outside the model's vocabulary of 298"):
         tokenizer.check(json.dumps(parts()), 298)

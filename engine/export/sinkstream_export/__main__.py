@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -33,9 +34,30 @@ def _fail(message: object) -> int:
     return 1
 
 
+class _Terminated(BaseException):
+    """SIGTERM, which is no Exception, as KeyboardInterrupt is none: the way out removes what was begun."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
+
+
 def main(argv: list[str] | None = None) -> int:
-    """0: written. 1: refused or failed, with one line on stderr. 2 (argparse): bad usage."""
+    """0: written. 1: refused or failed; 130, 143: stopped by SIGINT, SIGTERM; each with one line on stderr.
+    2 (argparse): bad usage."""
     arguments = _arguments(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _export(arguments)
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return 130
+    except _Terminated:
+        _fail("terminated")
+        return 143
+
+
+def _export(arguments: argparse.Namespace) -> int:
     # Before torch and transformers are imported: waiting threads sleep, there is no network and no advice.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -47,9 +69,6 @@ def main(argv: list[str] | None = None) -> int:
         run(Request(arguments.source, arguments.out, arguments.dtype, arguments.name, arguments.ops))
     except (ExportError, OSError) as error:
         return _fail(error)
-    except KeyboardInterrupt:
-        _fail("interrupted")
-        return 130
     except Exception as error:  # a library's own error: what it says, without its stack
         return _fail(f"{type(error).__name__}: {next(iter(str(error).splitlines()), 'no message')}")
     return 0

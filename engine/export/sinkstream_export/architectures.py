@@ -16,14 +16,14 @@ class Architecture:
     """`read_config` turns Checkpoint.source_config into sizes and refuses (ExportError) what it does not implement.
 
     `build` makes the module that is scripted: forward(tokens, logit_rows, step) as in docs/model_artifact.md, weights
-    in the given dtype. `streaming_oracle` (transformers' model, tokens [T], sinks, window) gives the logits
-    [T, vocab_size] of the streamed text by other means, for the verifier; without it the verifier checks the dense
-    logits alone.
+    in the given dtype. `streaming_oracle` (transformers' model, tokens [T], sinks, window, float32 or float64) gives
+    the logits [T, vocab_size] of the streamed text by other means, computed in that type, for the verifier; without it
+    the verifier checks the dense logits alone.
     """
 
     read_config: Callable[[dict], DecoderConfig]
     build: Callable[[Checkpoint, DecoderConfig, torch.dtype], torch.nn.Module]
-    streaming_oracle: Callable[[torch.nn.Module, torch.Tensor, int, int], torch.Tensor] | None = None
+    streaming_oracle: Callable[[torch.nn.Module, torch.Tensor, int, int, torch.dtype], torch.Tensor] | None = None
 
 
 # Their modules name classes of the operator library, so they are imported once it has been loaded.

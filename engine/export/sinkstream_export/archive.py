@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import torch
@@ -44,6 +45,22 @@ def write_final(module_path: Path, out: Path, extra_files: dict[str, str]) -> No
     for name, text in sorted(extra_files.items()):
         _write(writer, f"extra/{name}", text.encode())
     writer.write_end_of_file()
+
+
+def publish(path: Path, out: Path) -> None:
+    """Renames `path` to `out`, in a folder of the same disk. After a power cut `out` is the older file or the whole new
+    one; once this returns, the new one."""
+    _to_disk(path)
+    os.replace(path, out)
+    _to_disk(out.parent)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(writer: torch._C.PyTorchFileWriter, name: str, data: bytes) -> None:

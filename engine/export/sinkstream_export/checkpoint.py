@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,16 @@ class LazyTensors(Mapping[str, torch.Tensor]):
     """Name -> tensor, read from disk at each access and not kept, so that memory holds what is in use.
 
     Names are those of Hugging Face checkpoints ("model.layers.0.self_attn.q_proj.weight"). A missing name raises
-    ExportError. `elements`: numbers in all of them together.
+    ExportError. `shapes` are known without reading; `elements`: numbers in all tensors together.
     """
 
-    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]], elements: int):
+    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]], shapes: dict[str, tuple[int, ...]]):
         self._loaders = loaders
-        self.elements = elements
+        self._shapes = shapes
+        self.elements = sum(map(math.prod, shapes.values()))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._shapes[name]
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._loaders:
@@ -81,6 +86,14 @@ class Checkpoint:
 def file_sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_token_ids(checkpoint: Checkpoint, vocab_size: int) -> None:
+    """ExportError naming the key and the id, unless the source's bos and eos ids lie in [0, vocab_size)."""
+    for key, ids in (("bos_token_id", token_list(checkpoint.bos_token)), ("eos_token_id", checkpoint.eos_tokens)):
+        for token in ids:
+            if type(token) is not int or not 0 <= token < vocab_size:
+                raise ExportError(f"{key} {token!r} is not a token id of the model's vocabulary of {vocab_size}")
 
 
 def token_list(value: int | list[int] | None) -> list[int]:

@@ -14,7 +14,7 @@ import torch
 
 from . import archive, architectures, chat_format, gguf, hf, manifest, operators, tokenizer, verify
 from .architectures import Architecture
-from .checkpoint import Checkpoint, DecoderConfig, ExportError
+from .checkpoint import Checkpoint, DecoderConfig, ExportError, check_token_ids
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -36,6 +36,9 @@ def run(request: Request) -> dict:
     checkpoint = read(request.source)
     architecture = architectures.find(checkpoint.architecture)
     config = architecture.read_config(checkpoint.source_config)
+    # The ids that end a reply: these, and the chat format's, which are the tokenizer's own.
+    check_token_ids(checkpoint, config.vocab_size)
+    verify.check_shapes(checkpoint)
     model_tokenizer = tokenizer.check(checkpoint.tokenizer_json, config.vocab_size)
     extra_files = {
         "tokenizer.json": checkpoint.tokenizer_json,
@@ -65,7 +68,7 @@ def _write(
     description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
                                  archive.digest(module_path, extra_files))
     archive.write_final(module_path, final_path, {**extra_files, "manifest.json": _json(description)})
-    os.replace(final_path, request.out)
+    archive.publish(final_path, request.out)
     return description
 
 

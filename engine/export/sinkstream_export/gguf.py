@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,28 @@ _SUPPORTED_TYPES = {
     QuantizationType.F16, QuantizationType.BF16, QuantizationType.F32,
 }
 
+# Keys -> the values that change nothing, as llama.cpp reads them: an absent scaling type is linear, a factor of 0 is 1.
+_NEUTRAL_VALUES = {
+    "split.count": (0, 1),
+    "{arch}.rope.scaling.type": ("linear", "none"),
+    "{arch}.rope.scaling.factor": (0, 1),
+    "{arch}.rope.scale_linear": (0, 1),  # older files' scaling.factor
+    "{arch}.attention.causal": (True,),
+    "{arch}.attention.sliding_window": (0,),
+    "{arch}.expert_count": (0,),
+}
+# Under these every key changes what the model computes.
+_COMPUTING = ("{arch}.rope.", "{arch}.attention.")
+
 
 class Metadata:
     """The key-value part of a GGUF file."""
 
     def __init__(self, reader: gguf_format.GGUFReader):
         self._fields = reader.fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
 
     def get(self, key: str, default: Any = None) -> Any:
         field = self._fields.get(key)
@@ -45,8 +61,10 @@ class Layout:
     read_config: Callable[[Metadata, set[str]], dict]
     # GGUF tensor name -> Hugging Face name; None for what is not part of the model
     rename: Callable[[str], str | None]
-    # (Hugging Face name, tensor, config) -> the tensor as Hugging Face stores it
+    # (Hugging Face name, tensor, config) -> the tensor as Hugging Face stores it, in the same shape
     restore: Callable[[str, torch.Tensor, dict], torch.Tensor]
+    # the keys below "<architecture>." that read_config reads; others under rope and attention are refused
+    reads: frozenset[str]
 
 
 def read(path: Path) -> Checkpoint:
@@ -60,6 +78,7 @@ def read(path: Path) -> Checkpoint:
         architectures.find(architecture)
         raise ExportError(f"architecture '{architecture}' is not supported from GGUF (supported: {', '.join(LAYOUTS)})")
     layout = LAYOUTS[architecture]
+    _refuse_unread_keys(metadata, architecture, layout.reads)
     config = layout.read_config(metadata, {tensor.name for tensor in reader.tensors})
     eos = metadata.get("tokenizer.ggml.eos_token_id")
     return Checkpoint(
@@ -85,12 +104,26 @@ def _open(path: Path) -> gguf_format.GGUFReader:
         raise ExportError(f"{path.name}: broken or truncated GGUF file: {error}") from error
 
 
+def _refuse_unread_keys(metadata: Metadata, architecture: str, reads: frozenset[str]) -> None:
+    neutral_values = {key.format(arch=architecture): values for key, values in _NEUTRAL_VALUES.items()}
+    computing = tuple(prefix.format(arch=architecture) for prefix in _COMPUTING)
+    for key in metadata:
+        if key.removeprefix(f"{architecture}.") in reads:
+            continue
+        if key not in neutral_values:
+            if key.startswith(computing):
+                raise ExportError(f"GGUF metadata: {key} is not supported")
+        elif (value := metadata.get(key)) not in neutral_values[key]:
+            known = ", ".join(map(repr, neutral_values[key]))
+            raise ExportError(f"GGUF metadata: {key} {value!r} is not supported (supported: {known})")
+
+
 def _strip_quantization(stem: str) -> str:
     return re.sub(r"[.-](I?Q\d\w*|F16|F32|BF16)$", "", stem, flags=re.IGNORECASE)
 
 
 def _tensors(reader: gguf_format.GGUFReader, layout: Layout, config: dict) -> LazyTensors:
-    loaders = {}
+    loaders, shapes = {}, {}
     for tensor in reader.tensors:
         if tensor.tensor_type not in _SUPPORTED_TYPES:
             known = ", ".join(kind.name for kind in QuantizationType if kind in _SUPPORTED_TYPES)
@@ -98,14 +131,19 @@ def _tensors(reader: gguf_format.GGUFReader, layout: Layout, config: dict) -> La
                               f" (supported: {known})")
         name = layout.rename(tensor.name)
         if name is not None:
+            shapes[name] = _shape(tensor)
             loaders[name] = lambda tensor=tensor, name=name: layout.restore(name, _dequantize(tensor), config)
-    return LazyTensors(loaders, sum(int(tensor.n_elements) for tensor in reader.tensors))
+    return LazyTensors(loaders, shapes)
+
+
+def _shape(tensor: gguf_format.ReaderTensor) -> tuple[int, ...]:
+    # GGUF writes the fastest dimension first.
+    return tuple(reversed(tensor.shape.tolist()))
 
 
 def _dequantize(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
     values = gguf_format.quants.dequantize(tensor.data, tensor.tensor_type)
-    # GGUF writes the fastest dimension first.
-    return torch.tensor(values, dtype=torch.float32).reshape(*reversed(tensor.shape.tolist()))
+    return torch.tensor(values, dtype=torch.float32).reshape(_shape(tensor))
 
 
 # ---- llama ----
@@ -135,25 +173,17 @@ def _llama_size(metadata: Metadata, key: str, default: int | None = None) -> int
     return value
 
 
-def _refuse_llama_variants(metadata: Metadata, tensor_names: set[str]) -> None:
-    scaling = metadata.get("llama.rope.scaling.type", "none")
-    if scaling != "none" or "rope_freqs.weight" in tensor_names:
-        kind = scaling if scaling != "none" else "llama3 (rope_freqs.weight)"
-        raise ExportError(f"rope scaling '{kind}' is not supported (supported: none)")
-    if _llama_size(metadata, "expert_count", 0) > 0:
-        raise ExportError("llama.expert_count: mixtures of experts are not supported")
-
-
 def _llama_config(metadata: Metadata, tensor_names: set[str]) -> dict:
     def size(key: str, default: int | None = None) -> int:
         return _llama_size(metadata, key, default)
 
-    _refuse_llama_variants(metadata, tensor_names)
+    if "rope_freqs.weight" in tensor_names:
+        raise ExportError("rope scaling 'llama3' (tensor rope_freqs.weight) is not supported (supported: none)")
     heads, hidden = size("attention.head_count"), size("embedding_length")
     head_dim = size("attention.key_length", hidden // heads)
-    if (rope_dims := size("rope.dimension_count", head_dim)) != head_dim:
-        raise ExportError(f"llama.rope.dimension_count {rope_dims} differs from the head's {head_dim} dimensions:"
-                          " not supported")
+    for key in ("rope.dimension_count", "attention.value_length"):
+        if (dims := size(key, head_dim)) != head_dim:
+            raise ExportError(f"llama.{key} {dims} differs from the head's {head_dim} dimensions: not supported")
     tokens = metadata.get("tokenizer.ggml.tokens") or []
     return {
         "model_type": "llama",
@@ -198,4 +228,9 @@ def _llama_restore(name: str, tensor: torch.Tensor, config: dict) -> torch.Tenso
     return paired.transpose(1, 2).reshape(tensor.shape).contiguous()
 
 
-LAYOUTS = {"llama": Layout(_llama_config, _llama_rename, _llama_restore)}
+_LLAMA_READS = frozenset({
+    "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
+    "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
+})
+
+LAYOUTS = {"llama": Layout(_llama_config, _llama_rename, _llama_restore, _LLAMA_READS)}

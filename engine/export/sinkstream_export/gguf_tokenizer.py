@@ -19,14 +19,15 @@ def _byte_level(use_regex: bool) -> dict:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
-# tokenizer.ggml.pre -> (pre_tokenizer, ignore_merges), as the original models' tokenizer.json have them.
+# tokenizer.ggml.pre -> (pre_tokenizer, ignore_merges, add_bos), as the original models' tokenizer.json have them;
+# add_bos counts where tokenizer.ggml.add_bos_token is absent, as in llama.cpp.
 _PRE_TOKENIZERS = {
-    "gpt-2": (_byte_level(True), False),
+    "gpt-2": (_byte_level(True), False, False),
     "smollm": ({"type": "Sequence", "pretokenizers": [
-        {"type": "Digits", "individual_digits": True}, _byte_level(True)]}, False),
+        {"type": "Digits", "individual_digits": True}, _byte_level(True)]}, False, False),
     "llama-bpe": ({"type": "Sequence", "pretokenizers": [
         {"type": "Split", "pattern": {"Regex": _LLAMA3_PATTERN}, "behavior": "Isolated", "invert": False},
-        _byte_level(False)]}, True),
+        _byte_level(False)]}, True, True),
 }
 
 
@@ -40,19 +41,19 @@ def build(metadata: Any) -> str:
         raise ExportError(f"pre-tokenizer '{pre}' is not supported (supported: {', '.join(_PRE_TOKENIZERS)})")
     if metadata.get("tokenizer.ggml.add_space_prefix", False):
         raise ExportError("tokenizer.ggml.add_space_prefix is not supported for byte-level BPE")
-    pre_tokenizer, ignore_merges = _PRE_TOKENIZERS[pre]
-    tokens = metadata.require("tokenizer.ggml.tokens")
+    pre_tokenizer, ignore_merges, add_bos = _PRE_TOKENIZERS[pre]
+    tokens = _array(metadata, "tokenizer.ggml.tokens", str, "strings")
     if len(set(tokens)) != len(tokens):
         raise ExportError("tokenizer.ggml.tokens: a token occurs twice")
-    merges = [merge.split(" ") for merge in metadata.require("tokenizer.ggml.merges")]
+    merges = [merge.split(" ") for merge in _array(metadata, "tokenizer.ggml.merges", str, "strings")]
     return json.dumps({
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": _special_tokens(tokens, metadata.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)),
+        "added_tokens": _special_tokens(tokens, _token_types(metadata, len(tokens))),
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": _post_processor(metadata, tokens),
+        "post_processor": _post_processor(metadata, tokens, add_bos),
         "decoder": _byte_level(True),
         "model": {
             "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
@@ -61,6 +62,23 @@ def build(metadata: Any) -> str:
             "merges": merges,
         },
     }, ensure_ascii=False)
+
+
+def _array(metadata: Any, key: str, kind: type, kind_name: str) -> list:
+    values = metadata.require(key)
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise ExportError(f"{key} must be an array of {kind_name}")
+    return values
+
+
+def _token_types(metadata: Any, count: int) -> list[int]:
+    key = "tokenizer.ggml.token_type"
+    if metadata.get(key) is None:
+        return [_NORMAL] * count
+    types = _array(metadata, key, int, "numbers")
+    if len(types) != count:
+        raise ExportError(f"{key} has {len(types)} entries for {count} tokens")
+    return types
 
 
 def _special_tokens(tokens: list[str], types: list[int]) -> list[dict]:
@@ -75,10 +93,13 @@ def _special_tokens(tokens: list[str], types: list[int]) -> list[dict]:
     return special
 
 
-def _post_processor(metadata: Any, tokens: list[str]) -> dict | None:
+def _post_processor(metadata: Any, tokens: list[str], add_bos: bool) -> dict | None:
+    """What puts the bos token in front; `add_bos` where the file does not say whether to."""
     bos = metadata.get("tokenizer.ggml.bos_token_id")
-    if not metadata.get("tokenizer.ggml.add_bos_token", False) or bos is None:
+    if not metadata.get("tokenizer.ggml.add_bos_token", add_bos) or bos is None:
         return None
+    if bos not in range(len(tokens)):
+        raise ExportError(f"tokenizer.ggml.bos_token_id {bos!r} is not one of the {len(tokens)} tokens")
     begin = {"SpecialToken": {"id": tokens[bos], "type_id": 0}}
     text = {"Sequence": {"id": "A", "type_id": 0}}
     return {"type": "TemplateProcessing", "single": [begin, text], "pair": [begin, text, text],

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 import torch
 
+from . import tokenizer
 from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256, token_list
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
+_FLOAT_NAMES = "float32, float16, bfloat16"
+# Read where they are there.
+_OPTIONAL = ("generation_config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json",
+             "README.md")
 
 
 def read(folder: Path) -> Checkpoint:
@@ -23,6 +27,7 @@ def read(folder: Path) -> Checkpoint:
     tokenizer_config = _read_json(folder / "tokenizer_config.json", required=False)
     if "model_type" not in config:
         raise ExportError("config.json: model_type is missing")
+    _refuse_quantization(config)
     tokenizer_json = _read_text(folder / "tokenizer.json")
     shards = _shards(folder)
     bos = token_list(generation.get("bos_token_id", config.get("bos_token_id")))
@@ -37,6 +42,12 @@ def read(folder: Path) -> Checkpoint:
         eos_tokens=_eos_tokens(config, generation, tokenizer_config, tokenizer_json),
         provenance=Provenance(folder.resolve().name, _folder_digest(folder, shards), _license(folder)),
     )
+
+
+def _refuse_quantization(config: dict) -> None:
+    if (value := config.get("quantization_config")) is not None:
+        method = f"quant_method {value.get('quant_method')!r}" if isinstance(value, dict) else repr(value)
+        raise ExportError(f"config.json: quantization_config: {method} is not supported (supported: {_FLOAT_NAMES})")
 
 
 def _read_text(path: Path) -> str:
@@ -78,24 +89,23 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _tensors(shards: list[Path]) -> LazyTensors:
-    loaders, elements = {}, 0
+    loaders, shapes = {}, {}
     for shard in shards:
         try:
             with safe_open(shard, framework="pt") as file:
                 for name in file.keys():
                     loaders[name] = lambda shard=shard, name=name: _load(shard, name)
-                    elements += math.prod(file.get_slice(name).get_shape())
+                    shapes[name] = tuple(file.get_slice(name).get_shape())
         except SafetensorError as error:
             raise ExportError(f"{shard.name}: {error}") from error
-    return LazyTensors(loaders, elements)
+    return LazyTensors(loaders, shapes)
 
 
 def _load(shard: Path, name: str) -> torch.Tensor:
     with safe_open(shard, framework="pt") as file:
         tensor = file.get_tensor(name)
     if tensor.dtype not in _FLOATS:
-        raise ExportError(f"tensor {name}: type {tensor.dtype} is not supported"
-                          " (supported: float32, float16, bfloat16)")
+        raise ExportError(f"tensor {name}: type {tensor.dtype} is not supported (supported: {_FLOAT_NAMES})")
     return tensor
 
 
@@ -119,10 +129,9 @@ def _eos_tokens(config: dict, generation: dict, tokenizer_config: dict, tokenize
     content = eos.get("content") if isinstance(eos, dict) else eos
     if content is None:
         return []
-    for token in json.loads(tokenizer_json).get("added_tokens", []):
-        if token["content"] == content:
-            return [token["id"]]
-    raise ExportError(f"tokenizer_config.json: eos_token {content!r} is not an added token of tokenizer.json")
+    if (token := tokenizer.added_token_id(tokenizer_json, content)) is None:
+        raise ExportError(f"tokenizer_config.json: eos_token {content!r} is not an added token of tokenizer.json")
+    return [token]
 
 
 def _license(folder: Path) -> str:
@@ -136,7 +145,6 @@ def _license(folder: Path) -> str:
 
 def _folder_digest(folder: Path, shards: list[Path]) -> str:
     names = ["config.json", "tokenizer.json", *(shard.name for shard in shards)]
-    optional = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"]
-    names += [name for name in optional if (folder / name).is_file()]
+    names += [name for name in _OPTIONAL if (folder / name).is_file()]
     lines = [f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -15,6 +15,9 @@ from .checkpoint import Checkpoint, DecoderConfig, ExportError, LazyTensors
 LinearWeight = torch.classes.sinkstream.LinearWeight
 StepContext = torch.classes.sinkstream.StepContext
 
+# What config.json calls rotary positions now and what it called them; transformers reads either.
+_ROPE_KEYS = ("rope_parameters", "rope_scaling")
+
 
 def read_config(config: dict) -> DecoderConfig:
     """Sizes from a config.json of model_type llama. Raises ExportError naming what is missing or not implemented."""
@@ -55,18 +58,27 @@ def _refuse_variants(config: dict) -> None:
         raise ExportError(f"hidden_act '{config['hidden_act']}' is not supported (supported: silu)")
     if config.get("sliding_window") is not None:
         raise ExportError(f"sliding_window {config['sliding_window']} is not supported: a session sets its own window")
-    partial = (config.get("rope_parameters") or {}).get("partial_rotary_factor", config.get("partial_rotary_factor"))
-    if partial not in (None, 1, 1.0):
-        raise ExportError(f"partial_rotary_factor {partial} is not supported for llama")
+    for key in _ROPE_KEYS:
+        _refuse_rope_scaling(key, config.get(key) or {})
+    for rope in (config, *(config.get(key) or {} for key in _ROPE_KEYS)):
+        if (partial := rope.get("partial_rotary_factor")) not in (None, 1):
+            raise ExportError(f"partial_rotary_factor {partial} is not supported for llama")
+
+
+def _refuse_rope_scaling(key: str, rope: object) -> None:
+    """`rope`: the value of `key` in config.json."""
+    if not isinstance(rope, dict):
+        raise ExportError(f"config: {key} must be an object, not {rope!r}")
+    for kind in (rope.get("rope_type"), rope.get("type")):
+        if kind not in (None, "default"):
+            raise ExportError(f"{key}: rope scaling '{kind}' is not supported (supported: none)")
+    if rope.get("factor") not in (None, 1):
+        raise ExportError(f"{key}: factor {rope['factor']} is not supported (supported: none)")
 
 
 def _rope_theta(config: dict) -> float:
-    rope = config.get("rope_parameters") or {}
-    scaling = config.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or scaling.get("rope_type") or scaling.get("type") or "default"
-    if kind != "default":
-        raise ExportError(f"rope scaling '{kind}' is not supported (supported: none)")
-    return float(rope.get("rope_theta", config.get("rope_theta", 10000.0)))
+    sources = [*(config.get(key) or {} for key in _ROPE_KEYS), config]
+    return float(next((source["rope_theta"] for source in sources if "rope_theta" in source), 10000.0))
 
 
 def inverse_frequencies(theta: float, dims: int) -> Tensor:
