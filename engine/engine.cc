@@ -1,7 +1,6 @@
 #include "engine/engine.h"
 
 #include <atomic>
-#include <optional>
 #include <random>
 #include <thread>
 #include <utility>
@@ -85,14 +84,16 @@ class Engine::Impl {
   // INVALID_ARGUMENT if the park's directory takes no files.
   absl::Status Start() {
     if (options_.park.bytes > 0) {
-      auto park = DiskPark::Create(
-          {options_.park.directory, options_.park.bytes}, *model_,
-          [inbox = inbox_](BlockPark::Outcome outcome) { inbox->Push(ParkCommand{outcome}); });
+      auto park = DiskPark::Create({options_.park.directory, options_.park.bytes}, *model_,
+                                   [inbox = inbox_](BlockPark::Outcome outcome) {
+                                     inbox->Push(ParkCommand{std::move(outcome)});
+                                   });
       if (!park.ok()) return park.status();
       park_ = *std::move(park);
     }
-    scheduler_.emplace(options_, Scheduler::Parts{*model_, *tokenizer_, format_, observer_, clock_,
-                                                  SystemRandom, park_.get()});
+    scheduler_ = std::make_unique<Scheduler>(
+        options_, Scheduler::Parts{*model_, *tokenizer_, format_, observer_, clock_, SystemRandom,
+                                   park_.get()});
     thread_ = std::thread([this] { Run(); });
     return absl::OkStatus();
   }
@@ -138,7 +139,7 @@ class Engine::Impl {
   EngineObserver& observer_;
   const Clock& clock_;
   std::unique_ptr<DiskPark> park_;                  // engine thread; null: nothing is parked
-  std::optional<Scheduler> scheduler_;              // engine thread
+  std::unique_ptr<Scheduler> scheduler_;            // engine thread
   absl::Duration patience_ = absl::ZeroDuration();  // engine thread
   std::atomic<bool> stopping_{false};
   std::thread thread_;  // last: it uses everything above

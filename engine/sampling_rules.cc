@@ -19,7 +19,7 @@ class Faults {
   explicit Faults(std::string prefix) : prefix_(std::move(prefix)) {}
 
   template <typename T>
-  void Require(bool good, const char* field, T value, const char* limit) {
+  void Require(bool good, const char* field, const T& value, const char* limit) {
     if (good || !status_.ok()) return;
     status_ = InvalidField(prefix_ + field, absl::StrCat("is ", value, "; must be ", limit));
   }

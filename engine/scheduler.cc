@@ -17,7 +17,7 @@ SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& sp
 // Keeps what the penalties may look at, without moving memory at every token.
 void Remember(std::vector<TokenId>& recent, absl::Span<const TokenId> tokens) {
   recent.insert(recent.end(), tokens.begin(), tokens.end());
-  if (recent.size() > 2 * kMaxPenaltyLastN) {
+  if (recent.size() > size_t{2} * kMaxPenaltyLastN) {
     recent.erase(recent.begin(), recent.end() - kMaxPenaltyLastN);
   }
 }

@@ -29,6 +29,7 @@ std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
   const auto decode_rows = std::min<int32_t>(static_cast<int32_t>(decodes.size()), decode_room);
 
   std::vector<PlannedRows> plan;
+  plan.reserve(decode_rows + prefills.size());
   for (int32_t i = 0; i < decode_rows; ++i) plan.push_back({decodes[i].index, 1});
 
   int32_t left = budget.step_tokens - decode_rows;

@@ -207,7 +207,7 @@ absl::StatusOr<Vocabulary> ParseVocabulary(const json& model, const json* added_
 
 absl::StatusOr<std::array<TokenId, 256>> FindByteTokens(const json& model,
                                                         const Vocabulary& vocabulary) {
-  std::array<TokenId, 256> byte_tokens;
+  std::array<TokenId, 256> byte_tokens = {};
   bool complete = true;
   for (int byte = 0; byte < 256; ++byte) {
     const auto found = vocabulary.ids.find(ByteLevelCharacter(static_cast<uint8_t>(byte)));
@@ -222,7 +222,7 @@ absl::StatusOr<std::array<TokenId, 256>> FindByteTokens(const json& model,
   if (!complete && unknown != nullptr && !unknown->is_null()) {
     return Malformed("model BPE: unk_token is not supported where bytes lack tokens");
   }
-  return byte_tokens;
+  return byte_tokens = {};
 }
 
 // Both forms of a merge: "left right" and ["left", "right"].
