@@ -185,7 +185,10 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
         absl::StrCat("threads is ", options.threads, ", not 0 to 1024"));
   }
   const auto processors = static_cast<int>(std::thread::hardware_concurrency());
-  SetOperatorThreads(options.threads > 0 ? options.threads : processors);
+  if (absl::Status status = SetOperatorThreads(options.threads > 0 ? options.threads : processors);
+      !status.ok()) {
+    return status;
+  }
   // What is left to libtorch itself is small; its own threads would only spin.
   at::set_num_threads(1);
   // The plain executor: the other one compiles anew when shapes change, and every step has its own

@@ -2,8 +2,11 @@
 // names their folder.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <vector>
 
 #include "engine/torch/torch_model.h"
@@ -121,6 +124,30 @@ TEST(ModelFile, RefusesOptionsThisMachineCannotMeet) {
   options = Small();
   options.threads = -1;
   ExpectRefused(Refusal("sound.pt", options), kInvalid, "threads is -1");
+}
+
+// The address space that this process may still take, until the end of a scope.
+class LimitedAddressSpace {
+ public:
+  explicit LimitedAddressSpace(int64_t bytes) {
+    int64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    getrlimit(RLIMIT_AS, &before_);
+    const rlimit limit = {static_cast<rlim_t>(pages * getpagesize() + bytes), before_.rlim_max};
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  ~LimitedAddressSpace() { setrlimit(RLIMIT_AS, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST(ModelFile, RefusesThreadsThatTheSystemDoesNotGrant) {
+  TorchModelOptions options = Small();
+  options.threads = 1024;
+  const LimitedAddressSpace limited(int64_t{1} << 30);  // a thread's stack takes 8 MiB
+  ExpectRefused(Refusal("sound.pt", options), absl::StatusCode::kResourceExhausted,
+                "refuses thread");
 }
 
 // A session of S sinks and W recent tokens whose blocks are all there, and the text fed to it.

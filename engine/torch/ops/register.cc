@@ -158,7 +158,8 @@ void CheckAttention(const kernels::AttentionCall& call, const Tensor& qkv, const
               "sink_attention: rotary is ", rotary.sizes());
 }
 
-// Grows to the largest need of its thread and stays: the decode path allocates nothing.
+// Grows to the largest need of its thread and stays: the decode path allocates nothing. Want of
+// memory ends the process (ParallelFor).
 float* Scratch(int64_t floats) {
   thread_local std::vector<float> scratch;
   if (static_cast<int64_t>(scratch.size()) < floats) scratch.resize(static_cast<size_t>(floats));
@@ -212,7 +213,8 @@ void ChooseIsa(const std::string& name) {
 void SetThreads(int64_t threads) {
   TORCH_CHECK(threads >= 1 && threads <= 1024, "set_threads: ", threads,
               " is not within 1 to 1024");
-  SetOperatorThreads(static_cast<int>(threads));
+  const absl::Status status = SetOperatorThreads(static_cast<int>(threads));
+  TORCH_CHECK(status.ok(), "set_threads: ", std::string(status.message()));
 }
 
 }  // namespace
