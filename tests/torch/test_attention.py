@@ -143,6 +143,31 @@ def test_what_has_left_the_window_never_comes_back(isa, rng):
         assert torch.equal(feed(case, poisoned, chunk)[12:], clean[12:])
 
 
+@pytest.mark.parametrize("part", ["query", "key", "value"])
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC12345, -0x3FEDCB], ids=["plain", "payload", "negative"])
+def test_a_visible_nan_gives_nan(isa, rng, part, bits):
+    """To a sequence that sees it, among the pinned and among the recent tokens, and to no other row."""
+    case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16, sinks=2, window=10)
+    qkv = case.random_qkv(40, rng)
+    clean = feed(case, qkv, chunk=40)
+    column = {"query": 3, "key": 16 + 3, "value": 32 + 3}[part]
+    nan = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
+    assert nan.isnan()
+    for row in (0, 20):
+        qkv_with_nan = qkv.clone()
+        qkv_with_nan.view(torch.int32)[row, column] = bits
+        seen_by = {row} if part == "query" else set(range(40)) if row == 0 else set(range(20, 30))
+        for chunk in (1, 40):
+            out = feed(case, qkv_with_nan, chunk)
+            for n in range(40):
+                if n not in seen_by:
+                    assert torch.equal(out[n], clean[n]), n
+                elif part == "value":
+                    assert out[n].isnan().tolist() == [dim == 3 for dim in range(16)], n
+                else:
+                    assert out[n].isnan().all(), n
+
+
 def test_a_table_of_angles_is_double_however_late(isa):
     case = Case(offset=10_000_000)
     kv = poisoned_kv(case, 8)
