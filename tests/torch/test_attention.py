@@ -226,3 +226,15 @@ def test_attention_that_does_not_fit_the_step_is_refused(rng):
                                  (case.random_qkv(4, rng), -1, 3), (case.random_qkv(4, rng), 0, 1)):
         with pytest.raises(RuntimeError, match="sink_attention: "):
             ops.sink_attention(qkv, rotary, layer, 9, kv_heads, 64, 0.125, step)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [
+    (2**32 + 9, 3, 64), (9, 2**32 + 3, 64), (9, 3, 2**32 + 64), (-9, 3, 64), (0, 3, 64)])
+def test_attention_of_heads_beyond_an_int_is_refused(rng, heads, kv_heads, head_dim):
+    """2**32 + 9 is 9 once it is cut to an int."""
+    case = Case()
+    step = torch.classes.sinkstream.StepContext(
+        poisoned_kv(case, 8), 64, torch.tensor([line_of()]), torch.tensor([1, 2, 3], dtype=torch.int32))
+    rotary = ops.rotary_table(case.inv_freq, step)
+    with pytest.raises(RuntimeError, match="sink_attention: "):
+        ops.sink_attention(case.random_qkv(4, rng), rotary, 0, heads, kv_heads, head_dim, 0.125, step)
