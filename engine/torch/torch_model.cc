@@ -8,13 +8,12 @@
 #include <exception>
 #include <limits>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/torch/available_memory.h"
 #include "engine/torch/kv_storage.h"
+#include "engine/torch/machine_limits.h"
 #include "engine/torch/model_archive.h"
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/step_context.h"
@@ -148,6 +147,7 @@ absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,
   spec.weight_dtype = manifest.dtype;
   spec.kv_dtype = bfloat16 ? "bfloat16" : "float32";
   spec.isa = Kernels().name;
+  spec.threads = OperatorPool().threads();
   spec.vocab_size = manifest.vocab_size;
   spec.trained_context = manifest.trained_context;
   spec.block_tokens = kernels::kBlockTokens;
@@ -184,11 +184,8 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("threads is ", options.threads, ", not 0 to 1024"));
   }
-  const auto processors = static_cast<int>(std::thread::hardware_concurrency());
-  if (absl::Status status = SetOperatorThreads(options.threads > 0 ? options.threads : processors);
-      !status.ok()) {
-    return status;
-  }
+  const int threads = options.threads > 0 ? options.threads : AvailableProcessors();
+  if (absl::Status status = SetOperatorThreads(threads); !status.ok()) return status;
   // What is left to libtorch itself is small; its own threads would only spin.
   at::set_num_threads(1);
   // The plain executor: the other one compiles anew when shapes change, and every step has its own

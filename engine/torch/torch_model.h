@@ -17,7 +17,7 @@ enum class KvDtype { kAuto, kFloat32, kBfloat16 };  // kAuto: as the weights
 struct TorchModelOptions {
   int64_t kv_bytes = int64_t{1} << 30;  // of the KV pool; rounded down to whole blocks
   KvDtype kv_dtype = KvDtype::kAuto;
-  int threads = 0;           // of the operators, the engine thread among them; 0: one per processor
+  int threads = 0;           // the engine thread among them; 0: AvailableProcessors()
   std::string isa = "auto";  // "auto", "avx512", "avx2", "portable"
   int64_t memory_bytes = 0;  // what loading may take in all; 0: what the machine has to spare
 };

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <vector>
 
+#include "engine/torch/machine_limits.h"
 #include "engine/torch/torch_model.h"
 
 namespace sinkstream {
@@ -65,6 +66,13 @@ TEST(ModelFile, GivesTheModelAndWhatBelongsToIt) {
             1 * 1 * 2 * 16 * 16 * 4);  // layers, kv heads, K and V, slots, padded head, bytes
   EXPECT_EQ(spec.num_blocks, (1 << 20) / spec.block_bytes);
   EXPECT_EQ(spec.trained_context, 64);
+  EXPECT_EQ(spec.threads, 2);
+}
+
+TEST(ModelFile, TakesTheProcessorsThatAreAvailableWhereNoThreadsAreAskedFor) {
+  TorchModelOptions options = Small();
+  options.threads = 0;
+  EXPECT_EQ(LoadSound(options)->Spec().threads, AvailableProcessors());
 }
 
 TEST(ModelFile, KeepsKvInTheTypeAskedFor) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/torch/machine_limits.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -124,8 +125,7 @@ void ThreadPool::Work() {
 
 ThreadPool& OperatorPool() {
   if (PoolSlot() == nullptr) {
-    const auto processors = static_cast<int>(std::thread::hardware_concurrency());
-    if (!SetOperatorThreads(processors).ok()) SetOperatorThreads(1).IgnoreError();
+    if (!SetOperatorThreads(AvailableProcessors()).ok()) SetOperatorThreads(1).IgnoreError();
   }
   return *PoolSlot();
 }

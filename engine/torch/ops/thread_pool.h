@@ -64,7 +64,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// The pool of the operators. Default: as many threads as the process may use processors, or the
+// The pool of the operators. Default: AvailableProcessors() threads (machine_limits.h), or the
 // caller alone where the system refuses them.
 ThreadPool& OperatorPool();
 // Replaces the pool. Not while an operator runs. RESOURCE_EXHAUSTED as ThreadPool::Create; the pool
