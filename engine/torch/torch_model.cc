@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/torch/error_text.h"
 #include "engine/torch/kv_storage.h"
 #include "engine/torch/machine_limits.h"
 #include "engine/torch/model_archive.h"
@@ -21,15 +22,6 @@
 
 namespace sinkstream {
 namespace {
-
-// The first line of what libtorch says; the rest is a trace through generated code.
-std::string FirstLine(const std::exception& error) {
-  std::string text = error.what();
-  constexpr char kReason[] = "RuntimeError: ";
-  if (const size_t at = text.rfind(kReason); at != std::string::npos)
-    text.erase(0, at + sizeof kReason - 1);
-  return text.substr(0, std::min<size_t>(text.find('\n'), 200));
-}
 
 class TorchModel final : public Model {
  public:
@@ -55,7 +47,7 @@ class TorchModel final : public Model {
       return absl::MakeConstSpan(logits_.const_data_ptr<float>(),
                                  static_cast<size_t>(logits_.numel()));
     } catch (const std::exception& error) {
-      return absl::InternalError(absl::StrCat("the model failed: ", FirstLine(error)));
+      return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
     }
   }
 
@@ -204,7 +196,7 @@ absl::StatusOr<torch::jit::Module> LoadModule(const std::string& path) {
     }
     return module;
   } catch (const std::exception& error) {
-    return absl::DataLossError(absl::StrCat("cannot be loaded: ", FirstLine(error)));
+    return absl::DataLossError(absl::StrCat("cannot be loaded: ", Reason(error)));
   }
 }
 
@@ -236,8 +228,10 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
 absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options) {
   absl::StatusOr<ModelFile> file = Load(path, options);
   if (file.ok()) return file;
-  return absl::Status(file.status().code(),
-                      absl::StrCat(path, ": ", std::string(file.status().message())));
+  constexpr size_t kLongest = 300;  // a file's strings may be of any length
+  return absl::Status(
+      file.status().code(),
+      OneLine(absl::StrCat(path, ": ", absl::ClippedSubstr(file.status().message(), 0, kLongest))));
 }
 
 }  // namespace sinkstream

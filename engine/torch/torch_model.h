@@ -30,9 +30,10 @@ struct ModelFile {
 };
 
 // Loads, packs the weights for this CPU and warms up. Threads, instruction set and libtorch's
-// settings are the process's: one model a process. Each refusal is one line that begins with
-// `path`: NOT_FOUND: no such file. INVALID_ARGUMENT: not a model file, made by a newer exporter,
-// unsupported, or options that contradict it. DATA_LOSS: truncated or damaged. RESOURCE_EXHAUSTED:
+// settings are the process's: one model a process. Each refusal is one line of valid UTF-8
+// that begins with `path`, whatever the file's strings hold: NOT_FOUND: no such file.
+// INVALID_ARGUMENT: not a model file, made by a newer exporter, unsupported, or options that
+// contradict it. DATA_LOSS: truncated or damaged. RESOURCE_EXHAUSTED:
 // does not fit this machine, or it refuses the threads.
 absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options);
 

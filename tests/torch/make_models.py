@@ -62,6 +62,7 @@ def main(directory: Path) -> None:
     save(directory / "magic.pt", Tiny(), magic="another-model")
     save(directory / "newer.pt", Tiny(), format_version=2)
     save(directory / "dtype.pt", Tiny(), dtype="float8")
+    save(directory / "dtype_of_lines.pt", Tiny(), dtype="a\nb\rc\u2028d\x1b[2J" + "e" * 1000)
     save(directory / "layers_differ.pt", Tiny(), kv_heads=2)
     save(directory / "vocabulary_differs.pt", Tiny(), vocab_size=51)
     save(directory / "no_forward.pt", NoForward())

@@ -114,6 +114,12 @@ TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
                 "does not run: the model failed: forward gave");
 }
 
+TEST(ModelFile, RefusesInOneLineWhateverTheFileSays) {
+  const absl::Status status = Refusal("dtype_of_lines.pt");
+  ExpectRefused(status, kInvalid, "dtype \"a\\nb\\rc\\xe2\\x80\\xa8d\\x1b[2Jeee");
+  ExpectRefused(Refusal("a\nb\xff.pt"), absl::StatusCode::kNotFound, "a\\nb\\xff.pt: no such file");
+}
+
 TEST(ModelFile, RefusesWhatDoesNotFit) {
   TorchModelOptions options = Small();
   options.kv_bytes = 2047;
