@@ -186,10 +186,11 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<torch::jit::Module> LoadModule(const std::string& path) {
+absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
   try {
     const c10::InferenceMode inference;
-    torch::jit::Module module = torch::jit::load(path, at::kCPU, /*load_debug_files=*/false);
+    torch::jit::Module module =
+        torch::jit::load(archive.file, at::kCPU, /*load_debug_files=*/false);
     module.eval();
     if (!module.find_method("forward").has_value()) {
       return absl::InvalidArgumentError("is not a model file (its module has no forward)");
@@ -207,10 +208,11 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   const absl::StatusOr<ModelSpec> spec = MakeSpec(archive->manifest, options);
   if (!spec.ok()) return spec.status();
   if (absl::Status status = CheckFits(*archive, *spec, options); !status.ok()) return status;
+  if (absl::Status status = CheckDigest(*archive); !status.ok()) return status;
   absl::StatusOr<KvStorage> kv =
       KvStorage::Create(archive->manifest, spec->kv_dtype == "bfloat16", spec->num_blocks);
   if (!kv.ok()) return kv.status();
-  absl::StatusOr<torch::jit::Module> module = LoadModule(path);
+  absl::StatusOr<torch::jit::Module> module = LoadModule(*archive);
   if (!module.ok()) return module.status();
   malloc_trim(0);  // the weights as read are free by now
   auto model = std::make_unique<TorchModel>(*spec, *std::move(kv), archive->manifest.head_dim,

@@ -33,7 +33,7 @@ struct ModelFile {
 // settings are the process's: one model a process. Each refusal is one line of valid UTF-8
 // that begins with `path`, whatever the file's strings hold: NOT_FOUND: no such file.
 // INVALID_ARGUMENT: not a model file, made by a newer exporter, unsupported, or options that
-// contradict it. DATA_LOSS: truncated or damaged. RESOURCE_EXHAUSTED:
+// contradict it. DATA_LOSS: truncated, damaged, or not what its digest names. RESOURCE_EXHAUSTED:
 // does not fit this machine, or it refuses the threads.
 absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options);
 

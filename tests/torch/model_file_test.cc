@@ -101,6 +101,20 @@ TEST(ModelFile, RefusesWhatIsCutShort) {
   ExpectRefused(Refusal("truncated.pt"), absl::StatusCode::kDataLoss, "truncated or damaged");
 }
 
+TEST(ModelFile, RefusesWhatIsDamagedWithoutBeingUnreadable) {
+  for (const char* name : {"flipped_weight.pt", "flipped_tokenizer.pt"}) {
+    ExpectRefused(Refusal(name), absl::StatusCode::kDataLoss,
+                  "is damaged: its contents do not match the digest in its manifest");
+  }
+}
+
+TEST(ModelFile, SaysThatAFileDoesNotFitBeforeItReadsAllOfIt) {
+  TorchModelOptions options = Small();
+  options.memory_bytes = 1;
+  ExpectRefused(Refusal("flipped_weight.pt", options), absl::StatusCode::kResourceExhausted,
+                "0 MiB are available");
+}
+
 TEST(ModelFile, RefusesWhatThisServerCannotRun) {
   ExpectRefused(Refusal("newer.pt"), kInvalid,
                 "made by a newer exporter: format 2, this server reads 1");
@@ -108,7 +122,7 @@ TEST(ModelFile, RefusesWhatThisServerCannotRun) {
 }
 
 TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
-  ExpectRefused(Refusal("layers_differ.pt"), kInvalid,
+  ExpectRefused(Refusal("kv_heads_differ.pt"), kInvalid,
                 "does not run: the model failed: sink_attention");
   ExpectRefused(Refusal("vocabulary_differs.pt"), kInvalid,
                 "does not run: the model failed: forward gave");
