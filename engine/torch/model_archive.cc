@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "engine/torch/archive_digest.h"
+#include "engine/torch/error_text.h"
 
 namespace sinkstream {
 namespace {
@@ -36,7 +37,11 @@ absl::StatusOr<std::unique_ptr<Reader>> OpenArchive(const std::shared_ptr<FileAd
       return absl::InvalidArgumentError("is not a model file (not a TorchScript archive)");
     }
     return std::make_unique<Reader>(file);
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
+    const std::string reason = Reason(error);
+    if (reason.find("maximum supported version") != reason.npos) {
+      return absl::InvalidArgumentError("was saved by a newer torch: " + reason);
+    }
     return absl::DataLossError("is truncated or damaged (no directory at its end)");
   }
 }

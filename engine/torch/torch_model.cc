@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <exception>
 #include <limits>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -186,6 +187,7 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
   return absl::OkStatus();
 }
 
+// Of a file whose contents are those the exporter wrote: what fails is not damage.
 absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
   try {
     const c10::InferenceMode inference;
@@ -196,8 +198,10 @@ absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
       return absl::InvalidArgumentError("is not a model file (its module has no forward)");
     }
     return module;
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("the system refuses the memory for the weights");
   } catch (const std::exception& error) {
-    return absl::DataLossError(absl::StrCat("cannot be loaded: ", Reason(error)));
+    return absl::InvalidArgumentError(absl::StrCat("is not for this server: ", Reason(error)));
   }
 }
 

@@ -119,6 +119,13 @@ TEST(ModelFile, RefusesWhatThisServerCannotRun) {
   ExpectRefused(Refusal("newer.pt"), kInvalid,
                 "made by a newer exporter: format 2, this server reads 1");
   ExpectRefused(Refusal("dtype.pt"), kInvalid, "dtype \"float8\" is not supported");
+  ExpectRefused(Refusal("newer_torch.pt"), kInvalid,
+                "saved by a newer torch: Attempted to read a PyTorch file with version 99,");
+  ExpectRefused(Refusal("unknown_operator.pt"), kInvalid,
+                "not for this server: Unknown builtin op: sinkstream::xyz_norm");
+  ExpectRefused(Refusal("unknown_class.pt"), kInvalid,
+                "not for this server: Unknown type name '__torch__.torch.classes.sinkstream."
+                "LinearWidget'");
 }
 
 TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
