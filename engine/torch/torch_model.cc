@@ -18,6 +18,7 @@
 #include "engine/torch/machine_limits.h"
 #include "engine/torch/model_archive.h"
 #include "engine/torch/ops/isa.h"
+#include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/step_context.h"
 #include "engine/torch/ops/thread_pool.h"
 
@@ -40,7 +41,8 @@ class TorchModel final : public Model {
       const c10::InferenceMode inference;
       Flatten(batch);
       const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
-      logits_ = forward_({Copy(tokens_), Copy(logit_rows_), MakeContext()}).toTensor();
+      context_ = MakeContext();
+      logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
       TORCH_CHECK(logits_.scalar_type() == at::kFloat && logits_.is_contiguous() &&
                       logits_.dim() == 2 && logits_.size(0) == wanted &&
                       logits_.size(1) == spec_.vocab_size,
@@ -51,6 +53,9 @@ class TorchModel final : public Model {
       return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
     }
   }
+
+  // Layers that the last Step's attention asked for. Requires that there was one.
+  int64_t LayersUsed() const { return context_->layers_used(); }
 
   // First calls are slow: libtorch prepares the graph, memory is touched. Uses blocks that nobody
   // has yet.
@@ -105,7 +110,7 @@ class TorchModel final : public Model {
     return Wrap(values, {static_cast<int64_t>(values.size())}).clone();
   }
 
-  c10::IValue MakeContext() {
+  c10::intrusive_ptr<StepContext> MakeContext() {
     const auto lines = static_cast<int64_t>(sequences_.size()) / kSequenceFields;
     return c10::make_intrusive<StepContext>(kv_.tensor(), head_dim_,
                                             Wrap(sequences_, {lines, kSequenceFields}),
@@ -123,7 +128,8 @@ class TorchModel final : public Model {
   std::vector<int64_t> logit_rows_;  // [M]
   std::vector<int64_t> sequences_;   // [Q][kSequenceFields]
   std::vector<int32_t> blocks_;      // [B]
-  at::Tensor logits_;                // [M, vocab_size]
+  c10::intrusive_ptr<StepContext> context_;
+  at::Tensor logits_;  // [M, vocab_size]
 };
 
 bool UsesBfloat16(const ModelManifest& manifest, KvDtype wanted) {
@@ -205,6 +211,32 @@ absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
   }
 }
 
+absl::Status CheckDtype(const torch::jit::Module& module, const std::string& dtype) {
+  const auto type = c10::getCustomClassType<c10::intrusive_ptr<LinearWeight>>();
+  for (const torch::jit::Module& part : module.modules()) {
+    for (const c10::IValue& attribute : part.attributes(/*recurse=*/false)) {
+      if (*attribute.type() != *type) continue;
+      const auto weight = attribute.toCustomClass<LinearWeight>();
+      const bool is_float = weight->matrix().element() == kernels::Element::kFloat32;
+      const std::string held = is_float ? "float32" : "bfloat16";
+      if (held == dtype) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("manifest.json: dtype is ", dtype, ", the module has a weight of ", held));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRuns(TorchModel& model, int64_t layers) {
+  if (absl::Status status = model.WarmUp(); !status.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("does not run: ", std::string(status.message())));
+  }
+  if (model.LayersUsed() == layers) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("manifest.json: layers is ", layers, ", the module has ", model.LayersUsed()));
+}
+
 absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions& options) {
   absl::StatusOr<ModelArchive> archive = ReadModelArchive(path);
   if (!archive.ok()) return archive.status();
@@ -218,13 +250,14 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   if (!kv.ok()) return kv.status();
   absl::StatusOr<torch::jit::Module> module = LoadModule(*archive);
   if (!module.ok()) return module.status();
+  if (absl::Status status = CheckDtype(*module, archive->manifest.dtype); !status.ok()) {
+    return status;
+  }
   malloc_trim(0);  // the weights as read are free by now
   auto model = std::make_unique<TorchModel>(*spec, *std::move(kv), archive->manifest.head_dim,
                                             *std::move(module));
-  if (absl::Status status = model->WarmUp(); !status.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("does not run: ", std::string(status.message())));
-  }
+  if (absl::Status status = CheckRuns(*model, archive->manifest.layers); !status.ok())
+    return status;
   return ModelFile{std::move(model), std::move(archive->tokenizer_json),
                    std::move(archive->chat_format_json), std::move(archive->manifest)};
 }

@@ -131,6 +131,12 @@ TEST(ModelFile, RefusesWhatThisServerCannotRun) {
 TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
   ExpectRefused(Refusal("kv_heads_differ.pt"), kInvalid,
                 "does not run: the model failed: sink_attention");
+  TorchModelOptions options = Small();
+  options.kv_bytes = 64 << 20;
+  ExpectRefused(Refusal("layers_differ.pt", options), kInvalid,
+                "manifest.json: layers is 5000, the module has 1");
+  ExpectRefused(Refusal("dtype_differs.pt"), kInvalid,
+                "manifest.json: dtype is bfloat16, the module has a weight of float32");
   ExpectRefused(Refusal("vocabulary_differs.pt"), kInvalid,
                 "does not run: the model failed: forward gave");
 }

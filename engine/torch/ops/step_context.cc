@@ -1,5 +1,6 @@
 #include "engine/torch/ops/step_context.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -57,7 +58,8 @@ kernels::Element StepContext::element() const {
   return kv_.scalar_type() == at::kFloat ? kernels::Element::kFloat32 : kernels::Element::kBfloat16;
 }
 
-void* StepContext::Layer(int64_t layer) const {
+void* StepContext::Layer(int64_t layer) {
+  layers_used_ = std::max(layers_used_, layer + 1);
   const int64_t bytes = kv_.stride(0) * static_cast<int64_t>(kv_.element_size());
   return static_cast<char*>(kv_.mutable_data_ptr()) + layer * bytes;
 }
