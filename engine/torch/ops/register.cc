@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "engine/text/chat_format.h"
+#include "engine/text/tokenizer.h"
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/step_context.h"
@@ -228,6 +231,17 @@ void SetThreads(int64_t threads) {
   TORCH_CHECK(status.ok(), "set_threads: ", std::string(status.message()));
 }
 
+// For the exporter: what the server's parsers would refuse is refused when the file is made.
+void CheckText(const std::string& tokenizer_json, const std::string& chat_format_json,
+               int64_t vocab_size) {
+  TORCH_CHECK(vocab_size >= 1 && vocab_size <= std::numeric_limits<int32_t>::max(),
+              "check_text: vocab_size ", vocab_size, " is not within 1 to 2^31 - 1");
+  const auto tokenizer = ParseTokenizer(tokenizer_json);
+  TORCH_CHECK(tokenizer.ok(), std::string(tokenizer.status().message()));
+  const auto chat_format = ParseChatFormat(chat_format_json, static_cast<int32_t>(vocab_size));
+  TORCH_CHECK(chat_format.ok(), std::string(chat_format.status().message()));
+}
+
 }  // namespace
 
 TORCH_LIBRARY(sinkstream, library) {
@@ -246,6 +260,8 @@ TORCH_LIBRARY(sinkstream, library) {
       "int head_dim, float scale, " STEP " step) -> Tensor");
 #undef STEP
 #undef WEIGHT
+  library.def("check_text(str tokenizer_json, str chat_format_json, int vocab_size) -> ()",
+              &CheckText);
   library.def("isa", &Isa);
   library.def("supported_isas", &SupportedIsas);
   library.def("select_isa", &ChooseIsa);
