@@ -25,6 +25,7 @@ if(SINKSTREAM_WITH_TORCH)
     message(FATAL_ERROR "no torch in ${SINKSTREAM_PYTHON}: run scripts/setup (or make build), "
                         "or configure with -DSINKSTREAM_WITH_TORCH=OFF")
   endif()
+  find_package(OpenSSL REQUIRED COMPONENTS Crypto)
   set(Torch_DIR "${SINKSTREAM_TORCH_PREFIX}/Torch")
   find_package(Torch REQUIRED)
 endif()

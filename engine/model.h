@@ -30,6 +30,7 @@ struct ModelSpec {
   std::string weight_dtype;  // "float32", "bfloat16"
   std::string kv_dtype;      // "float32", "bfloat16"
   std::string isa;           // the kernels chosen at start: "avx512", "avx2", "portable"
+  int32_t threads = 1;       // that compute a step, the engine thread among them; told at start
   int32_t vocab_size = 0;
   int64_t trained_context = 0;  // tokens; sinks + window of a session may not exceed it
   int32_t block_tokens = 16;    // tokens a KV block holds

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
@@ -39,8 +38,7 @@ TorchModelOptions ModelOptions(const ServerConfig& config) {
   options.kv_bytes = config.kv_bytes;
   if (config.kv_dtype == "float32") options.kv_dtype = KvDtype::kFloat32;
   if (config.kv_dtype == "bfloat16") options.kv_dtype = KvDtype::kBfloat16;
-  options.threads =
-      config.threads > 0 ? config.threads : static_cast<int>(std::thread::hardware_concurrency());
+  options.threads = config.threads;
   options.isa = config.isa;
   return options;
 }
@@ -59,13 +57,12 @@ int Serve(const ServerConfig& config) {
   EngineActivity activity(stderr);
   absl::Notification stop;
   const StopSignals signals([&](int count) { count == 1 ? stop.Notify() : activity.Hurry(); });
-  const TorchModelOptions model_options = ModelOptions(config);
-  auto file = LoadModelFile(config.model, model_options);
+  auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
   const MonotonicClock clock;
   const auto engine = MakeEngine(config, *std::move(file), activity, clock);
   if (!engine.ok()) return Fail(engine.status());
-  std::fputs(StartFacts(**engine, model_options.threads).c_str(), stdout);
+  std::fputs(StartFacts(**engine).c_str(), stdout);
   const auto server =
       ServerLifecycle::Start({config.listen, config.max_message_bytes}, **engine, activity);
   if (!server.ok()) return Fail(server.status());

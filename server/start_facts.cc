@@ -6,7 +6,7 @@
 
 namespace sinkstream {
 
-std::string StartFacts(const Engine& engine, int threads) {
+std::string StartFacts(const Engine& engine) {
   const ModelSpec& spec = engine.Spec();
   const SessionSettings& session = engine.Options().defaults;
   const EngineLimits& limits = engine.Options().limits;
@@ -20,7 +20,7 @@ std::string StartFacts(const Engine& engine, int threads) {
       "model: %s (%s), weights %s\n"
       "compute: %s, threads: %d\n"
       "KV: %s, %.1f MiB, holds %d sessions of %d sinks + %d tokens, %.1f MiB each\n",
-      kServerVersion, spec.name, spec.architecture, spec.weight_dtype, spec.isa, threads,
+      kServerVersion, spec.name, spec.architecture, spec.weight_dtype, spec.isa, spec.threads,
       spec.kv_dtype, static_cast<double>(spec.num_blocks * spec.block_bytes) / kMiB, sessions,
       session.sinks, session.window, static_cast<double>(session_bytes) / kMiB);
 }

@@ -9,6 +9,6 @@ namespace sinkstream {
 
 // Lines: version, model, instructions and threads, KV memory and how many sessions of the default
 // size it holds.
-std::string StartFacts(const Engine& engine, int threads);
+std::string StartFacts(const Engine& engine);
 
 }  // namespace sinkstream

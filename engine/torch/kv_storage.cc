@@ -3,24 +3,26 @@
 #include <ATen/ops/from_blob.h>
 
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/torch/ops/kernels.h"
+#include "engine/torch/ops/kv_shape.h"
 
 namespace sinkstream {
 namespace {
 
-// Elements of one block and layer.
-int64_t BlockElements(const ModelManifest& manifest) {
-  const int64_t padded_dim = (int64_t{manifest.head_dim} + 15) / 16 * 16;
-  return manifest.kv_heads * 2 * kernels::kBlockTokens * padded_dim;
+std::array<int64_t, 5> ShapeOf(const ModelManifest& manifest, int64_t blocks) {
+  return KvShape(manifest.layers, blocks, manifest.kv_heads, manifest.head_dim);
 }
 
 }  // namespace
 
 int64_t KvBlockBytes(const ModelManifest& manifest, bool bfloat16) {
-  return manifest.layers * BlockElements(manifest) * (bfloat16 ? 2 : 4);
+  const auto shape = ShapeOf(manifest, 1);
+  return std::accumulate(shape.begin(), shape.end(), int64_t{bfloat16 ? 2 : 4},
+                         std::multiplies<>());
 }
 
 absl::StatusOr<KvStorage> KvStorage::Create(const ModelManifest& manifest, bool bfloat16,
@@ -31,10 +33,8 @@ absl::StatusOr<KvStorage> KvStorage::Create(const ModelManifest& manifest, bool 
     return absl::ResourceExhaustedError(
         absl::StrCat("the system refuses ", bytes, " bytes for KV"));
   }
-  const int64_t per_head = BlockElements(manifest) / manifest.kv_heads / 2;
-  at::Tensor tensor =
-      at::from_blob(mapping->data(), {manifest.layers, num_blocks, manifest.kv_heads, 2, per_head},
-                    bfloat16 ? at::kBFloat16 : at::kFloat);
+  at::Tensor tensor = at::from_blob(mapping->data(), ShapeOf(manifest, num_blocks),
+                                    bfloat16 ? at::kBFloat16 : at::kFloat);
   return KvStorage(std::move(mapping), std::move(tensor));
 }
 

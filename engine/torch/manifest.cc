@@ -11,6 +11,8 @@ using Json = nlohmann::json;
 
 constexpr int64_t kMostTokens = int64_t{1} << 40;
 constexpr int64_t kLargestSize = int64_t{1} << 24;
+// Of a token's keys: a hundred times the largest models', and no size made of it overflows.
+constexpr int64_t kMostKeyElements = int64_t{1} << 24;
 
 absl::Status Bad(const std::string& problem) {
   return absl::InvalidArgumentError(absl::StrCat("manifest.json: ", problem));
@@ -81,6 +83,11 @@ void CheckTogether(const ModelManifest& manifest, FieldReader& fields) {
   if (manifest.heads % manifest.kv_heads != 0) {
     fields.Fail(absl::StrCat("heads ", manifest.heads, " is not a multiple of kv_heads ",
                              manifest.kv_heads));
+  }
+  const int64_t key_elements = int64_t{manifest.layers} * manifest.kv_heads * manifest.head_dim;
+  if (key_elements > kMostKeyElements) {
+    fields.Fail(absl::StrCat("layers x kv_heads x head_dim is ", key_elements, ", more than ",
+                             kMostKeyElements));
   }
 }
 

@@ -1,38 +1,48 @@
 #include "engine/torch/model_archive.h"
 
+#include <caffe2/serialize/file_adapter.h>
 #include <caffe2/serialize/inline_container.h>
 
 #include <array>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <memory>
+
+#include "engine/torch/archive_digest.h"
+#include "engine/torch/error_text.h"
 
 namespace sinkstream {
 namespace {
 
+using caffe2::serialize::FileAdapter;
 using Reader = caffe2::serialize::PyTorchStreamReader;
 
-absl::Status CheckIsZip(const std::string& path) {
+absl::StatusOr<std::shared_ptr<FileAdapter>> OpenFile(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return absl::NotFoundError("no such file");
-  std::array<char, 4> start = {};
-  std::ifstream file(path, std::ios::binary);
-  if (!std::filesystem::is_regular_file(path, error) || !file) {
-    return absl::InvalidArgumentError("is not a readable file");
+  const absl::Status unreadable = absl::InvalidArgumentError("is not a readable file");
+  if (!std::filesystem::is_regular_file(path, error)) return unreadable;
+  try {
+    return std::make_shared<FileAdapter>(path);
+  } catch (const std::exception&) {
+    return unreadable;
   }
-  file.read(start.data(), start.size());
-  if (start != std::array<char, 4>{'P', 'K', 3, 4}) {
-    return absl::InvalidArgumentError("is not a model file (not a TorchScript archive)");
-  }
-  return absl::OkStatus();
 }
 
-std::unique_ptr<Reader> Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<Reader>> OpenArchive(const std::shared_ptr<FileAdapter>& file) {
+  std::array<char, 4> start = {};
   try {
-    return std::make_unique<Reader>(path);
-  } catch (const std::exception&) {
-    return nullptr;
+    if (file->size() >= start.size()) file->read(0, start.data(), start.size());
+    if (start != std::array<char, 4>{'P', 'K', 3, 4}) {
+      return absl::InvalidArgumentError("is not a model file (not a TorchScript archive)");
+    }
+    return std::make_unique<Reader>(file);
+  } catch (const std::exception& error) {
+    const std::string reason = Reason(error);
+    if (reason.find("maximum supported version") != reason.npos) {
+      return absl::InvalidArgumentError("was saved by a newer torch: " + reason);
+    }
+    return absl::DataLossError("is truncated or damaged (no directory at its end)");
   }
 }
 
@@ -52,21 +62,27 @@ absl::StatusOr<std::string> Extra(Reader& reader, const std::string& name) {
 }  // namespace
 
 absl::StatusOr<ModelArchive> ReadModelArchive(const std::string& path) {
-  if (absl::Status status = CheckIsZip(path); !status.ok()) return status;
-  const std::unique_ptr<Reader> reader = Open(path);
-  if (reader == nullptr)
-    return absl::DataLossError("is truncated or damaged (no directory at its end)");
-  const auto manifest_json = Extra(*reader, "manifest.json");
+  const auto file = OpenFile(path);
+  if (!file.ok()) return file.status();
+  const auto reader = OpenArchive(*file);
+  if (!reader.ok()) return reader.status();
+  const auto manifest_json = Extra(**reader, "manifest.json");
   if (!manifest_json.ok()) return manifest_json.status();
   const auto manifest = ParseManifest(*manifest_json);
   if (!manifest.ok()) return manifest.status();
-  const auto tokenizer = Extra(*reader, "tokenizer.json");
+  const auto tokenizer = Extra(**reader, "tokenizer.json");
   if (!tokenizer.ok()) return tokenizer.status();
-  const auto chat_format = Extra(*reader, "chat_format.json");
+  const auto chat_format = Extra(**reader, "chat_format.json");
   if (!chat_format.ok()) return chat_format.status();
-  std::error_code error;
-  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
-  return ModelArchive{*manifest, *tokenizer, *chat_format, bytes};
+  return ModelArchive{*manifest, *tokenizer, *chat_format, static_cast<int64_t>((*file)->size()),
+                      *file};
+}
+
+absl::Status CheckDigest(const ModelArchive& archive) {
+  const auto digest = ArchiveDigest(archive.file);
+  if (!digest.ok()) return digest.status();
+  if (*digest == archive.manifest.digest) return absl::OkStatus();
+  return absl::DataLossError("is damaged: its contents do not match the digest in its manifest");
 }
 
 }  // namespace sinkstream

@@ -1,12 +1,17 @@
-// ModelArchive: the extra files of a model file, read without its weights. Refuses what is not one
-// of ours. No torch type passes through here, and no exception.
+// ModelArchive: a model file, opened once, and its extra files, read without its weights. Refuses
+// what is not one of ours. No exception passes through here.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "engine/torch/manifest.h"
+
+namespace caffe2::serialize {
+class ReadAdapterInterface;
+}
 
 namespace sinkstream {
 
@@ -15,9 +20,15 @@ struct ModelArchive {
   std::string tokenizer_json;
   std::string chat_format_json;
   int64_t file_bytes = 0;
+  // What all else is to be read from: the path may come to name another file.
+  std::shared_ptr<caffe2::serialize::ReadAdapterInterface> file;
 };
 
 // NOT_FOUND, INVALID_ARGUMENT or DATA_LOSS as LoadModelFile (torch_model.h).
 absl::StatusOr<ModelArchive> ReadModelArchive(const std::string& path);
+
+// DATA_LOSS unless weights, tokenizer and chat format are those that the manifest's digest names.
+// Reads all of the file.
+absl::Status CheckDigest(const ModelArchive& archive);
 
 }  // namespace sinkstream

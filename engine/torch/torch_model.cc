@@ -7,30 +7,23 @@
 #include <algorithm>
 #include <exception>
 #include <limits>
+#include <new>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/torch/available_memory.h"
+#include "engine/torch/error_text.h"
 #include "engine/torch/kv_storage.h"
+#include "engine/torch/machine_limits.h"
 #include "engine/torch/model_archive.h"
 #include "engine/torch/ops/isa.h"
+#include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/step_context.h"
 #include "engine/torch/ops/thread_pool.h"
 
 namespace sinkstream {
 namespace {
-
-// The first line of what libtorch says; the rest is a trace through generated code.
-std::string FirstLine(const std::exception& error) {
-  std::string text = error.what();
-  constexpr char kReason[] = "RuntimeError: ";
-  if (const size_t at = text.rfind(kReason); at != std::string::npos)
-    text.erase(0, at + sizeof kReason - 1);
-  return text.substr(0, std::min<size_t>(text.find('\n'), 200));
-}
 
 class TorchModel final : public Model {
  public:
@@ -48,7 +41,8 @@ class TorchModel final : public Model {
       const c10::InferenceMode inference;
       Flatten(batch);
       const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
-      logits_ = forward_({Copy(tokens_), Copy(logit_rows_), MakeContext()}).toTensor();
+      context_ = MakeContext();
+      logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
       TORCH_CHECK(logits_.scalar_type() == at::kFloat && logits_.is_contiguous() &&
                       logits_.dim() == 2 && logits_.size(0) == wanted &&
                       logits_.size(1) == spec_.vocab_size,
@@ -56,12 +50,15 @@ class TorchModel final : public Model {
       return absl::MakeConstSpan(logits_.const_data_ptr<float>(),
                                  static_cast<size_t>(logits_.numel()));
     } catch (const std::exception& error) {
-      return absl::InternalError(absl::StrCat("the model failed: ", FirstLine(error)));
+      return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
     }
   }
 
   void CopyOut(BlockId block, char* to) const override { kv_.CopyOut(block, to); }
   void CopyIn(BlockId block, const char* from) override { kv_.CopyIn(block, from); }
+
+  // Layers that the last Step's attention asked for. Requires that there was one.
+  int64_t LayersUsed() const { return context_->layers_used(); }
 
   // First calls are slow: libtorch prepares the graph, memory is touched. Uses blocks that nobody
   // has yet.
@@ -116,7 +113,7 @@ class TorchModel final : public Model {
     return Wrap(values, {static_cast<int64_t>(values.size())}).clone();
   }
 
-  c10::IValue MakeContext() {
+  c10::intrusive_ptr<StepContext> MakeContext() {
     const auto lines = static_cast<int64_t>(sequences_.size()) / kSequenceFields;
     return c10::make_intrusive<StepContext>(kv_.tensor(), head_dim_,
                                             Wrap(sequences_, {lines, kSequenceFields}),
@@ -134,7 +131,8 @@ class TorchModel final : public Model {
   std::vector<int64_t> logit_rows_;  // [M]
   std::vector<int64_t> sequences_;   // [Q][kSequenceFields]
   std::vector<int32_t> blocks_;      // [B]
-  at::Tensor logits_;                // [M, vocab_size]
+  c10::intrusive_ptr<StepContext> context_;
+  at::Tensor logits_;  // [M, vocab_size]
 };
 
 bool UsesBfloat16(const ModelManifest& manifest, KvDtype wanted) {
@@ -151,6 +149,7 @@ absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,
   spec.weight_dtype = manifest.dtype;
   spec.kv_dtype = bfloat16 ? "bfloat16" : "float32";
   spec.isa = Kernels().name;
+  spec.threads = OperatorPool().threads();
   spec.vocab_size = manifest.vocab_size;
   spec.trained_context = manifest.trained_context;
   spec.block_tokens = kernels::kBlockTokens;
@@ -187,8 +186,8 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("threads is ", options.threads, ", not 0 to 1024"));
   }
-  const auto processors = static_cast<int>(std::thread::hardware_concurrency());
-  SetOperatorThreads(options.threads > 0 ? options.threads : processors);
+  const int threads = options.threads > 0 ? options.threads : AvailableProcessors();
+  if (absl::Status status = SetOperatorThreads(threads); !status.ok()) return status;
   // What is left to libtorch itself is small; its own threads would only spin.
   at::set_num_threads(1);
   // The plain executor: the other one compiles anew when shapes change, and every step has its own
@@ -197,18 +196,48 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<torch::jit::Module> LoadModule(const std::string& path) {
+// Of a file whose contents are those the exporter wrote: what fails is not damage.
+absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
   try {
     const c10::InferenceMode inference;
-    torch::jit::Module module = torch::jit::load(path, at::kCPU, /*load_debug_files=*/false);
+    torch::jit::Module module =
+        torch::jit::load(archive.file, at::kCPU, /*load_debug_files=*/false);
     module.eval();
     if (!module.find_method("forward").has_value()) {
       return absl::InvalidArgumentError("is not a model file (its module has no forward)");
     }
     return module;
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("the system refuses the memory for the weights");
   } catch (const std::exception& error) {
-    return absl::DataLossError(absl::StrCat("cannot be loaded: ", FirstLine(error)));
+    return absl::InvalidArgumentError(absl::StrCat("is not for this server: ", Reason(error)));
   }
+}
+
+absl::Status CheckDtype(const torch::jit::Module& module, const std::string& dtype) {
+  const auto type = c10::getCustomClassType<c10::intrusive_ptr<LinearWeight>>();
+  for (const torch::jit::Module& part : module.modules()) {
+    for (const c10::IValue& attribute : part.attributes(/*recurse=*/false)) {
+      if (*attribute.type() != *type) continue;
+      const auto weight = attribute.toCustomClass<LinearWeight>();
+      const bool is_float = weight->matrix().element() == kernels::Element::kFloat32;
+      const std::string held = is_float ? "float32" : "bfloat16";
+      if (held == dtype) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("manifest.json: dtype is ", dtype, ", the module has a weight of ", held));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRuns(TorchModel& model, int64_t layers) {
+  if (absl::Status status = model.WarmUp(); !status.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("does not run: ", std::string(status.message())));
+  }
+  if (model.LayersUsed() == layers) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("manifest.json: layers is ", layers, ", the module has ", model.LayersUsed()));
 }
 
 absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions& options) {
@@ -218,18 +247,20 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   const absl::StatusOr<ModelSpec> spec = MakeSpec(archive->manifest, options);
   if (!spec.ok()) return spec.status();
   if (absl::Status status = CheckFits(*archive, *spec, options); !status.ok()) return status;
+  if (absl::Status status = CheckDigest(*archive); !status.ok()) return status;
   absl::StatusOr<KvStorage> kv =
       KvStorage::Create(archive->manifest, spec->kv_dtype == "bfloat16", spec->num_blocks);
   if (!kv.ok()) return kv.status();
-  absl::StatusOr<torch::jit::Module> module = LoadModule(path);
+  absl::StatusOr<torch::jit::Module> module = LoadModule(*archive);
   if (!module.ok()) return module.status();
+  if (absl::Status status = CheckDtype(*module, archive->manifest.dtype); !status.ok()) {
+    return status;
+  }
   malloc_trim(0);  // the weights as read are free by now
   auto model = std::make_unique<TorchModel>(*spec, *std::move(kv), archive->manifest.head_dim,
                                             *std::move(module));
-  if (absl::Status status = model->WarmUp(); !status.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("does not run: ", std::string(status.message())));
-  }
+  if (absl::Status status = CheckRuns(*model, archive->manifest.layers); !status.ok())
+    return status;
   return ModelFile{std::move(model), std::move(archive->tokenizer_json),
                    std::move(archive->chat_format_json), std::move(archive->manifest)};
 }
@@ -239,8 +270,10 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
 absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options) {
   absl::StatusOr<ModelFile> file = Load(path, options);
   if (file.ok()) return file;
-  return absl::Status(file.status().code(),
-                      absl::StrCat(path, ": ", std::string(file.status().message())));
+  constexpr size_t kLongest = 300;  // a file's strings may be of any length
+  return absl::Status(
+      file.status().code(),
+      OneLine(absl::StrCat(path, ": ", absl::ClippedSubstr(file.status().message(), 0, kLongest))));
 }
 
 }  // namespace sinkstream

@@ -17,7 +17,7 @@ enum class KvDtype { kAuto, kFloat32, kBfloat16 };  // kAuto: as the weights
 struct TorchModelOptions {
   int64_t kv_bytes = int64_t{1} << 30;  // of the KV pool; rounded down to whole blocks
   KvDtype kv_dtype = KvDtype::kAuto;
-  int threads = 0;           // of the operators, the engine thread among them; 0: one per processor
+  int threads = 0;           // the engine thread among them; 0: AvailableProcessors()
   std::string isa = "auto";  // "auto", "avx512", "avx2", "portable"
   int64_t memory_bytes = 0;  // what loading may take in all; 0: what the machine has to spare
 };
@@ -30,10 +30,11 @@ struct ModelFile {
 };
 
 // Loads, packs the weights for this CPU and warms up. Threads, instruction set and libtorch's
-// settings are the process's: one model a process. Each refusal is one line that begins with
-// `path`: NOT_FOUND: no such file. INVALID_ARGUMENT: not a model file, made by a newer exporter,
-// unsupported, or options that contradict it. DATA_LOSS: truncated or damaged. RESOURCE_EXHAUSTED:
-// does not fit this machine.
+// settings are the process's: one model a process. Each refusal is one line of valid UTF-8
+// that begins with `path`, whatever the file's strings hold: NOT_FOUND: no such file.
+// INVALID_ARGUMENT: not a model file, made by a newer exporter, unsupported, or options that
+// contradict it. DATA_LOSS: truncated, damaged, or not what its digest names. RESOURCE_EXHAUSTED:
+// does not fit this machine, or it refuses the threads.
 absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options);
 
 }  // namespace sinkstream

@@ -39,10 +39,10 @@ TEST(StartFacts, CountTheSessionsThatTheMemoryHolds) {
       Engine::Create(options, std::make_unique<FakeModel>(model), std::make_unique<FakeTokenizer>(),
                      FakeChatFormat(), observer, clock);
   ASSERT_TRUE(engine.ok()) << engine.status();
-  const std::string facts = StartFacts(**engine, 3);
+  const std::string facts = StartFacts(**engine);
   EXPECT_EQ(facts, "sinkstream-server " + std::string(kServerVersion) +
                        "\nmodel: fake (fake), weights float32\n"
-                       "compute: portable, threads: 3\n"
+                       "compute: portable, threads: 1\n"
                        "KV: float32, 3.8 MiB, holds " +
                        std::to_string(SessionsThatFit(**engine)) +
                        " sessions of 4 sinks + 1000 tokens, 0.1 MiB each\n");

@@ -5,11 +5,16 @@
 
 import json
 import sys
+import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "engine" / "export"))
+from sinkstream_export import archive  # noqa: E402
 
 torch.ops.load_library(sys.argv[1])
 LinearWeight = torch.classes.sinkstream.LinearWeight
@@ -19,9 +24,9 @@ MANIFEST = {
     "magic": "sinkstream-model", "format_version": 1, "name": "tiny", "architecture": "llama", "dtype": "float32",
     "vocab_size": 50, "layers": 1, "hidden": 16, "intermediate": 32, "heads": 2, "kv_heads": 1, "head_dim": 8,
     "positions": {"kind": "rope", "theta": 10000.0, "dims": 8}, "trained_context": 64, "bos_token": 1,
-    "eos_token": None, "license": "none", "digest": "00",
+    "eos_token": None, "license": "none",
 }
-EXTRA = {"manifest.json": json.dumps(MANIFEST), "tokenizer.json": '{"tokenizer": 1}', "chat_format.json": '{"chat": 1}'}
+TEXTS = {"tokenizer.json": '{"tokenizer": 1}', "chat_format.json": '{"chat": 1}'}
 
 
 class Tiny(nn.Module):
@@ -51,9 +56,39 @@ class NoForward(nn.Module):
         return x
 
 
-def save(path: Path, module: nn.Module, **changes) -> None:
-    extra = EXTRA | {"manifest.json": json.dumps(MANIFEST | changes)}
-    torch.jit.save(torch.jit.script(module.eval()), str(path), _extra_files=extra)
+def save(path: Path, module: nn.Module, texts: dict[str, str] = TEXTS, **changes) -> None:
+    """As the exporter does, with the digest of what is saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        module_path = Path(folder) / "module.pt"
+        archive.save_module(module.eval(), module_path)
+        seal(module_path, path, texts, **changes)
+
+
+def seal(module_path: Path, path: Path, texts: dict[str, str] = TEXTS, **changes) -> None:
+    manifest = MANIFEST | {"digest": archive.digest(module_path, texts)} | changes
+    archive.write_final(module_path, path, texts | {"manifest.json": json.dumps(manifest)})
+
+
+def rewrite(source: Path, path: Path, change: Callable[[bytes], bytes]) -> None:
+    """A copy whose records are changed and whose digest is of the changed ones."""
+    reader = torch._C.PyTorchFileReader(str(source))
+    with tempfile.TemporaryDirectory() as folder:
+        module_path = Path(folder) / "module.pt"
+        writer = torch._C.PyTorchFileWriter(str(module_path))
+        for name in reader.get_all_records():
+            if name not in ("version", ".data/serialization_id") and not name.startswith("extra/"):
+                record = change(reader.get_record(name))
+                writer.write_record(name, record, len(record))
+        writer.write_end_of_file()
+        seal(module_path, path)
+
+
+def patch(source: Path, path: Path, record: str, at: int, data: bytes) -> None:
+    """A copy with other bytes from a record's byte `at` on, under the old digest."""
+    begin = torch._C.PyTorchFileReader(str(source)).get_record_offset(record) + at
+    old = source.read_bytes()
+    assert old[begin : begin + len(data)] != data
+    path.write_bytes(old[:begin] + data + old[begin + len(data) :])
 
 
 def main(directory: Path) -> None:
@@ -62,14 +97,21 @@ def main(directory: Path) -> None:
     save(directory / "magic.pt", Tiny(), magic="another-model")
     save(directory / "newer.pt", Tiny(), format_version=2)
     save(directory / "dtype.pt", Tiny(), dtype="float8")
-    save(directory / "layers_differ.pt", Tiny(), kv_heads=2)
+    save(directory / "dtype_of_lines.pt", Tiny(), dtype="a\nb\rc\u2028d\x1b[2J" + "e" * 1000)
+    save(directory / "kv_heads_differ.pt", Tiny(), kv_heads=2)
+    save(directory / "layers_differ.pt", Tiny(), layers=5000)
+    save(directory / "dtype_differs.pt", Tiny(), dtype="bfloat16")
     save(directory / "vocabulary_differs.pt", Tiny(), vocab_size=51)
     save(directory / "no_forward.pt", NoForward())
     torch.jit.save(torch.jit.script(Tiny()), str(directory / "foreign.pt"))
-    torch.jit.save(torch.jit.script(Tiny()), str(directory / "no_tokenizer.pt"),
-                   _extra_files={"manifest.json": EXTRA["manifest.json"]})
-    sound = (directory / "sound.pt").read_bytes()
-    (directory / "truncated.pt").write_bytes(sound[: len(sound) // 2])
+    save(directory / "no_tokenizer.pt", Tiny(), texts={})
+    sound = directory / "sound.pt"
+    patch(sound, directory / "newer_torch.pt", "version", 0, b"99")
+    rewrite(sound, directory / "unknown_operator.pt", lambda data: data.replace(b"ops.sinkstream.rms", b"ops.sinkstream.xyz"))
+    rewrite(sound, directory / "unknown_class.pt", lambda data: data.replace(b"LinearWeight", b"LinearWidget"))
+    patch(sound, directory / "flipped_weight.pt", "data/2", 41, b"\x01")
+    patch(sound, directory / "flipped_tokenizer.pt", "extra/tokenizer.json", 14, b"3")
+    (directory / "truncated.pt").write_bytes(sound.read_bytes()[: sound.stat().st_size // 2])
     (directory / "text.pt").write_text("not an archive")
     (directory / "empty.pt").write_bytes(b"")
     with zipfile.ZipFile(directory / "plain_zip.pt", "w") as archive:

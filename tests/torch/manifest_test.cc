@@ -92,6 +92,18 @@ TEST(Manifest, RefusesWhatTheKernelsDoNotKnow) {
   EXPECT_THAT(ProblemWith("kv_heads", 3), HasSubstr("heads 4 is not a multiple of kv_heads 3"));
 }
 
+TEST(Manifest, RefusesSizesWhoseProductNoPoolHolds) {
+  Json json = Sound();
+  json["layers"] = json["heads"] = json["kv_heads"] = 1 << 24;
+  json["head_dim"] = 512;
+  EXPECT_EQ(
+      Problem(json),
+      "manifest.json: layers x kv_heads x head_dim is 144115188075855872, more than 16777216");
+  json["layers"] = json["head_dim"] = 128;
+  json["heads"] = json["kv_heads"] = 1024;
+  EXPECT_TRUE(ParseManifest(json.dump()).ok());
+}
+
 TEST(Manifest, NamesAMissingField) {
   for (const char* field : {"format_version", "name", "vocab_size", "heads", "license", "digest"}) {
     Json json = Sound();

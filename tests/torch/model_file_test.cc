@@ -2,10 +2,14 @@
 // names their folder.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <vector>
 
+#include "engine/torch/machine_limits.h"
 #include "engine/torch/torch_model.h"
 
 namespace sinkstream {
@@ -62,6 +66,13 @@ TEST(ModelFile, GivesTheModelAndWhatBelongsToIt) {
             1 * 1 * 2 * 16 * 16 * 4);  // layers, kv heads, K and V, slots, padded head, bytes
   EXPECT_EQ(spec.num_blocks, (1 << 20) / spec.block_bytes);
   EXPECT_EQ(spec.trained_context, 64);
+  EXPECT_EQ(spec.threads, 2);
+}
+
+TEST(ModelFile, TakesTheProcessorsThatAreAvailableWhereNoThreadsAreAskedFor) {
+  TorchModelOptions options = Small();
+  options.threads = 0;
+  EXPECT_EQ(LoadSound(options)->Spec().threads, AvailableProcessors());
 }
 
 TEST(ModelFile, KeepsKvInTheTypeAskedFor) {
@@ -90,17 +101,50 @@ TEST(ModelFile, RefusesWhatIsCutShort) {
   ExpectRefused(Refusal("truncated.pt"), absl::StatusCode::kDataLoss, "truncated or damaged");
 }
 
+TEST(ModelFile, RefusesWhatIsDamagedWithoutBeingUnreadable) {
+  for (const char* name : {"flipped_weight.pt", "flipped_tokenizer.pt"}) {
+    ExpectRefused(Refusal(name), absl::StatusCode::kDataLoss,
+                  "is damaged: its contents do not match the digest in its manifest");
+  }
+}
+
+TEST(ModelFile, SaysThatAFileDoesNotFitBeforeItReadsAllOfIt) {
+  TorchModelOptions options = Small();
+  options.memory_bytes = 1;
+  ExpectRefused(Refusal("flipped_weight.pt", options), absl::StatusCode::kResourceExhausted,
+                "0 MiB are available");
+}
+
 TEST(ModelFile, RefusesWhatThisServerCannotRun) {
   ExpectRefused(Refusal("newer.pt"), kInvalid,
                 "made by a newer exporter: format 2, this server reads 1");
   ExpectRefused(Refusal("dtype.pt"), kInvalid, "dtype \"float8\" is not supported");
+  ExpectRefused(Refusal("newer_torch.pt"), kInvalid,
+                "saved by a newer torch: Attempted to read a PyTorch file with version 99,");
+  ExpectRefused(Refusal("unknown_operator.pt"), kInvalid,
+                "not for this server: Unknown builtin op: sinkstream::xyz_norm");
+  ExpectRefused(Refusal("unknown_class.pt"), kInvalid,
+                "not for this server: Unknown type name '__torch__.torch.classes.sinkstream."
+                "LinearWidget'");
 }
 
 TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
-  ExpectRefused(Refusal("layers_differ.pt"), kInvalid,
+  ExpectRefused(Refusal("kv_heads_differ.pt"), kInvalid,
                 "does not run: the model failed: sink_attention");
+  TorchModelOptions options = Small();
+  options.kv_bytes = 64 << 20;
+  ExpectRefused(Refusal("layers_differ.pt", options), kInvalid,
+                "manifest.json: layers is 5000, the module has 1");
+  ExpectRefused(Refusal("dtype_differs.pt"), kInvalid,
+                "manifest.json: dtype is bfloat16, the module has a weight of float32");
   ExpectRefused(Refusal("vocabulary_differs.pt"), kInvalid,
                 "does not run: the model failed: forward gave");
+}
+
+TEST(ModelFile, RefusesInOneLineWhateverTheFileSays) {
+  const absl::Status status = Refusal("dtype_of_lines.pt");
+  ExpectRefused(status, kInvalid, "dtype \"a\\nb\\rc\\xe2\\x80\\xa8d\\x1b[2Jeee");
+  ExpectRefused(Refusal("a\nb\xff.pt"), absl::StatusCode::kNotFound, "a\\nb\\xff.pt: no such file");
 }
 
 TEST(ModelFile, RefusesWhatDoesNotFit) {
@@ -121,6 +165,30 @@ TEST(ModelFile, RefusesOptionsThisMachineCannotMeet) {
   options = Small();
   options.threads = -1;
   ExpectRefused(Refusal("sound.pt", options), kInvalid, "threads is -1");
+}
+
+// The address space that this process may still take, until the end of a scope.
+class LimitedAddressSpace {
+ public:
+  explicit LimitedAddressSpace(int64_t bytes) {
+    int64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    getrlimit(RLIMIT_AS, &before_);
+    const rlimit limit = {static_cast<rlim_t>(pages * getpagesize() + bytes), before_.rlim_max};
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  ~LimitedAddressSpace() { setrlimit(RLIMIT_AS, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST(ModelFile, RefusesThreadsThatTheSystemDoesNotGrant) {
+  TorchModelOptions options = Small();
+  options.threads = 1024;
+  const LimitedAddressSpace limited(int64_t{1} << 30);  // a thread's stack takes 8 MiB
+  ExpectRefused(Refusal("sound.pt", options), absl::StatusCode::kResourceExhausted,
+                "refuses thread");
 }
 
 // A session of S sinks and W recent tokens whose blocks are all there, and the text fed to it.

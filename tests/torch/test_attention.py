@@ -143,6 +143,31 @@ def test_what_has_left_the_window_never_comes_back(isa, rng):
         assert torch.equal(feed(case, poisoned, chunk)[12:], clean[12:])
 
 
+@pytest.mark.parametrize("part", ["query", "key", "value"])
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC12345, -0x3FEDCB], ids=["plain", "payload", "negative"])
+def test_a_visible_nan_gives_nan(isa, rng, part, bits):
+    """To a sequence that sees it, among the pinned and among the recent tokens, and to no other row."""
+    case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16, sinks=2, window=10)
+    qkv = case.random_qkv(40, rng)
+    clean = feed(case, qkv, chunk=40)
+    column = {"query": 3, "key": 16 + 3, "value": 32 + 3}[part]
+    nan = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
+    assert nan.isnan()
+    for row in (0, 20):
+        qkv_with_nan = qkv.clone()
+        qkv_with_nan.view(torch.int32)[row, column] = bits
+        seen_by = {row} if part == "query" else set(range(40)) if row == 0 else set(range(20, 30))
+        for chunk in (1, 40):
+            out = feed(case, qkv_with_nan, chunk)
+            for n in range(40):
+                if n not in seen_by:
+                    assert torch.equal(out[n], clean[n]), n
+                elif part == "value":
+                    assert out[n].isnan().tolist() == [dim == 3 for dim in range(16)], n
+                else:
+                    assert out[n].isnan().all(), n
+
+
 def test_a_table_of_angles_is_double_however_late(isa):
     case = Case(offset=10_000_000)
     kv = poisoned_kv(case, 8)
@@ -201,3 +226,15 @@ def test_attention_that_does_not_fit_the_step_is_refused(rng):
                                  (case.random_qkv(4, rng), -1, 3), (case.random_qkv(4, rng), 0, 1)):
         with pytest.raises(RuntimeError, match="sink_attention: "):
             ops.sink_attention(qkv, rotary, layer, 9, kv_heads, 64, 0.125, step)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [
+    (2**32 + 9, 3, 64), (9, 2**32 + 3, 64), (9, 3, 2**32 + 64), (-9, 3, 64), (0, 3, 64)])
+def test_attention_of_heads_beyond_an_int_is_refused(rng, heads, kv_heads, head_dim):
+    """2**32 + 9 is 9 once it is cut to an int."""
+    case = Case()
+    step = torch.classes.sinkstream.StepContext(
+        poisoned_kv(case, 8), 64, torch.tensor([line_of()]), torch.tensor([1, 2, 3], dtype=torch.int32))
+    rotary = ops.rotary_table(case.inv_freq, step)
+    with pytest.raises(RuntimeError, match="sink_attention: "):
+        ops.sink_attention(case.random_qkv(4, rng), rotary, 0, heads, kv_heads, head_dim, 0.125, step)

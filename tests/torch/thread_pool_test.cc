@@ -6,6 +6,7 @@
 #include <latch>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -14,6 +15,12 @@ namespace {
 
 using ::testing::Each;
 using ::testing::SizeIs;
+
+std::unique_ptr<ThreadPool> Pool(int threads) {
+  auto pool = ThreadPool::Create(threads);
+  EXPECT_TRUE(pool.ok()) << pool.status();
+  return *std::move(pool);
+}
 
 // How often each index of [0, count) was given to the body.
 std::vector<int> Visits(ThreadPool& pool, int64_t count, int64_t grain) {
@@ -26,20 +33,21 @@ std::vector<int> Visits(ThreadPool& pool, int64_t count, int64_t grain) {
 
 TEST(ThreadPool, CoversEachIndexOnceWhateverTheSplit) {
   for (const int threads : {1, 2, 3, 8}) {
-    ThreadPool pool(threads);
-    EXPECT_EQ(pool.threads(), threads);
+    const auto pool = Pool(threads);
+    EXPECT_EQ(pool->threads(), threads);
     for (const int64_t count : {1, 2, 7, 64, 1000}) {
       for (const int64_t grain : {1, 3, 64, 5000}) {
-        EXPECT_THAT(Visits(pool, count, grain), Each(1)) << threads << " " << count << " " << grain;
+        EXPECT_THAT(Visits(*pool, count, grain), Each(1))
+            << threads << " " << count << " " << grain;
       }
     }
   }
 }
 
 TEST(ThreadPool, GivesPiecesNoLargerThanTheGrain) {
-  ThreadPool pool(3);
+  const auto pool = Pool(3);
   std::atomic<int64_t> largest{0};
-  pool.ParallelFor(100, 7, [&](int64_t begin, int64_t end) {
+  pool->ParallelFor(100, 7, [&](int64_t begin, int64_t end) {
     int64_t seen = largest.load();
     while (seen < end - begin && !largest.compare_exchange_weak(seen, end - begin)) {
     }
@@ -47,17 +55,60 @@ TEST(ThreadPool, GivesPiecesNoLargerThanTheGrain) {
   EXPECT_EQ(largest.load(), 7);
 }
 
+TEST(ThreadPool, GivesOnePieceWhereTheCallerIsAlone) {
+  const auto pool = Pool(1);
+  int pieces = 0;
+  pool->ParallelFor(100, 7, [&](int64_t begin, int64_t end) {
+    ++pieces;
+    EXPECT_EQ(end - begin, 100);
+  });
+  EXPECT_EQ(pieces, 1);
+}
+
+TEST(ThreadPool, GivesLargerPiecesWhereTheyWouldBeTooMany) {
+  const auto pool = Pool(2);
+  std::atomic<int64_t> pieces{0}, covered{0};
+  const int64_t count = (int64_t{1} << 40) + 3;
+  pool->ParallelFor(count, 1, [&](int64_t begin, int64_t end) {
+    ++pieces;
+    covered += end - begin;
+  });
+  EXPECT_EQ(covered.load(), count);
+  EXPECT_LE(pieces.load(), ThreadPool::kMostPieces);
+}
+
+// A system that grants three threads, each of which says when it ends.
+std::atomic<int> granted{0}, running{0};
+std::thread StartUpToThree(std::function<void()> work) {
+  if (++granted > 3) {
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+  }
+  ++running;
+  return std::thread([work = std::move(work)] {
+    work();
+    --running;
+  });
+}
+
+TEST(ThreadPool, WhereAThreadIsRefusedThoseStartedEnd) {
+  const auto pool = ThreadPool::Create(8, &StartUpToThree);
+  EXPECT_EQ(pool.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(pool.status().message(),
+            "the system refuses thread 5 of 8: Resource temporarily unavailable");
+  EXPECT_EQ(running.load(), 0);
+}
+
 TEST(ThreadPool, CallsNothingForAnEmptyLoop) {
-  ThreadPool pool(2);
-  pool.ParallelFor(0, 1, [](int64_t, int64_t) { FAIL(); });
+  const auto pool = Pool(2);
+  pool->ParallelFor(0, 1, [](int64_t, int64_t) { FAIL(); });
 }
 
 TEST(ThreadPool, UsesAllItsThreadsAtOnce) {
-  ThreadPool pool(4);
+  const auto pool = Pool(4);
   std::latch all_here(4);  // passes only if four pieces run at the same time
   std::mutex mutex;
   std::set<std::thread::id> threads;
-  pool.ParallelFor(4, 1, [&](int64_t, int64_t) {
+  pool->ParallelFor(4, 1, [&](int64_t, int64_t) {
     all_here.arrive_and_wait();
     const std::lock_guard<std::mutex> lock(mutex);
     threads.insert(std::this_thread::get_id());
@@ -66,19 +117,19 @@ TEST(ThreadPool, UsesAllItsThreadsAtOnce) {
 }
 
 TEST(ThreadPool, KeepsLoopsInARowApart) {
-  ThreadPool pool(4);
+  const auto pool = Pool(4);
   for (int loop = 0; loop < 20000; ++loop) {
     std::atomic<int64_t> sum{0};
     const int64_t count = 2 + loop % 9;
-    pool.ParallelFor(count, 1, [&](int64_t begin, int64_t) { sum += begin + loop; });
+    pool->ParallelFor(count, 1, [&](int64_t begin, int64_t) { sum += begin + loop; });
     ASSERT_EQ(sum.load(), count * (count - 1) / 2 + count * loop);
   }
 }
 
 TEST(ThreadPool, EndsWhetherItsWorkersSpinOrSleep) {
   for (int i = 0; i < 200; ++i) {
-    ThreadPool pool(4);
-    if (i % 2 == 0) Visits(pool, 16, 1);
+    const auto pool = Pool(4);
+    if (i % 2 == 0) Visits(*pool, 16, 1);
   }
 }
 

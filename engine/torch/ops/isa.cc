@@ -1,7 +1,6 @@
 #include "engine/torch/ops/isa.h"
 
 #include <atomic>
-#include <cstdlib>
 
 namespace sinkstream {
 namespace kernels {
@@ -41,14 +40,8 @@ const kernels::KernelTable* Find(const std::string& name) {
   return nullptr;
 }
 
-const kernels::KernelTable* FirstChoice() {
-  const char* wanted = std::getenv("SINKSTREAM_ISA");
-  const kernels::KernelTable* table = wanted == nullptr ? nullptr : Find(wanted);
-  return table == nullptr ? Find("auto") : table;
-}
-
 std::atomic<const kernels::KernelTable*>& Chosen() {
-  static std::atomic<const kernels::KernelTable*> chosen{FirstChoice()};
+  static std::atomic<const kernels::KernelTable*> chosen{Find("auto")};
   return chosen;
 }
 

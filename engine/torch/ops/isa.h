@@ -1,5 +1,4 @@
-// Which instruction set the kernels use: the best this CPU has, unless a test or SINKSTREAM_ISA
-// says otherwise.
+// Which instruction set the kernels use: the best this CPU has, unless SelectIsa says otherwise.
 #pragma once
 
 #include <string>
@@ -9,8 +8,7 @@
 
 namespace sinkstream {
 
-// The kernels in use. Thread-safe; the first call makes the choice ("auto", or the environment's
-// SINKSTREAM_ISA).
+// The kernels in use: those of "auto" until SelectIsa. Any thread.
 const kernels::KernelTable& Kernels();
 
 // Names this CPU can run, best first: of "avx512", "avx2", "portable".

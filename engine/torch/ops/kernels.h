@@ -82,10 +82,6 @@ struct AttentionTile {
   int64_t recent_position;  // text position of the first slot of recent[0]
 };
 
-// Floats of scratch that `attend` needs for a tile.
-inline constexpr int kQueryTile = 4;
-int64_t AttendScratch(const AttentionCall& call, const AttentionTile& tile);
-
 struct KernelTable {
   const char* name;
   void (*linear)(Element, const LinearCall&, Range panels, Range rows);
@@ -93,6 +89,8 @@ struct KernelTable {
   void (*silu_mul)(const SiluMulCall&, Range rows);
   // Rotates the rows' keys and puts keys and values into their blocks.
   void (*write_kv)(Element, const AttentionCall&, Range rows);
+  // Floats of scratch that `attend` needs for a tile.
+  int64_t (*attend_scratch)(const AttentionCall&, const AttentionTile&);
   // One tile, one kv head and the query heads that share it. Every visible key must have been
   // written.
   void (*attend)(Element, const AttentionCall&, const AttentionTile&, int kv_head, float* scratch);

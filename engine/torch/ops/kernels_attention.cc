@@ -4,6 +4,7 @@
 namespace sinkstream::kernels {
 namespace {
 
+constexpr int kQueryTile = 4;  // queries that attend at once
 constexpr int kVectorsPerBlock = kBlockTokens / kLanes;
 #if defined(__AVX512F__)
 constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors
@@ -167,32 +168,30 @@ float Softmax(float* scores, int64_t count) {
   return 1.0f / Sum(sums);
 }
 
-// Adds what the visible slots of one block contribute to kVectors vectors of dimensions, slots in
-// ascending order.
+// One block's part in the sums of kVectors vectors of dimensions, slots in ascending order: of a
+// block that every query sees whole, and of any block.
 template <typename Kv, int kRows, int kVectors>
-void AddBlock(const AttentionCall& call, const typename Kv::Type* values, const Queries& queries,
-              int kind, int64_t slot, int64_t score_offset, Vec (&sums)[kRows][kVectors]) {
-  const float* weights = queries.scores + score_offset + slot;
-  bool all = true;
-  for (int r = 0; r < kRows; ++r) {
-    const Range visible = queries.visible[kind][r];
-    all = all && visible.begin <= slot && slot + kBlockTokens <= visible.end;
-  }
-  if (all) {
-    for (int s = 0; s < kBlockTokens; ++s) {
-      Vec value[kVectors];
+void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values, const float* weights,
+                   int64_t weight_stride, Vec (&sums)[kRows][kVectors]) {
+  for (int s = 0; s < kBlockTokens; ++s) {
+    Vec value[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const float weight = weights[r * queries.score_stride + s];
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sums[r][v] += value[v] * weight;
-      }
+    for (int v = 0; v < kVectors; ++v) {
+      value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes);
     }
-    return;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const float weight = weights[r * weight_stride + s];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += value[v] * weight;
+    }
   }
+}
+
+template <typename Kv, int kRows, int kVectors>
+void AddVisibleSlots(const AttentionCall& call, const typename Kv::Type* values,
+                     const float* weights, const Queries& queries, int kind, int64_t slot,
+                     Vec (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const int64_t begin = Max(queries.visible[kind][r].begin - slot, 0);
@@ -207,6 +206,16 @@ void AddBlock(const AttentionCall& call, const typename Kv::Type* values, const 
   }
 }
 
+template <int kRows>
+bool AllSeeBlock(const Queries& queries, int kind, int64_t slot) {
+  bool all = true;
+  for (int r = 0; r < kRows; ++r) {
+    const Range visible = queries.visible[kind][r];
+    all = all && visible.begin <= slot && slot + kBlockTokens <= visible.end;
+  }
+  return all;
+}
+
 template <typename Kv, int kRows, int kVectors>
 void Gather(const AttentionCall& call, const Segment (&segments)[2], int kv_head,
             const Queries& queries, int dim, const float* scales, float* const* to) {
@@ -215,8 +224,13 @@ void Gather(const AttentionCall& call, const Segment (&segments)[2], int kv_head
     for (int64_t b = 0; b < segments[kind].count; ++b) {
       const auto* values = BlockOf<Kv>(call, segments[kind].blocks[b], kv_head) +
                            kBlockTokens * call.padded_dim + dim;
-      AddBlock<Kv, kRows, kVectors>(call, values, queries, kind, b * kBlockTokens,
-                                    segments[kind].score_offset, sums);
+      const int64_t slot = b * kBlockTokens;
+      const float* weights = queries.scores + segments[kind].score_offset + slot;
+      if (AllSeeBlock<kRows>(queries, kind, slot)) {
+        AddWholeBlock<Kv>(call, values, weights, queries.score_stride, sums);
+      } else {
+        AddVisibleSlots<Kv>(call, values, weights, queries, kind, slot, sums);
+      }
     }
   }
   for (int r = 0; r < kRows; ++r) {
@@ -277,10 +291,24 @@ void SetVisible(const AttentionTile& tile, int64_t row, int index, Queries& quer
   queries.visible[1][index] = {oldest - tile.recent_position, n + 1 - tile.recent_position};
 }
 
+// A tile's scratch: its queries rotated for pinned tokens, then for recent ones, [queries]
+// [padded_dim] each; then the scores of the queries that attend at once, [kQueryTile][slots].
+int64_t QueriesOf(const AttentionCall& call, const AttentionTile& tile) {
+  return tile.rows * (call.heads / call.kv_heads);
+}
+
+int64_t SlotsOf(const AttentionTile& tile) {
+  return (tile.pinned_blocks + tile.recent_blocks) * kBlockTokens;
+}
+
+int64_t ScratchOf(const AttentionCall& call, const AttentionTile& tile) {
+  return 2 * QueriesOf(call, tile) * call.padded_dim + kQueryTile * SlotsOf(tile);
+}
+
 template <typename Kv>
 void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_head, float* scratch) {
   const int group = call.heads / call.kv_heads;
-  const int64_t count = tile.rows * group;
+  const int64_t count = QueriesOf(call, tile);
   float* pinned = scratch;
   float* recent = pinned + count * call.padded_dim;
   float* scores = recent + count * call.padded_dim;
@@ -291,7 +319,7 @@ void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_hea
       {tile.recent, tile.recent_blocks, recent, tile.pinned_blocks * kBlockTokens}};
   Queries queries;
   queries.scores = scores;
-  queries.score_stride = (tile.pinned_blocks + tile.recent_blocks) * kBlockTokens;
+  queries.score_stride = SlotsOf(tile);
   for (int64_t first = 0; first < count; first += kQueryTile) {
     float* to[kQueryTile];
     const int64_t taken = Min(kQueryTile, count - first);
@@ -312,6 +340,10 @@ namespace SINKSTREAM_ISA {
 void WriteKv(Element element, const AttentionCall& call, Range rows) {
   if (element == Element::kFloat32) return WriteRows<Float32>(call, rows);
   WriteRows<Bfloat16>(call, rows);
+}
+
+int64_t AttendScratch(const AttentionCall& call, const AttentionTile& tile) {
+  return ScratchOf(call, tile);
 }
 
 void Attend(Element element, const AttentionCall& call, const AttentionTile& tile, int kv_head,

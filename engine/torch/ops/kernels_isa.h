@@ -10,6 +10,7 @@ void Linear(Element element, const LinearCall& call, Range panels, Range rows);
 void RmsNorm(const RmsNormCall& call, Range rows);
 void SiluMul(const SiluMulCall& call, Range rows);
 void WriteKv(Element element, const AttentionCall& call, Range rows);
+int64_t AttendScratch(const AttentionCall& call, const AttentionTile& tile);
 void Attend(Element element, const AttentionCall& call, const AttentionTile& tile, int kv_head,
             float* scratch);
 

@@ -7,6 +7,6 @@ namespace sinkstream::kernels::SINKSTREAM_ISA {
 
 extern const KernelTable kTable;
 const KernelTable kTable = {
-    SINKSTREAM_NAME(SINKSTREAM_ISA), Linear, RmsNorm, SiluMul, WriteKv, Attend};
+    SINKSTREAM_NAME(SINKSTREAM_ISA), Linear, RmsNorm, SiluMul, WriteKv, AttendScratch, Attend};
 
 }  // namespace sinkstream::kernels::SINKSTREAM_ISA

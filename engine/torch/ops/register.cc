@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "engine/text/chat_format.h"
+#include "engine/text/tokenizer.h"
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/step_context.h"
@@ -20,6 +23,8 @@ using at::Tensor;
 using kernels::Range;
 using WeightPtr = c10::intrusive_ptr<LinearWeight>;
 using StepPtr = c10::intrusive_ptr<StepContext>;
+
+constexpr int64_t kMostHeads = int64_t{1} << 20;  // with kMaxHeadDim, a row stays within an int
 
 Tensor Floats(const Tensor& x, const char* what, int64_t dims) {
   TORCH_CHECK(x.scalar_type() == at::kFloat && x.dim() == dims && x.device().is_cpu(), what,
@@ -140,25 +145,35 @@ Tensor RotaryTable(const Tensor& inv_freq, const StepPtr& step) {
   return table;
 }
 
-void CheckAttention(const kernels::AttentionCall& call, const Tensor& qkv, const Tensor& rotary,
-                    int64_t layer, const StepContext& step) {
+// What the operator is asked for; numbers of any size.
+struct Heads {
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+};
+
+void CheckAttention(const Heads& asked, const Tensor& qkv, const Tensor& rotary, int64_t layer,
+                    const StepContext& step) {
   const int64_t rows = step.layout().rows;
-  TORCH_CHECK(call.heads > 0 && call.kv_heads > 0 && call.heads % call.kv_heads == 0,
-              "sink_attention: ", call.heads, " heads cannot share ", call.kv_heads, " kv heads");
-  TORCH_CHECK(call.kv_heads == step.kv_heads() && call.head_dim == step.head_dim() && layer >= 0 &&
-                  layer < step.layers(),
-              "sink_attention: layer ", layer, " with ", call.kv_heads, " kv heads of ",
-              call.head_dim, " does not fit the step's kv: ", step.layers(), " layers, ",
+  TORCH_CHECK(asked.kv_heads == step.kv_heads() && asked.head_dim == step.head_dim() &&
+                  layer >= 0 && layer < step.layers(),
+              "sink_attention: layer ", layer, " with ", asked.kv_heads, " kv heads of ",
+              asked.head_dim, " does not fit the step's kv: ", step.layers(), " layers, ",
               step.kv_heads(), " kv heads of ", step.head_dim());
+  TORCH_CHECK(asked.heads > 0 && asked.heads <= kMostHeads && asked.kv_heads > 0 &&
+                  asked.heads % asked.kv_heads == 0,
+              "sink_attention: ", asked.heads, " heads (", kMostHeads, " at most) cannot share ",
+              asked.kv_heads, " kv heads");
   TORCH_CHECK(
-      qkv.size(0) == rows && qkv.size(1) == (call.heads + 2 * call.kv_heads) * call.head_dim,
+      qkv.size(0) == rows && qkv.size(1) == (asked.heads + 2 * asked.kv_heads) * asked.head_dim,
       "sink_attention: qkv is ", qkv.sizes(), " for ", rows, " rows");
   TORCH_CHECK(rotary.size(0) == rows && rotary.size(1) == 2 && rotary.size(2) == 2 &&
-                  2 * rotary.size(3) <= call.head_dim,
+                  2 * rotary.size(3) <= asked.head_dim,
               "sink_attention: rotary is ", rotary.sizes());
 }
 
-// Grows to the largest need of its thread and stays: the decode path allocates nothing.
+// Grows to the largest need of its thread and stays: the decode path allocates nothing. Want of
+// memory ends the process (ParallelFor).
 float* Scratch(int64_t floats) {
   thread_local std::vector<float> scratch;
   if (static_cast<int64_t>(scratch.size()) < floats) scratch.resize(static_cast<size_t>(floats));
@@ -175,7 +190,7 @@ void RunAttention(const kernels::AttentionCall& call, const StepContext& step) {
   OperatorPool().ParallelFor(items, 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const kernels::AttentionTile& tile = layout.tiles[item / call.kv_heads];
-      float* scratch = Scratch(kernels::AttendScratch(call, tile));
+      float* scratch = Scratch(Kernels().attend_scratch(call, tile));
       Kernels().attend(element, call, tile, static_cast<int>(item % call.kv_heads), scratch);
     }
   });
@@ -185,6 +200,7 @@ Tensor SinkAttention(const Tensor& qkv, const Tensor& rotary, int64_t layer, int
                      int64_t kv_heads, int64_t head_dim, double scale, const StepPtr& step) {
   const Tensor rows = Floats(qkv, "sink_attention: qkv", 2);
   const Tensor angles = Floats(rotary, "sink_attention: rotary", 4);
+  CheckAttention({heads, kv_heads, head_dim}, rows, angles, layer, *step);
   Tensor out = at::empty({rows.size(0), heads * head_dim}, rows.options());
   kernels::AttentionCall call = {};
   call.qkv = rows.const_data_ptr<float>();
@@ -197,7 +213,6 @@ Tensor SinkAttention(const Tensor& qkv, const Tensor& rotary, int64_t layer, int
   call.padded_dim = static_cast<int>(step->padded_dim());
   call.rotary_half = static_cast<int>(angles.size(3));
   call.scale = static_cast<float>(scale);
-  CheckAttention(call, rows, angles, layer, *step);
   call.kv = step->Layer(layer);
   RunAttention(call, *step);
   return out;
@@ -212,20 +227,22 @@ void ChooseIsa(const std::string& name) {
 void SetThreads(int64_t threads) {
   TORCH_CHECK(threads >= 1 && threads <= 1024, "set_threads: ", threads,
               " is not within 1 to 1024");
-  SetOperatorThreads(static_cast<int>(threads));
+  const absl::Status status = SetOperatorThreads(static_cast<int>(threads));
+  TORCH_CHECK(status.ok(), "set_threads: ", std::string(status.message()));
+}
+
+// For the exporter: what the server's parsers would refuse is refused when the file is made.
+void CheckText(const std::string& tokenizer_json, const std::string& chat_format_json,
+               int64_t vocab_size) {
+  TORCH_CHECK(vocab_size >= 1 && vocab_size <= std::numeric_limits<int32_t>::max(),
+              "check_text: vocab_size ", vocab_size, " is not within 1 to 2^31 - 1");
+  const auto tokenizer = ParseTokenizer(tokenizer_json);
+  TORCH_CHECK(tokenizer.ok(), std::string(tokenizer.status().message()));
+  const auto chat_format = ParseChatFormat(chat_format_json, static_cast<int32_t>(vocab_size));
+  TORCH_CHECK(chat_format.ok(), std::string(chat_format.status().message()));
 }
 
 }  // namespace
-
-namespace kernels {
-
-int64_t AttendScratch(const AttentionCall& call, const AttentionTile& tile) {
-  const int64_t queries = tile.rows * (call.heads / call.kv_heads);
-  const int64_t slots = (tile.pinned_blocks + tile.recent_blocks) * kBlockTokens;
-  return 2 * queries * call.padded_dim + kQueryTile * slots;
-}
-
-}  // namespace kernels
 
 TORCH_LIBRARY(sinkstream, library) {
   RegisterLinearWeight(library);
@@ -243,6 +260,8 @@ TORCH_LIBRARY(sinkstream, library) {
       "int head_dim, float scale, " STEP " step) -> Tensor");
 #undef STEP
 #undef WEIGHT
+  library.def("check_text(str tokenizer_json, str chat_format_json, int vocab_size) -> ()",
+              &CheckText);
   library.def("isa", &Isa);
   library.def("supported_isas", &SupportedIsas);
   library.def("select_isa", &ChooseIsa);

@@ -68,8 +68,8 @@ inline float Sum(Vec value) {
   return sum;
 }
 
-// e^x, relative error below 2e-7; 0 below -87 (and for -infinity), saturates above 88. Source of
-// the polynomial: Cephes.
+// e^x, relative error below 2e-7; 0 below -87 (and for -infinity), saturates above 88; NaN for NaN.
+// Source of the polynomial: Cephes.
 inline Vec Exp(Vec x) {
   const Vec clamped = x < 88.0f ? x : Splat(88.0f);
   const Vec magic =
@@ -87,7 +87,8 @@ inline Vec Exp(Vec x) {
   series = series * (rest * rest) + rest + 1.0f;
   const IntVec exponent = reinterpret_cast<IntVec>(shifted) << 23;
   const Vec scaled = reinterpret_cast<Vec>(reinterpret_cast<IntVec>(series) + exponent);
-  return x < -87.0f ? Vec{} : scaled;
+  const Vec number = x < -87.0f ? Vec{} : scaled;
+  return x != x ? x : number;  // the arithmetic above would make a finite number of a NaN
 }
 
 }  // namespace

@@ -1,21 +1,21 @@
 #include "engine/torch/ops/step_context.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+
+#include "engine/torch/ops/kv_shape.h"
 
 namespace sinkstream {
 namespace {
 
-using kernels::kBlockTokens;
-
 void CheckKv(const at::Tensor& kv, int64_t head_dim) {
   TORCH_CHECK(head_dim >= 1 && head_dim <= kernels::kMaxHeadDim, "StepContext: head_dim ", head_dim,
               " is not within 1 to ", kernels::kMaxHeadDim);
-  const int64_t padded = (head_dim + 15) / 16 * 16;
-  TORCH_CHECK(kv.dim() == 5 && kv.size(3) == 2 && kv.size(4) == kBlockTokens * padded &&
-                  kv.is_contiguous() && kv.device().is_cpu(),
-              "StepContext: kv must be [layers, blocks, kv_heads, 2, ", kBlockTokens * padded,
-              "], not ", kv.sizes());
+  TORCH_CHECK(kv.dim() == 5 && kv.is_contiguous() && kv.device().is_cpu() &&
+                  kv.sizes() == KvShape(kv.size(0), kv.size(1), kv.size(2), head_dim),
+              "StepContext: kv must be [layers, blocks, kv_heads, 2, ",
+              KvShape(1, 1, 1, head_dim).back(), "], not ", kv.sizes());
   TORCH_CHECK(kv.scalar_type() == at::kFloat || kv.scalar_type() == at::kBFloat16,
               "StepContext: kv must be float32 or bfloat16, not ", kv.scalar_type());
 }
@@ -58,7 +58,8 @@ kernels::Element StepContext::element() const {
   return kv_.scalar_type() == at::kFloat ? kernels::Element::kFloat32 : kernels::Element::kBfloat16;
 }
 
-void* StepContext::Layer(int64_t layer) const {
+void* StepContext::Layer(int64_t layer) {
+  layers_used_ = std::max(layers_used_, layer + 1);
   const int64_t bytes = kv_.stride(0) * static_cast<int64_t>(kv_.element_size());
   return static_cast<char*>(kv_.mutable_data_ptr()) + layer * bytes;
 }

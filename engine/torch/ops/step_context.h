@@ -24,12 +24,16 @@ class StepContext final : public torch::CustomClassHolder {
   int64_t kv_heads() const { return kv_.size(2); }
   int64_t head_dim() const { return head_dim_; }
   int64_t padded_dim() const { return kv_.size(4) / kernels::kBlockTokens; }
-  // [num_blocks, kv_heads, 2, 16 * D] of one layer.
-  void* Layer(int64_t layer) const;
+  // [num_blocks, kv_heads, 2, 16 * D] of one layer, which counts as used from now on. Requires
+  // 0 <= layer < layers(). One thread at a time.
+  void* Layer(int64_t layer);
+  // One more than the highest layer asked for so far.
+  int64_t layers_used() const { return layers_used_; }
 
  private:
   const at::Tensor kv_;
   const int64_t head_dim_;
+  int64_t layers_used_ = 0;
   std::vector<int32_t> blocks_;
   StepLayout layout_;  // points into blocks_
 };

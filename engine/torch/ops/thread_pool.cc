@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
+#include <exception>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/torch/machine_limits.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -42,8 +46,22 @@ std::unique_ptr<ThreadPool>& PoolSlot() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { Work(); });
+std::thread ThreadPool::StartSystemThread(std::function<void()> work) {
+  return std::thread(std::move(work));
+}
+
+absl::StatusOr<std::unique_ptr<ThreadPool>> ThreadPool::Create(int threads, StartThread start) {
+  std::unique_ptr<ThreadPool> pool(new ThreadPool());
+  try {
+    pool->workers_.reserve(static_cast<size_t>(threads - 1));
+    for (int i = 1; i < threads; ++i) {
+      pool->workers_.push_back(start([self = pool.get()] { self->Work(); }));
+    }
+  } catch (const std::exception& error) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the system refuses thread ", pool->threads() + 1, " of ", threads, ": ", error.what()));
+  }
+  return pool;
 }
 
 ThreadPool::~ThreadPool() {
@@ -53,12 +71,12 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::ParallelFor(int64_t count, int64_t grain, Body body) {
+void ThreadPool::ParallelFor(int64_t count, int64_t grain, Body body) noexcept {
   if (count <= grain || workers_.empty()) {
     if (count > 0) body(0, count);
     return;
   }
-  grain = std::max(grain, count >> 30);  // the pieces are counted in 32 bits
+  grain = std::max(grain, (count + kMostPieces - 1) / kMostPieces);
   const auto pieces = static_cast<uint32_t>((count + grain - 1) / grain);
   body_.store(&body, std::memory_order_relaxed);
   count_.store(count, std::memory_order_relaxed);
@@ -106,13 +124,17 @@ void ThreadPool::Work() {
 }
 
 ThreadPool& OperatorPool() {
-  if (PoolSlot() == nullptr)
-    SetOperatorThreads(static_cast<int>(std::thread::hardware_concurrency()));
+  if (PoolSlot() == nullptr) {
+    if (!SetOperatorThreads(AvailableProcessors()).ok()) SetOperatorThreads(1).IgnoreError();
+  }
   return *PoolSlot();
 }
 
-void SetOperatorThreads(int threads) {
-  PoolSlot() = std::make_unique<ThreadPool>(std::max(threads, 1));
+absl::Status SetOperatorThreads(int threads) {
+  absl::StatusOr<std::unique_ptr<ThreadPool>> pool = ThreadPool::Create(std::max(threads, 1));
+  if (!pool.ok()) return pool.status();
+  PoolSlot() = *std::move(pool);
+  return absl::OkStatus();
 }
 
 }  // namespace sinkstream
