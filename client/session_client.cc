@@ -18,19 +18,15 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
 }
 
-// Both libraries use the canonical codes.
-absl::Status ToAbsl(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
-
+// Both use the canonical codes.
 absl::Status ToAbsl(const google::rpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.code()), status.message());
 }
 
 }  // namespace
 
-SessionClient::SessionClient(const std::string& server)
-    : channel_(Connect(server)), stub_(v1::ChatService::NewStub(channel_)) {}
+SessionClient::SessionClient(const std::string& server, const ClientPatience& patience)
+    : patience_(patience), channel_(Connect(server)), stub_(v1::ChatService::NewStub(channel_)) {}
 
 SessionClient::~SessionClient() { Leave().IgnoreError(); }
 
@@ -59,36 +55,34 @@ absl::Status SessionClient::WaitForServing(absl::Duration patience) {
 absl::StatusOr<v1::Opened> SessionClient::Open(const v1::Open& open) {
   Leave().IgnoreError();
   {
-    std::lock_guard lock(mutex_);
-    context_ = std::make_unique<grpc::ClientContext>();
-    stream_ = stub_->Converse(context_.get());
+    absl::MutexLock lock(&mutex_);
+    stream_ = std::make_unique<ConverseStream>(*stub_);
   }
   v1::ConverseRequest request;
   *request.mutable_open() = open;
-  Send(request);
-  v1::ConverseResponse response;
-  if (!stream_->Read(&response)) {
+  stream_->Send(request);
+  const auto response = stream_->Next(absl::Now() + patience_.open);
+  if (!response) {
     const absl::Status status = EndStream();
     return status.ok() ? absl::InternalError("the stream ended without an answer") : status;
   }
-  if (!response.has_opened()) {
+  if (!response->has_opened()) {
     Abandon();
     EndStream().IgnoreError();
     return absl::InternalError("the server's first answer is not `opened`");
   }
-  return response.opened();
+  return response->opened();
 }
 
 absl::StatusOr<v1::TurnDone> SessionClient::Turn(const v1::Turn& turn,
                                                  const EventFunction& on_event) {
   v1::ConverseRequest request;
   *request.mutable_turn() = turn;
-  Send(request);
-  v1::ConverseResponse response;
-  while (stream_->Read(&response)) {
-    if (response.has_turn_done()) return response.turn_done();
-    if (response.has_failed()) return ToAbsl(response.failed().status());
-    on_event(response);
+  stream_->Send(request);
+  while (const auto response = stream_->Next()) {
+    if (response->has_turn_done()) return response->turn_done();
+    if (response->has_failed()) return ToAbsl(response->failed().status());
+    on_event(*response);
   }
   const absl::Status status = EndStream();
   return status.ok() ? absl::UnavailableError("the server ended the stream") : status;
@@ -97,50 +91,43 @@ absl::StatusOr<v1::TurnDone> SessionClient::Turn(const v1::Turn& turn,
 void SessionClient::Cancel() {
   v1::ConverseRequest request;
   request.mutable_cancel();
-  Send(request);
+  absl::MutexLock lock(&mutex_);
+  if (stream_) stream_->Send(request);
 }
 
 void SessionClient::Abandon() {
-  std::lock_guard lock(mutex_);
-  if (context_) context_->TryCancel();
+  absl::MutexLock lock(&mutex_);
+  if (stream_) stream_->Drop();
 }
 
 absl::Status SessionClient::Close() {
   if (!Attached()) return absl::OkStatus();
   v1::ConverseRequest request;
   request.mutable_close();
-  Send(request);
+  stream_->Send(request);
+  stream_->HalfClose();
   return EndStream();
 }
 
 absl::Status SessionClient::Leave() {
   if (!Attached()) return absl::OkStatus();
-  {
-    std::lock_guard lock(mutex_);
-    stream_->WritesDone();
-  }
+  stream_->HalfClose();
   return EndStream();
 }
 
 bool SessionClient::Attached() const {
-  std::lock_guard lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   return stream_ != nullptr;
 }
 
-void SessionClient::Send(const v1::ConverseRequest& request) {
-  std::lock_guard lock(mutex_);
-  if (stream_) stream_->Write(request);  // a broken stream shows at the next Read
-}
-
 absl::Status SessionClient::EndStream() {
-  v1::ConverseResponse ignored;
-  while (stream_->Read(&ignored)) {
+  const absl::Time deadline = absl::Now() + patience_.end;
+  while (stream_->Next(deadline)) {
   }
-  const grpc::Status status = stream_->Finish();
-  std::lock_guard lock(mutex_);
+  const absl::Status status = stream_->Status();
+  absl::MutexLock lock(&mutex_);
   stream_.reset();
-  context_.reset();
-  return ToAbsl(status);
+  return status;
 }
 
 }  // namespace sinkstream

@@ -16,10 +16,15 @@ namespace sinkstream {
 using ServerStream = grpc::ServerReaderWriter<v1::ConverseResponse, v1::ConverseRequest>;
 // Runs on a thread of gRPC for each stream; what it returns ends the stream.
 using Script = std::function<grpc::Status(ServerStream&)>;
+using ScriptWithContext = std::function<grpc::Status(ServerStream&, grpc::ServerContext&)>;
 
 class ScriptedServer final : private v1::ChatService::Service {
  public:
-  explicit ScriptedServer(Script script) : script_(std::move(script)) {
+  explicit ScriptedServer(Script script)
+      : ScriptedServer([script = std::move(script)](ServerStream& stream, grpc::ServerContext&) {
+          return script(stream);
+        }) {}
+  explicit ScriptedServer(ScriptWithContext script) : script_(std::move(script)) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     int port = 0;
@@ -34,11 +39,11 @@ class ScriptedServer final : private v1::ChatService::Service {
   void SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
 
  private:
-  grpc::Status Converse(grpc::ServerContext*, ServerStream* stream) override {
-    return script_(*stream);
+  grpc::Status Converse(grpc::ServerContext* context, ServerStream* stream) override {
+    return script_(*stream, *context);
   }
 
-  const Script script_;
+  const ScriptWithContext script_;
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
 };

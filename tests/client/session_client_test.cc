@@ -204,6 +204,54 @@ TEST(SessionClientTest, CloseAsksForTheEndOfTheSessionAndLeaveDoesNot) {
   EXPECT_THAT(endings, ElementsAre("close", "half-close"));
 }
 
+TEST(SessionClientTest, CloseSaysThatNothingFollowsAndReadsUntilTheEnd) {
+  bool half_closed = false;
+  ScriptedServer server([&](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    if (Receive(stream).has_close()) SendDelta(stream, "of a reply that was running");
+    v1::ConverseRequest nothing;
+    half_closed = !stream.Read(&nothing);
+    return grpc::Status::OK;
+  });
+  SessionClient client(server.address());
+  ASSERT_TRUE(client.Open({}).ok());
+
+  EXPECT_EQ(client.Close(), absl::OkStatus());
+  EXPECT_TRUE(half_closed);
+}
+
+// Answers `open` if `opens`, then holds the stream until the client drops it.
+grpc::Status Stuck(ServerStream& stream, grpc::ServerContext& context, bool opens) {
+  Receive(stream);
+  if (opens) SendOpened(stream, "abc");
+  v1::ConverseRequest ignored;
+  while (stream.Read(&ignored)) {
+  }
+  while (!context.IsCancelled()) std::this_thread::yield();
+  return grpc::Status::OK;
+}
+
+TEST(SessionClientTest, OpenCloseAndLeaveEndWhereTheServerNeverAnswers) {
+  bool opens = false;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    return Stuck(stream, context, opens);
+  });
+  const ClientPatience little = {.open = absl::Milliseconds(50), .end = absl::Milliseconds(50)};
+  SessionClient impatient(server.address(), little);
+  EXPECT_EQ(impatient.Open({}).status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(impatient.Attached());
+
+  opens = true;
+  SessionClient client(server.address(), {.end = absl::Milliseconds(50)});
+  ASSERT_TRUE(client.Open({}).ok());
+  EXPECT_EQ(client.Close().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(client.Attached());
+  ASSERT_TRUE(client.Open({}).ok());
+  EXPECT_EQ(client.Leave().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(client.Attached());
+}
+
 TEST(SessionClientTest, WaitsUntilTheServerSaysServing) {
   ScriptedServer server(Echo);
   server.SetServing(false);
