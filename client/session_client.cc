@@ -23,6 +23,21 @@ absl::Status ToAbsl(const google::rpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.code()), status.message());
 }
 
+bool IsAbout(const v1::ConverseResponse& response, uint64_t request_id) {
+  switch (response.event_case()) {
+    case v1::ConverseResponse::kPrefillProgress:
+      return response.prefill_progress().request_id() == request_id;
+    case v1::ConverseResponse::kDelta:
+      return response.delta().request_id() == request_id;
+    case v1::ConverseResponse::kTurnDone:
+      return response.turn_done().request_id() == request_id;
+    case v1::ConverseResponse::kFailed:
+      return response.failed().request_id() == request_id;
+    default:
+      return response.has_window_moved();
+  }
+}
+
 }  // namespace
 
 SessionClient::SessionClient(const std::string& server, const ClientPatience& patience)
@@ -78,8 +93,10 @@ absl::StatusOr<v1::TurnDone> SessionClient::Turn(const v1::Turn& turn,
                                                  const EventFunction& on_event) {
   v1::ConverseRequest request;
   *request.mutable_turn() = turn;
+  request.mutable_turn()->set_request_id(++turns_);
   stream_->Send(request);
   while (const auto response = stream_->Next()) {
+    if (!IsAbout(*response, turns_)) continue;
     if (response->has_turn_done()) return response->turn_done();
     if (response->has_failed()) return ToAbsl(response->failed().status());
     on_event(*response);

@@ -50,9 +50,10 @@ class SessionClient {
   // answer within ClientPatience.open.
   absl::StatusOr<v1::Opened> Open(const v1::Open& open);
 
-  // Sends `turn` and gives `on_event` every answer about it, up to and without its end; returns
-  // that end. After an error Attached() tells whether the turn alone has failed or the stream with
-  // it. A reply may take any time. Requires: Attached().
+  // Sends `turn` under a number of its own, from 1 on, in place of its request_id. Gives `on_event`
+  // every answer about it, and where the window stands, up to and without its end; returns that
+  // end. Answers about other requests are passed over. After an error Attached() tells whether the
+  // turn alone has failed or the stream with it. A reply may take any time. Requires: Attached().
   absl::StatusOr<v1::TurnDone> Turn(const v1::Turn& turn, const EventFunction& on_event);
 
   // Asks the server to end the running turn: Turn() returns with FINISH_REASON_CANCELLED. Nothing
@@ -81,6 +82,7 @@ class SessionClient {
   const ClientPatience patience_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::ChatService::Stub> stub_;
+  uint64_t turns_ = 0;  // sent so far, in whatever session
 
   // Held while the stream is made, used or dropped, never while anything is waited for. The thread
   // that makes the calls reads stream_ without it: no other changes it.

@@ -73,8 +73,8 @@ TEST(PipedChatTest, AFailedTurnDoesNotStopTheNextButFailsTheRun) {
     Receive(stream);
     SendFailed(stream, grpc::StatusCode::INVALID_ARGUMENT, "turn.text: too long");
     Receive(stream);
-    SendDelta(stream, "fine");
-    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    SendDelta(stream, "fine", 2);
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN, 2);
     Receive(stream);
     return grpc::Status::OK;
   });
@@ -239,8 +239,8 @@ TEST(TerminalChatTest, ABrokenStreamIsAttachedAgainOnce) {
     if (++streams == 2) {
       SendOpened(stream, Receive(stream).open().session_id(), /*resumed=*/true);
       Receive(stream);
-      SendDelta(stream, "here again");
-      SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+      SendDelta(stream, "here again", 2);
+      SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN, 2);
       Receive(stream);
       return grpc::Status::OK;
     }

@@ -61,20 +61,25 @@ inline void SendOpened(ServerStream& stream, const std::string& session_id, bool
   stream.Write(response);
 }
 
-inline void SendDelta(ServerStream& stream, const std::string& text) {
+// The answers about a turn take its number, the client's first being 1.
+inline void SendDelta(ServerStream& stream, const std::string& text, uint64_t request_id = 1) {
   v1::ConverseResponse response;
+  response.mutable_delta()->set_request_id(request_id);
   response.mutable_delta()->set_text(text);
   stream.Write(response);
 }
 
-inline void SendTurnDone(ServerStream& stream, v1::FinishReason reason) {
+inline void SendTurnDone(ServerStream& stream, v1::FinishReason reason, uint64_t request_id = 1) {
   v1::ConverseResponse response;
+  response.mutable_turn_done()->set_request_id(request_id);
   response.mutable_turn_done()->set_finish_reason(reason);
   stream.Write(response);
 }
 
-inline void SendFailed(ServerStream& stream, grpc::StatusCode code, const std::string& message) {
+inline void SendFailed(ServerStream& stream, grpc::StatusCode code, const std::string& message,
+                       uint64_t request_id = 1) {
   v1::ConverseResponse response;
+  response.mutable_failed()->set_request_id(request_id);
   response.mutable_failed()->mutable_status()->set_code(code);
   response.mutable_failed()->mutable_status()->set_message(message);
   stream.Write(response);
@@ -85,9 +90,10 @@ inline grpc::Status Echo(ServerStream& stream) {
   v1::ConverseRequest request = Receive(stream);
   SendOpened(stream, "0123456789abcdef0123456789abcdef");
   while (stream.Read(&request) && request.has_turn()) {
-    SendDelta(stream, "you said ");
-    SendDelta(stream, request.turn().text());
-    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    const uint64_t id = request.turn().request_id();
+    SendDelta(stream, "you said ", id);
+    SendDelta(stream, request.turn().text(), id);
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN, id);
   }
   return grpc::Status::OK;
 }

@@ -83,7 +83,7 @@ TEST(SessionClientTest, AFailedTurnLeavesTheSessionAttached) {
     Receive(stream);
     SendFailed(stream, grpc::StatusCode::INVALID_ARGUMENT, "turn.text: too long");
     Receive(stream);
-    SendTurnDone(stream, v1::FINISH_REASON_LENGTH);
+    SendTurnDone(stream, v1::FINISH_REASON_LENGTH, 2);
     return grpc::Status::OK;
   });
   SessionClient client(server.address());
@@ -93,6 +93,36 @@ TEST(SessionClientTest, AFailedTurnLeavesTheSessionAttached) {
             absl::InvalidArgumentError("turn.text: too long"));
   EXPECT_TRUE(client.Attached());
   EXPECT_TRUE(client.Turn(TextTurn("y"), Ignore).ok());
+}
+
+TEST(SessionClientTest, TurnsAreNumberedAndAnswersAboutOthersAreIgnored) {
+  std::vector<uint64_t> numbers;
+  ScriptedServer server([&](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    numbers.push_back(Receive(stream).turn().request_id());
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    numbers.push_back(Receive(stream).turn().request_id());
+    SendDelta(stream, "late", 1);
+    SendTurnDone(stream, v1::FINISH_REASON_CANCELLED, 1);
+    SendFailed(stream, grpc::StatusCode::INTERNAL, "of no turn", 0);
+    SendDelta(stream, "mine", 2);
+    SendTurnDone(stream, v1::FINISH_REASON_LENGTH, 2);
+    return grpc::Status::OK;
+  });
+  SessionClient client(server.address());
+  ASSERT_TRUE(client.Open({}).ok());
+  ASSERT_TRUE(client.Turn(TextTurn("x"), Ignore).ok());
+  std::vector<std::string> pieces;
+
+  const auto done = client.Turn(TextTurn("y"), [&](const v1::ConverseResponse& event) {
+    pieces.push_back(event.delta().text());
+  });
+
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_EQ(done->finish_reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_THAT(pieces, ElementsAre("mine"));
+  EXPECT_THAT(numbers, ElementsAre(1, 2));
 }
 
 TEST(SessionClientTest, AStreamThatBreaksInAReplyIsToldAndDetaches) {
