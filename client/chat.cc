@@ -133,7 +133,7 @@ class Chat {
       if (!client_.Attached()) return 1;
     }
     const bool stays = !absl::GetFlag(FLAGS_session).empty();
-    (stays ? client_.Leave() : client_.Close()).IgnoreError();
+    End(stays ? &SessionClient::Leave : &SessionClient::Close);
     return all_answered ? 0 : 1;
   }
 
@@ -152,14 +152,14 @@ class Chat {
         stats_ = !stats_;
         return true;
       case ChatCommand::kNew:
-        client_.Close().IgnoreError();
+        End(&SessionClient::Close);
         return Attach("");
       case ChatCommand::kDetach:
-        client_.Leave().IgnoreError();
+        End(&SessionClient::Leave);
         Note("come back with --session=", session_id_);
         return true;
       case ChatCommand::kQuit:
-        client_.Close().IgnoreError();
+        End(&SessionClient::Close);
         return true;
     }
     return true;
@@ -170,8 +170,21 @@ class Chat {
     return true;
   }
 
+  // Around a call that waits for the server: Ctrl-C gives it up.
+  InterruptWatch GiveUpOnInterrupt() {
+    return InterruptWatch(interrupts_, [this](int) { client_.Abandon(); });
+  }
+
+  // Of the session by `how`. What fails then is of no consequence: the server ends what is idle.
+  void End(absl::Status (SessionClient::*how)()) {
+    const InterruptWatch watch = GiveUpOnInterrupt();
+    const absl::Status status = (client_.*how)();
+    if (!status.ok()) Note("leaving session ", session_id_, ": ", Explain(status));
+  }
+
   // To a new session if `id` is empty. False, and a note, if there is no session.
   bool Attach(const std::string& id) {
+    const InterruptWatch watch = GiveUpOnInterrupt();
     const absl::Duration patience = absl::GetFlag(FLAGS_wait);
     absl::Status status;
     if (patience > absl::ZeroDuration()) status = client_.WaitForServing(patience);
@@ -209,7 +222,7 @@ class Chat {
   // One turn. False, and a note, if it fails; client_.Attached() tells whether the stream has ended
   // with it.
   bool Answer(const std::string& text) {
-    InterruptWatch watch(
+    const InterruptWatch watch(
         interrupts_, [this](int number) { number == 1 ? client_.Cancel() : client_.Abandon(); });
     const auto done = client_.Turn(MakeTurn(text), PrintText);
     std::fputs("\n", stdout);

@@ -28,7 +28,11 @@ void ConverseStream::HalfClose() {
   WriteNext();
 }
 
-void ConverseStream::Drop() { context_.TryCancel(); }
+void ConverseStream::Drop() {
+  absl::MutexLock lock(&mutex_);
+  status_.Update(absl::CancelledError("given up by the client"));
+  context_.TryCancel();
+}
 
 std::optional<v1::ConverseResponse> ConverseStream::Next(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);

@@ -1,14 +1,14 @@
 #include "client/session_client.h"
 
-#include <chrono>
-#include <thread>
-#include <utility>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace sinkstream {
 namespace {
+
+constexpr absl::Duration kHealthInterval = absl::Milliseconds(50);
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;
@@ -18,7 +18,11 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& server) {
   return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
 }
 
-// Both use the canonical codes.
+// All use the canonical codes.
+absl::Status ToAbsl(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
 absl::Status ToAbsl(const google::rpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.code()), status.message());
 }
@@ -46,25 +50,45 @@ SessionClient::SessionClient(const std::string& server, const ClientPatience& pa
 SessionClient::~SessionClient() { Leave().IgnoreError(); }
 
 absl::Status SessionClient::WaitForServing(absl::Duration patience) {
-  const auto health = grpc::health::v1::Health::NewStub(channel_);
-  const auto deadline = absl::ToChronoTime(absl::Now() + patience);
+  const absl::Time deadline = absl::Now() + patience;
   std::string problem = "nobody answers";
+  {
+    absl::MutexLock lock(&mutex_);
+    abandoned_ = false;
+  }
   do {
-    grpc::ClientContext context;
-    context.set_wait_for_ready(true);
-    context.set_deadline(deadline);
-    grpc::health::v1::HealthCheckResponse response;
-    const grpc::Status status = health->Check(&context, {}, &response);
-    if (status.ok() && response.status() == grpc::health::v1::HealthCheckResponse::SERVING) {
-      return absl::OkStatus();
+    const absl::Status status = AskHealth(deadline);
+    if (status.ok()) return status;
+    if (!absl::IsDeadlineExceeded(status)) problem = std::string(status.message());
+    absl::MutexLock lock(&mutex_);
+    if (mutex_.AwaitWithTimeout(absl::Condition(&abandoned_), kHealthInterval)) {
+      return absl::CancelledError("given up by the client");
     }
-    if (status.error_code() != grpc::StatusCode::DEADLINE_EXCEEDED) {
-      problem = status.ok() ? "it says NOT_SERVING" : status.error_message();
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  } while (std::chrono::system_clock::now() < deadline);
+  } while (absl::Now() < deadline);
   return absl::UnavailableError(
       absl::StrCat("not ready after ", absl::FormatDuration(patience), ": ", problem));
+}
+
+absl::Status SessionClient::AskHealth(absl::Time deadline) {
+  const auto health = grpc::health::v1::Health::NewStub(channel_);
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  context.set_deadline(absl::ToChronoTime(deadline));
+  grpc::health::v1::HealthCheckResponse response;
+  {
+    absl::MutexLock lock(&mutex_);
+    asking_ = &context;
+    if (abandoned_) context.TryCancel();
+  }
+  const grpc::Status status = health->Check(&context, {}, &response);
+  {
+    absl::MutexLock lock(&mutex_);
+    asking_ = nullptr;
+  }
+  if (!status.ok()) return ToAbsl(status);
+  return response.status() == grpc::health::v1::HealthCheckResponse::SERVING
+             ? absl::OkStatus()
+             : absl::UnavailableError("it says NOT_SERVING");
 }
 
 absl::StatusOr<v1::Opened> SessionClient::Open(const v1::Open& open) {
@@ -114,6 +138,8 @@ void SessionClient::Cancel() {
 
 void SessionClient::Abandon() {
   absl::MutexLock lock(&mutex_);
+  abandoned_ = true;
+  if (asking_ != nullptr) asking_->TryCancel();
   if (stream_) stream_->Drop();
 }
 

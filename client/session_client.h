@@ -42,7 +42,7 @@ class SessionClient {
   SessionClient& operator=(const SessionClient&) = delete;
 
   // Returns as soon as the server's health service says SERVING; UNAVAILABLE if it does not within
-  // `patience`.
+  // `patience`; CANCELLED after Abandon().
   absl::Status WaitForServing(absl::Duration patience);
 
   // Leaves the session at hand, if any, then opens a stream and attaches it: to a new session, or
@@ -76,6 +76,8 @@ class SessionClient {
   bool Attached() const;
 
  private:
+  // One question to the health service. OK: it says SERVING.
+  absl::Status AskHealth(absl::Time deadline);
   // Reads what is left, for a while, and drops the stream; its status.
   absl::Status EndStream();
 
@@ -87,7 +89,9 @@ class SessionClient {
   // Held while the stream is made, used or dropped, never while anything is waited for. The thread
   // that makes the calls reads stream_ without it: no other changes it.
   mutable absl::Mutex mutex_;
-  std::unique_ptr<ConverseStream> stream_;  // null: not attached
+  std::unique_ptr<ConverseStream> stream_;                         // null: not attached
+  grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of WaitForServing()
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;                 // WaitForServing() is to end
 };
 
 }  // namespace sinkstream

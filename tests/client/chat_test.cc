@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdio>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -230,6 +231,61 @@ TEST(TerminalChatTest, ASecondCtrlCLeavesAServerThatIsStuck) {
   ASSERT_TRUE(chat.See("still stuck")) << chat.screen();
   chat.Type(kCtrlC);
   EXPECT_TRUE(chat.See("connection lost, session abc: CANCELLED")) << chat.screen();
+  EXPECT_EQ(chat.ExitCode(), 1);
+}
+
+TEST(TerminalChatTest, CtrlCGivesUpOpening) {
+  std::promise<void> opening;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    Receive(stream);
+    opening.set_value();
+    return HoldUntilDropped(stream, context);
+  });
+  TerminalChat chat(server.address());
+  opening.get_future().wait();
+  chat.Type(kCtrlC);
+  EXPECT_TRUE(chat.See("CANCELLED: given up")) << chat.screen();
+  EXPECT_EQ(chat.ExitCode(), 1);
+}
+
+TEST(TerminalChatTest, CtrlCGivesUpEndingASession) {
+  for (const std::string& end :
+       {std::string("/quit\n"), std::string("/detach\n"), std::string(kCtrlD)}) {
+    std::promise<void> ending;
+    ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+      Receive(stream);
+      SendOpened(stream, "abc");
+      Receive(stream);
+      ending.set_value();
+      return HoldUntilDropped(stream, context);
+    });
+    TerminalChat chat(server.address());
+    chat.Type(end);
+    ending.get_future().wait();
+    chat.Type(kCtrlC);
+    EXPECT_TRUE(chat.See("CANCELLED: given up")) << chat.screen();
+    EXPECT_EQ(chat.ExitCode(), 0);
+  }
+}
+
+TEST(TerminalChatTest, CtrlCGivesUpANewSession) {
+  int streams = 0;
+  std::promise<void> opening;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    Receive(stream);
+    if (++streams == 2) {
+      opening.set_value();
+      return HoldUntilDropped(stream, context);
+    }
+    SendOpened(stream, "abc");
+    Receive(stream);
+    return grpc::Status::OK;
+  });
+  TerminalChat chat(server.address());
+  chat.Type("/new\n");
+  opening.get_future().wait();
+  chat.Type(kCtrlC);
+  EXPECT_TRUE(chat.See("CANCELLED: given up")) << chat.screen();
   EXPECT_EQ(chat.ExitCode(), 1);
 }
 

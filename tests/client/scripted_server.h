@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "sinkstream/v1/chat.grpc.pb.h"
@@ -83,6 +84,15 @@ inline void SendFailed(ServerStream& stream, grpc::StatusCode code, const std::s
   response.mutable_failed()->mutable_status()->set_code(code);
   response.mutable_failed()->mutable_status()->set_message(message);
   stream.Write(response);
+}
+
+// Takes what comes and never ends by itself.
+inline grpc::Status HoldUntilDropped(ServerStream& stream, grpc::ServerContext& context) {
+  v1::ConverseRequest ignored;
+  while (stream.Read(&ignored)) {
+  }
+  while (!context.IsCancelled()) std::this_thread::yield();
+  return grpc::Status::OK;
 }
 
 // Answers `open`, then says each turn back in two pieces, until the client has no more to say.

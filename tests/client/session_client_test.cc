@@ -251,21 +251,14 @@ TEST(SessionClientTest, CloseSaysThatNothingFollowsAndReadsUntilTheEnd) {
   EXPECT_TRUE(half_closed);
 }
 
-// Answers `open` if `opens`, then holds the stream until the client drops it.
-grpc::Status Stuck(ServerStream& stream, grpc::ServerContext& context, bool opens) {
-  Receive(stream);
-  if (opens) SendOpened(stream, "abc");
-  v1::ConverseRequest ignored;
-  while (stream.Read(&ignored)) {
-  }
-  while (!context.IsCancelled()) std::this_thread::yield();
-  return grpc::Status::OK;
-}
-
 TEST(SessionClientTest, OpenCloseAndLeaveEndWhereTheServerNeverAnswers) {
   bool opens = false;
   ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
-    return Stuck(stream, context, opens);
+    if (opens) {
+      Receive(stream);
+      SendOpened(stream, "abc");
+    }
+    return HoldUntilDropped(stream, context);
   });
   const ClientPatience little = {.open = absl::Milliseconds(50), .end = absl::Milliseconds(50)};
   SessionClient impatient(server.address(), little);
@@ -292,6 +285,20 @@ TEST(SessionClientTest, WaitsUntilTheServerSaysServing) {
       std::async(std::launch::async, [&] { return client.WaitForServing(absl::Minutes(1)); });
   server.SetServing(true);
   EXPECT_EQ(waiting.get(), absl::OkStatus());
+}
+
+TEST(SessionClientTest, AbandonEndsTheWaitForAServer) {
+  ScriptedServer not_serving(Echo);
+  not_serving.SetServing(false);
+  for (const std::string& address : {not_serving.address(), std::string("127.0.0.1:1")}) {
+    SessionClient client(address);
+    auto waiting =
+        std::async(std::launch::async, [&] { return client.WaitForServing(absl::Minutes(1)); });
+    while (waiting.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      client.Abandon();  // again, as the wait may not have begun
+    }
+    EXPECT_EQ(waiting.get().code(), absl::StatusCode::kCancelled);
+  }
 }
 
 TEST(SessionClientTest, WaitingForAServerThatIsNotThereEnds) {
