@@ -66,9 +66,16 @@ v1::Open NewSession() {
   return open;
 }
 
-v1::Open ExistingSession(const std::string& id) {
-  v1::Open open = NewSession();  // settings make no sense here: the server says so
+v1::Open SessionById(const std::string& id) {
+  v1::Open open;
   open.set_session_id(id);
+  return open;
+}
+
+// Settings beside --session are handed on: the server says that they cannot be.
+v1::Open SessionOfFlags() {
+  v1::Open open = NewSession();
+  open.set_session_id(absl::GetFlag(FLAGS_session));
   return open;
 }
 
@@ -105,7 +112,7 @@ class Chat {
 
   // The exit code of the process.
   int Run() {
-    if (!Attach(absl::GetFlag(FLAGS_session))) return 1;
+    if (!Attach(SessionOfFlags())) return 1;
     return interactive_ ? Converse() : AnswerLines();
   }
 
@@ -153,7 +160,7 @@ class Chat {
         return true;
       case ChatCommand::kNew:
         End(&SessionClient::Close);
-        return Attach("");
+        return Attach(NewSession());
       case ChatCommand::kDetach:
         End(&SessionClient::Leave);
         Note("come back with --session=", session_id_);
@@ -182,21 +189,21 @@ class Chat {
     if (!status.ok()) Note("leaving session ", session_id_, ": ", Explain(status));
   }
 
-  // To a new session if `id` is empty. False, and a note, if there is no session.
-  bool Attach(const std::string& id) {
+  // False, and a note, if there is no session.
+  bool Attach(const v1::Open& open) {
     const InterruptWatch watch = GiveUpOnInterrupt();
     const absl::Duration patience = absl::GetFlag(FLAGS_wait);
-    absl::Status status;
-    if (patience > absl::ZeroDuration()) status = client_.WaitForServing(patience);
-    if (status.ok()) {
-      const auto opened = client_.Open(id.empty() ? NewSession() : ExistingSession(id));
+    failure_ =
+        patience > absl::ZeroDuration() ? client_.WaitForServing(patience) : absl::OkStatus();
+    if (failure_.ok()) {
+      const auto opened = client_.Open(open);
       if (opened.ok()) {
         Greet(*opened);
         return true;
       }
-      status = opened.status();
+      failure_ = opened.status();
     }
-    Note(server_, ": ", Explain(status));
+    Note(server_, ": ", Explain(failure_));
     return false;
   }
 
@@ -210,11 +217,12 @@ class Chat {
 
   // After the stream has ended under a conversation, once.
   bool Reattach() {
-    if (lost_.code() != absl::StatusCode::kUnavailable) return false;
-    if (Attach(session_id_)) {
+    if (!absl::IsUnavailable(failure_)) return false;
+    if (Attach(SessionById(session_id_))) {
       Note("the reply is lost: ask again");
       return true;
     }
+    if (absl::IsNotFound(failure_)) return false;
     Note("the session may be there again later: --session=", session_id_);
     return false;
   }
@@ -231,7 +239,7 @@ class Chat {
       PrintStats(*done);
       return true;
     }
-    lost_ = done.status();
+    failure_ = done.status();
     Note(client_.Attached() ? "" : absl::StrCat("connection lost, session ", session_id_, ": "),
          Explain(done.status()));
     return false;
@@ -258,7 +266,7 @@ class Chat {
   SessionClient client_;
   std::string session_id_;
   int64_t evicted_ = 0;
-  absl::Status lost_;  // why the last turn failed
+  absl::Status failure_;  // of the last call that failed
 };
 
 void PrintHelp() {

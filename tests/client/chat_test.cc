@@ -134,11 +134,11 @@ TEST(PipedChatTest, HelpAndVersionAreAnsweredAndABadFlagIsRefused) {
 // sinkstream-chat with a terminal of its own.
 class TerminalChat {
  public:
-  explicit TerminalChat(const std::string& server) {
+  explicit TerminalChat(const std::string& server, const char* flag = "--nostats") {
     pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
-      const std::string flag = "--server=" + server;
-      execl(SINKSTREAM_CHAT, "sinkstream-chat", flag.c_str(), nullptr);
+      const std::string server_flag = "--server=" + server;
+      execl(SINKSTREAM_CHAT, "sinkstream-chat", server_flag.c_str(), flag, nullptr);
       _exit(127);
     }
   }
@@ -314,6 +314,40 @@ TEST(TerminalChatTest, ABrokenStreamIsAttachedAgainOnce) {
   chat.Type("/detach\n");
   EXPECT_TRUE(chat.See("come back with --session=abc")) << chat.screen();
   EXPECT_EQ(chat.ExitCode(), 0);
+}
+
+TEST(TerminalChatTest, ASessionIsAttachedAgainByItsIdAlone) {
+  std::vector<v1::Open> opens;
+  ScriptedServer server([&](ServerStream& stream) {
+    opens.push_back(Receive(stream).open());
+    SendOpened(stream, "abc", /*resumed=*/opens.size() == 2);
+    Receive(stream);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection reset");
+  });
+  TerminalChat chat(server.address(), "--window=500");
+  chat.Type("one\n");
+  EXPECT_TRUE(chat.See("ask again")) << chat.screen();
+  ASSERT_EQ(opens.size(), 2u);
+  EXPECT_EQ(opens[0].ShortDebugString(), "window: 500");
+  EXPECT_EQ(opens[1].ShortDebugString(), "session_id: \"abc\"");
+}
+
+TEST(TerminalChatTest, ALostSessionIsOfferedAgainUnlessItIsGone) {
+  for (const auto& [code, offered] : {std::pair(grpc::StatusCode::NOT_FOUND, false),
+                                      std::pair(grpc::StatusCode::UNAVAILABLE, true)}) {
+    int streams = 0;
+    ScriptedServer server([&](ServerStream& stream) {
+      Receive(stream);
+      if (++streams == 2) return grpc::Status(code, "no");
+      SendOpened(stream, "abc");
+      Receive(stream);
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection reset");
+    });
+    TerminalChat chat(server.address());
+    chat.Type("one\n");
+    EXPECT_EQ(chat.See("there again later: --session=abc"), offered) << chat.screen();
+    EXPECT_EQ(chat.ExitCode(), 1);
+  }
 }
 
 }  // namespace
