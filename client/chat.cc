@@ -15,6 +15,7 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/reflection.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -91,6 +92,13 @@ v1::Turn MakeTurn(const std::string& text) {
   return turn;
 }
 
+absl::Status NotUtf8(const std::string& text) {
+  constexpr size_t kShown = 60;
+  return absl::InvalidArgumentError(
+      absl::StrCat("not sent, it is not UTF-8: ", absl::CHexEscape(text.substr(0, kShown)),
+                   text.size() > kShown ? "..." : ""));
+}
+
 void PrintText(const v1::ConverseResponse& event) {
   if (!event.has_delta()) return;
   std::fwrite(event.delta().text().data(), 1, event.delta().text().size(), stdout);
@@ -112,6 +120,10 @@ class Chat {
 
   // The exit code of the process.
   int Run() {
+    if (!IsUtf8(absl::GetFlag(FLAGS_system).value_or(""))) {
+      Note("--system is not UTF-8");
+      return 1;
+    }
     if (!Attach(SessionOfFlags())) return 1;
     return interactive_ ? Converse() : AnswerLines();
   }
@@ -232,7 +244,7 @@ class Chat {
   bool Answer(const std::string& text) {
     const InterruptWatch watch(
         interrupts_, [this](int number) { number == 1 ? client_.Cancel() : client_.Abandon(); });
-    const auto done = client_.Turn(MakeTurn(text), PrintText);
+    const auto done = IsUtf8(text) ? client_.Turn(MakeTurn(text), PrintText) : NotUtf8(text);
     std::fputs("\n", stdout);
     std::fflush(stdout);
     if (done.ok()) {

@@ -84,6 +84,22 @@ TEST(PipedChatTest, AFailedTurnDoesNotStopTheNextButFailsTheRun) {
   EXPECT_EQ(outcome.exit_code, 1);
 }
 
+TEST(PipedChatTest, ALineThatIsNotUtf8IsRefusedAloneAndFailsTheRun) {
+  ScriptedServer server(Echo);
+  const std::string flag = "--server=" + server.address();
+  const Outcome replies = Pipe("one\\ncaf\\351\\nthree\\n", flag, "2>/dev/null");
+  EXPECT_EQ(replies.out, "you said one\n\nyou said three\n");
+  EXPECT_EQ(replies.exit_code, 1);
+  const Outcome notes = Pipe("caf\\351\\n", flag, "2>&1 >/dev/null");
+  EXPECT_EQ(notes.out, "sinkstream-chat: INVALID_ARGUMENT: not sent, it is not UTF-8: caf\\xe9\n");
+}
+
+TEST(PipedChatTest, InstructionsThatAreNotUtf8AreRefused) {
+  const Outcome outcome = Pipe("hi\\n", "--system=$(printf \"caf\\351\")", "2>&1");
+  EXPECT_EQ(outcome.out, "sinkstream-chat: --system is not UTF-8\n");
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
 TEST(PipedChatTest, FlagsBecomeSettingsOfTheSessionAndOfEachTurn) {
   v1::ConverseRequest open, turn;
   ScriptedServer server([&](ServerStream& stream) {
