@@ -28,6 +28,10 @@ struct ClientPatience {
   absl::Duration open = absl::Seconds(30);
   // For the end of the stream after `close`, and after a half-close.
   absl::Duration end = absl::Seconds(10);
+  // While a stream is open, a silent connection is asked for a sign of life after so long, and
+  // given up as UNAVAILABLE without one. The server permits such a ping every 10 s.
+  absl::Duration ping_interval = absl::Seconds(30);
+  absl::Duration ping_answer = absl::Seconds(10);
 };
 
 class SessionClient {

@@ -2,7 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <future>
 #include <thread>
 #include <vector>
@@ -273,6 +277,48 @@ TEST(SessionClientTest, OpenCloseAndLeaveEndWhereTheServerNeverAnswers) {
   ASSERT_TRUE(client.Open({}).ok());
   EXPECT_EQ(client.Leave().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_FALSE(client.Attached());
+}
+
+// Takes one connection as an HTTP/2 server does, and never says anything again: a network that has
+// gone silent.
+class SilentServer {
+ public:
+  SilentServer() : listening_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in any = {};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(any);
+    EXPECT_EQ(bind(listening_, reinterpret_cast<sockaddr*>(&any), size), 0);
+    EXPECT_EQ(listen(listening_, 1), 0);
+    EXPECT_EQ(getsockname(listening_, reinterpret_cast<sockaddr*>(&any), &size), 0);
+    address_ = "127.0.0.1:" + std::to_string(ntohs(any.sin_port));
+    greeting_ = std::thread([this] {
+      connection_ = accept(listening_, nullptr, nullptr);
+      constexpr std::array<char, 9> kEmptySettings = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+      EXPECT_EQ(write(connection_, kEmptySettings.data(), kEmptySettings.size()), 9);
+    });
+  }
+  ~SilentServer() {
+    greeting_.join();
+    close(connection_);
+    close(listening_);
+  }
+  const std::string& address() const { return address_; }
+
+ private:
+  const int listening_;
+  int connection_ = -1;
+  std::string address_;
+  std::thread greeting_;
+};
+
+TEST(SessionClientTest, ASilentNetworkIsNoticed) {
+  SilentServer server;
+  SessionClient client(server.address(), {.open = absl::Minutes(5),
+                                          .ping_interval = absl::Milliseconds(20),
+                                          .ping_answer = absl::Milliseconds(20)});
+  const absl::Status status = client.Open({}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
 }
 
 TEST(SessionClientTest, WaitsUntilTheServerSaysServing) {
