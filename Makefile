@@ -61,4 +61,4 @@ tsan:  ## the engine's and the server's threads under ThreadSanitizer
 	ctest --preset tsan -LE python
 
 clean:  ## remove what was built; keeps the Python environment
-	find build -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +
+	scripts/clean
