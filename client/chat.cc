@@ -2,6 +2,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -191,7 +192,10 @@ class Chat {
 
   // Around a call that waits for the server: Ctrl-C gives it up.
   InterruptWatch GiveUpOnInterrupt() {
-    return InterruptWatch(interrupts_, [this](int) { client_.Abandon(); });
+    return InterruptWatch(interrupts_, [this](int) {
+      given_up_ = true;
+      client_.Abandon();
+    });
   }
 
   // Of the session by `how`. What fails then is of no consequence: the server ends what is idle.
@@ -203,20 +207,26 @@ class Chat {
 
   // False, and a note, if there is no session.
   bool Attach(const v1::Open& open) {
+    const absl::StatusOr<v1::Opened> opened = WaitAndOpen(open);
+    failure_ = given_up_ ? absl::CancelledError("given up") : opened.status();
+    if (!failure_.ok()) {
+      Note(server_, ": ", Explain(failure_));
+      return false;
+    }
+    Greet(*opened);
+    return true;
+  }
+
+  // given_up_ afterwards: Ctrl-C came meanwhile, were it in the last moment.
+  absl::StatusOr<v1::Opened> WaitAndOpen(const v1::Open& open) {
+    given_up_ = false;
     const InterruptWatch watch = GiveUpOnInterrupt();
     const absl::Duration patience = absl::GetFlag(FLAGS_wait);
-    failure_ =
-        patience > absl::ZeroDuration() ? client_.WaitForServing(patience) : absl::OkStatus();
-    if (failure_.ok()) {
-      const auto opened = client_.Open(open);
-      if (opened.ok()) {
-        Greet(*opened);
-        return true;
-      }
-      failure_ = opened.status();
+    if (patience > absl::ZeroDuration()) {
+      const absl::Status serving = client_.WaitForServing(patience);
+      if (!serving.ok()) return serving;
     }
-    Note(server_, ": ", Explain(failure_));
-    return false;
+    return client_.Open(open);
   }
 
   void Greet(const v1::Opened& opened) {
@@ -276,6 +286,7 @@ class Chat {
   const int interrupts_;  // before client_: the signal is blocked before gRPC makes threads
   bool stats_;
   SessionClient client_;
+  std::atomic<bool> given_up_ = false;  // by Ctrl-C
   std::string session_id_;
   int64_t evicted_ = 0;
   absl::Status failure_;  // of the last call that failed

@@ -52,6 +52,23 @@ bool IsAbout(const v1::ConverseResponse& response, uint64_t request_id) {
 
 }  // namespace
 
+// While one lives, Abandon() has something to end.
+class SessionClient::Call {
+ public:
+  explicit Call(SessionClient& client) : client_(client) {
+    absl::MutexLock lock(&client_.mutex_);
+    client_.calling_ = true;
+    client_.abandoned_ = false;
+  }
+  ~Call() {
+    absl::MutexLock lock(&client_.mutex_);
+    client_.calling_ = false;
+  }
+
+ private:
+  SessionClient& client_;
+};
+
 SessionClient::SessionClient(const std::string& server, const ClientPatience& patience)
     : patience_(patience),
       channel_(Connect(server, patience)),
@@ -62,10 +79,7 @@ SessionClient::~SessionClient() { Leave().IgnoreError(); }
 absl::Status SessionClient::WaitForServing(absl::Duration patience) {
   const absl::Time deadline = absl::Now() + patience;
   std::string problem = "nobody answers";
-  {
-    absl::MutexLock lock(&mutex_);
-    abandoned_ = false;
-  }
+  const Call call(*this);
   do {
     const absl::Status status = AskHealth(deadline);
     if (status.ok()) return status;
@@ -103,6 +117,7 @@ absl::Status SessionClient::AskHealth(absl::Time deadline) {
 
 absl::StatusOr<v1::Opened> SessionClient::Open(const v1::Open& open) {
   Leave().IgnoreError();
+  const Call call(*this);
   {
     absl::MutexLock lock(&mutex_);
     stream_ = std::make_unique<ConverseStream>(*stub_);
@@ -116,7 +131,7 @@ absl::StatusOr<v1::Opened> SessionClient::Open(const v1::Open& open) {
     return status.ok() ? absl::InternalError("the stream ended without an answer") : status;
   }
   if (!response->has_opened()) {
-    Abandon();
+    stream_->Drop();
     EndStream().IgnoreError();
     return absl::InternalError("the server's first answer is not `opened`");
   }
@@ -128,6 +143,7 @@ absl::StatusOr<v1::TurnDone> SessionClient::Turn(const v1::Turn& turn,
   v1::ConverseRequest request;
   *request.mutable_turn() = turn;
   request.mutable_turn()->set_request_id(++turns_);
+  const Call call(*this);
   stream_->Send(request);
   while (const auto response = stream_->Next()) {
     if (!IsAbout(*response, turns_)) continue;
@@ -148,6 +164,7 @@ void SessionClient::Cancel() {
 
 void SessionClient::Abandon() {
   absl::MutexLock lock(&mutex_);
+  if (!calling_) return;
   abandoned_ = true;
   if (asking_ != nullptr) asking_->TryCancel();
   if (stream_) stream_->Drop();
@@ -157,6 +174,7 @@ absl::Status SessionClient::Close() {
   if (!Attached()) return absl::OkStatus();
   v1::ConverseRequest request;
   request.mutable_close();
+  const Call call(*this);
   stream_->Send(request);
   stream_->HalfClose();
   return EndStream();
@@ -164,6 +182,7 @@ absl::Status SessionClient::Close() {
 
 absl::Status SessionClient::Leave() {
   if (!Attached()) return absl::OkStatus();
+  const Call call(*this);
   stream_->HalfClose();
   return EndStream();
 }

@@ -64,8 +64,8 @@ class SessionClient {
   // runs: no effect.
   void Cancel();
 
-  // Ends the call that waits, without the server's consent: it returns CANCELLED, and the stream is
-  // dropped. For a server that is stuck.
+  // Ends the call that is being made, without the server's consent: it returns CANCELLED, and the
+  // stream is dropped. For a server that is stuck. No call: no effect.
   void Abandon();
 
   // Ends the session: its memory is free and its id forgotten. Waits for the server to confirm, for
@@ -80,6 +80,8 @@ class SessionClient {
   bool Attached() const;
 
  private:
+  class Call;
+
   // One question to the health service. OK: it says SERVING.
   absl::Status AskHealth(absl::Time deadline);
   // Reads what is left, for a while, and drops the stream; its status.
@@ -95,7 +97,8 @@ class SessionClient {
   mutable absl::Mutex mutex_;
   std::unique_ptr<ConverseStream> stream_;                         // null: not attached
   grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of WaitForServing()
-  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;                 // WaitForServing() is to end
+  bool calling_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;  // the call that is being made
 };
 
 }  // namespace sinkstream

@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <future>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/client/scripted_server.h"
@@ -150,16 +152,19 @@ TEST(PipedChatTest, HelpAndVersionAreAnsweredAndABadFlagIsRefused) {
 // sinkstream-chat with a terminal of its own.
 class TerminalChat {
  public:
-  explicit TerminalChat(const std::string& server, const char* flag = "--nostats") {
+  // `hangup`: what SIGHUP does to it, which its parent may keep from it.
+  explicit TerminalChat(const std::string& server, const char* flag = "--nostats",
+                        sighandler_t hangup = SIG_DFL) {
     pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
+      signal(SIGHUP, hangup);
       const std::string server_flag = "--server=" + server;
       execl(SINKSTREAM_CHAT, "sinkstream-chat", server_flag.c_str(), flag, nullptr);
       _exit(127);
     }
   }
   ~TerminalChat() {
-    close(terminal_);
+    CloseTerminal();
     if (pid_ > 0) kill(pid_, SIGKILL);
   }
 
@@ -177,6 +182,9 @@ class TerminalChat {
     }
     seen_ = screen_.find(text, seen_) + text.size();
     return true;
+  }
+  void CloseTerminal() {
+    if (terminal_ >= 0) close(std::exchange(terminal_, -1));
   }
   int ExitCode() {
     int status = 0;
@@ -262,6 +270,16 @@ TEST(TerminalChatTest, CtrlCGivesUpOpening) {
   chat.Type(kCtrlC);
   EXPECT_TRUE(chat.See("CANCELLED: given up")) << chat.screen();
   EXPECT_EQ(chat.ExitCode(), 1);
+}
+
+TEST(TerminalChatTest, CtrlCIsNotLostBetweenOpeningAndThePrompt) {
+  ScriptedServer server(Echo);
+  for (int i = 0; i < 10; ++i) {
+    TerminalChat chat(server.address());
+    ASSERT_TRUE(chat.See("session ")) << chat.screen();
+    chat.Type(kCtrlC);
+    chat.ExitCode();  // ends
+  }
 }
 
 TEST(TerminalChatTest, CtrlCGivesUpEndingASession) {
