@@ -100,10 +100,10 @@ absl::Status NotUtf8(const std::string& text) {
                    text.size() > kShown ? "..." : ""));
 }
 
-void PrintText(const v1::ConverseResponse& event) {
-  if (!event.has_delta()) return;
-  std::fwrite(event.delta().text().data(), 1, event.delta().text().size(), stdout);
-  std::fflush(stdout);
+// False if nobody can read it: the terminal is closed, or the other end of the pipe.
+bool PrintText(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return std::fflush(stdout) == 0;
 }
 
 double Seconds(const google::protobuf::Duration& duration) {
@@ -151,10 +151,11 @@ class Chat {
       if (line->empty()) continue;
       all_answered &= Answer(*line);
       if (!client_.Attached()) return 1;
+      if (std::ferror(stdout)) break;
     }
     const bool stays = !absl::GetFlag(FLAGS_session).empty();
     End(stays ? &SessionClient::Leave : &SessionClient::Close);
-    return all_answered ? 0 : 1;
+    return all_answered && !std::ferror(stdout) ? 0 : 1;
   }
 
   // Each Do: false if the chat cannot go on.
@@ -254,7 +255,10 @@ class Chat {
   bool Answer(const std::string& text) {
     const InterruptWatch watch(
         interrupts_, [this](int number) { number == 1 ? client_.Cancel() : client_.Abandon(); });
-    const auto done = IsUtf8(text) ? client_.Turn(MakeTurn(text), PrintText) : NotUtf8(text);
+    const auto print = [this](const v1::ConverseResponse& event) {
+      if (event.has_delta() && !PrintText(event.delta().text())) client_.Cancel();
+    };
+    const auto done = IsUtf8(text) ? client_.Turn(MakeTurn(text), print) : NotUtf8(text);
     std::fputs("\n", stdout);
     std::fflush(stdout);
     if (done.ok()) {

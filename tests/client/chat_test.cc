@@ -282,6 +282,30 @@ TEST(TerminalChatTest, CtrlCIsNotLostBetweenOpeningAndThePrompt) {
   }
 }
 
+TEST(TerminalChatTest, AReplyToAClosedTerminalIsCancelled) {
+  std::promise<bool> cancelled;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    std::thread speaker([&] {
+      while (!context.IsCancelled()) SendDelta(stream, "on and on");
+    });
+    cancelled.set_value(Receive(stream).has_cancel());
+    context.TryCancel();
+    speaker.join();
+    return grpc::Status::OK;
+  });
+  {
+    TerminalChat chat(server.address(), "--nostats", SIG_IGN);
+    chat.Type("go\n");
+    ASSERT_TRUE(chat.See("on and on")) << chat.screen();
+    chat.CloseTerminal();
+    EXPECT_TRUE(cancelled.get_future().get());
+    chat.ExitCode();
+  }
+}
+
 TEST(TerminalChatTest, CtrlCGivesUpEndingASession) {
   for (const std::string& end :
        {std::string("/quit\n"), std::string("/detach\n"), std::string(kCtrlD)}) {
