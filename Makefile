@@ -26,12 +26,12 @@ run:  ## set up what is missing, start a server, chat with it
 
 serve:  ## set up what is missing, start a server alone
 	scripts/prepare </dev/null
-	exec build/bin/sinkstream-server --model="$$MODEL" --listen="$$LISTEN" $$SERVER_FLAGS
+	eval "set -- $$SERVER_FLAGS"; exec build/bin/sinkstream-server --model="$$MODEL" --listen="$$LISTEN" "$$@"
 
 chat:  ## chat with a server that is running
 	scripts/setup </dev/null
 	scripts/build release sinkstream-chat </dev/null
-	exec build/bin/sinkstream-chat --server="$$LISTEN" $$CHAT_FLAGS
+	eval "set -- $$CHAT_FLAGS"; exec build/bin/sinkstream-chat --server="$$LISTEN" "$$@"
 
 build:  ## build everything, tests too
 	scripts/setup </dev/null
