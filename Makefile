@@ -48,7 +48,7 @@ lint:  ## form and layers
 	scripts/lint
 
 format:  ## lay out the C++ sources
-	git ls-files -z '*.cc' '*.h' | xargs -0 clang-format-19 -i
+	scripts/format
 
 asan:  ## the tests without torch and gRPC under AddressSanitizer and UndefinedBehaviorSanitizer
 	scripts/setup --tests </dev/null
