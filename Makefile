@@ -26,12 +26,12 @@ run:  ## set up what is missing, start a server, chat with it
 
 serve:  ## set up what is missing, start a server alone
 	scripts/prepare </dev/null
-	exec build/bin/sinkstream-server --model="$$MODEL" --listen="$$LISTEN" $$SERVER_FLAGS
+	eval "set -- $$SERVER_FLAGS"; exec build/bin/sinkstream-server --model="$$MODEL" --listen="$$LISTEN" "$$@"
 
 chat:  ## chat with a server that is running
 	scripts/setup </dev/null
 	scripts/build release sinkstream-chat </dev/null
-	exec build/bin/sinkstream-chat --server="$$LISTEN" $$CHAT_FLAGS
+	eval "set -- $$CHAT_FLAGS"; exec build/bin/sinkstream-chat --server="$$LISTEN" "$$@"
 
 build:  ## build everything, tests too
 	scripts/setup </dev/null
@@ -48,7 +48,7 @@ lint:  ## form and layers
 	scripts/lint
 
 format:  ## lay out the C++ sources
-	git ls-files -z '*.cc' '*.h' | xargs -0 clang-format-19 -i
+	scripts/format
 
 asan:  ## the tests without torch and gRPC under AddressSanitizer and UndefinedBehaviorSanitizer
 	scripts/setup --tests </dev/null
@@ -61,4 +61,4 @@ tsan:  ## the engine's and the server's threads under ThreadSanitizer
 	ctest --preset tsan -LE python
 
 clean:  ## remove what was built; keeps the Python environment
-	find build -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +
+	scripts/clean

@@ -2,6 +2,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -15,6 +16,7 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/reflection.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -66,9 +68,16 @@ v1::Open NewSession() {
   return open;
 }
 
-v1::Open ExistingSession(const std::string& id) {
-  v1::Open open = NewSession();  // settings make no sense here: the server says so
+v1::Open SessionById(const std::string& id) {
+  v1::Open open;
   open.set_session_id(id);
+  return open;
+}
+
+// Settings beside --session are handed on: the server says that they cannot be.
+v1::Open SessionOfFlags() {
+  v1::Open open = NewSession();
+  open.set_session_id(absl::GetFlag(FLAGS_session));
   return open;
 }
 
@@ -84,10 +93,17 @@ v1::Turn MakeTurn(const std::string& text) {
   return turn;
 }
 
-void PrintText(const v1::ConverseResponse& event) {
-  if (!event.has_delta()) return;
-  std::fwrite(event.delta().text().data(), 1, event.delta().text().size(), stdout);
-  std::fflush(stdout);
+absl::Status NotUtf8(const std::string& text) {
+  constexpr size_t kShown = 60;
+  return absl::InvalidArgumentError(
+      absl::StrCat("not sent, it is not UTF-8: ", absl::CHexEscape(text.substr(0, kShown)),
+                   text.size() > kShown ? "..." : ""));
+}
+
+// False if nobody can read it: the terminal is closed, or the other end of the pipe.
+bool PrintText(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return std::fflush(stdout) == 0;
 }
 
 double Seconds(const google::protobuf::Duration& duration) {
@@ -105,7 +121,11 @@ class Chat {
 
   // The exit code of the process.
   int Run() {
-    if (!Attach(absl::GetFlag(FLAGS_session))) return 1;
+    if (!IsUtf8(absl::GetFlag(FLAGS_system).value_or(""))) {
+      Note("--system is not UTF-8");
+      return 1;
+    }
+    if (!Attach(SessionOfFlags())) return 1;
     return interactive_ ? Converse() : AnswerLines();
   }
 
@@ -131,10 +151,11 @@ class Chat {
       if (line->empty()) continue;
       all_answered &= Answer(*line);
       if (!client_.Attached()) return 1;
+      if (std::ferror(stdout)) break;
     }
     const bool stays = !absl::GetFlag(FLAGS_session).empty();
-    (stays ? client_.Leave() : client_.Close()).IgnoreError();
-    return all_answered ? 0 : 1;
+    End(stays ? &SessionClient::Leave : &SessionClient::Close);
+    return all_answered && !std::ferror(stdout) ? 0 : 1;
   }
 
   // Each Do: false if the chat cannot go on.
@@ -152,14 +173,14 @@ class Chat {
         stats_ = !stats_;
         return true;
       case ChatCommand::kNew:
-        client_.Close().IgnoreError();
-        return Attach("");
+        End(&SessionClient::Close);
+        return Attach(NewSession());
       case ChatCommand::kDetach:
-        client_.Leave().IgnoreError();
+        End(&SessionClient::Leave);
         Note("come back with --session=", session_id_);
         return true;
       case ChatCommand::kQuit:
-        client_.Close().IgnoreError();
+        End(&SessionClient::Close);
         return true;
     }
     return true;
@@ -170,21 +191,43 @@ class Chat {
     return true;
   }
 
-  // To a new session if `id` is empty. False, and a note, if there is no session.
-  bool Attach(const std::string& id) {
-    const absl::Duration patience = absl::GetFlag(FLAGS_wait);
-    absl::Status status;
-    if (patience > absl::ZeroDuration()) status = client_.WaitForServing(patience);
-    if (status.ok()) {
-      const auto opened = client_.Open(id.empty() ? NewSession() : ExistingSession(id));
-      if (opened.ok()) {
-        Greet(*opened);
-        return true;
-      }
-      status = opened.status();
+  // Around a call that waits for the server: Ctrl-C gives it up.
+  InterruptWatch GiveUpOnInterrupt() {
+    return InterruptWatch(interrupts_, [this](int) {
+      given_up_ = true;
+      client_.Abandon();
+    });
+  }
+
+  // Of the session by `how`. What fails then is of no consequence: the server ends what is idle.
+  void End(absl::Status (SessionClient::*how)()) {
+    const InterruptWatch watch = GiveUpOnInterrupt();
+    const absl::Status status = (client_.*how)();
+    if (!status.ok()) Note("leaving session ", session_id_, ": ", Explain(status));
+  }
+
+  // False, and a note, if there is no session.
+  bool Attach(const v1::Open& open) {
+    const absl::StatusOr<v1::Opened> opened = WaitAndOpen(open);
+    failure_ = given_up_ ? absl::CancelledError("given up") : opened.status();
+    if (!failure_.ok()) {
+      Note(server_, ": ", Explain(failure_));
+      return false;
     }
-    Note(server_, ": ", Explain(status));
-    return false;
+    Greet(*opened);
+    return true;
+  }
+
+  // given_up_ afterwards: Ctrl-C came meanwhile, were it in the last moment.
+  absl::StatusOr<v1::Opened> WaitAndOpen(const v1::Open& open) {
+    given_up_ = false;
+    const InterruptWatch watch = GiveUpOnInterrupt();
+    const absl::Duration patience = absl::GetFlag(FLAGS_wait);
+    if (patience > absl::ZeroDuration()) {
+      const absl::Status serving = client_.WaitForServing(patience);
+      if (!serving.ok()) return serving;
+    }
+    return client_.Open(open);
   }
 
   void Greet(const v1::Opened& opened) {
@@ -197,11 +240,12 @@ class Chat {
 
   // After the stream has ended under a conversation, once.
   bool Reattach() {
-    if (lost_.code() != absl::StatusCode::kUnavailable) return false;
-    if (Attach(session_id_)) {
+    if (!absl::IsUnavailable(failure_)) return false;
+    if (Attach(SessionById(session_id_))) {
       Note("the reply is lost: ask again");
       return true;
     }
+    if (absl::IsNotFound(failure_)) return false;
     Note("the session may be there again later: --session=", session_id_);
     return false;
   }
@@ -209,16 +253,19 @@ class Chat {
   // One turn. False, and a note, if it fails; client_.Attached() tells whether the stream has ended
   // with it.
   bool Answer(const std::string& text) {
-    InterruptWatch watch(
+    const InterruptWatch watch(
         interrupts_, [this](int number) { number == 1 ? client_.Cancel() : client_.Abandon(); });
-    const auto done = client_.Turn(MakeTurn(text), PrintText);
+    const auto print = [this](const v1::ConverseResponse& event) {
+      if (event.has_delta() && !PrintText(event.delta().text())) client_.Cancel();
+    };
+    const auto done = IsUtf8(text) ? client_.Turn(MakeTurn(text), print) : NotUtf8(text);
     std::fputs("\n", stdout);
     std::fflush(stdout);
     if (done.ok()) {
       PrintStats(*done);
       return true;
     }
-    lost_ = done.status();
+    failure_ = done.status();
     Note(client_.Attached() ? "" : absl::StrCat("connection lost, session ", session_id_, ": "),
          Explain(done.status()));
     return false;
@@ -243,9 +290,10 @@ class Chat {
   const int interrupts_;  // before client_: the signal is blocked before gRPC makes threads
   bool stats_;
   SessionClient client_;
+  std::atomic<bool> given_up_ = false;  // by Ctrl-C
   std::string session_id_;
   int64_t evicted_ = 0;
-  absl::Status lost_;  // why the last turn failed
+  absl::Status failure_;  // of the last call that failed
 };
 
 void PrintHelp() {

@@ -7,73 +7,98 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/converse_stream.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 
 namespace sinkstream {
+
+// How long a client waits for a server that says nothing.
+struct ClientPatience {
+  // For the answer to `open`.
+  absl::Duration open = absl::Seconds(30);
+  // For the end of the stream after `close`, and after a half-close.
+  absl::Duration end = absl::Seconds(10);
+  // While a stream is open, a silent connection is asked for a sign of life after so long, and
+  // given up as UNAVAILABLE without one. The server permits such a ping every 10 s.
+  absl::Duration ping_interval = absl::Seconds(30);
+  absl::Duration ping_answer = absl::Seconds(10);
+};
 
 class SessionClient {
  public:
   using EventFunction = std::function<void(const v1::ConverseResponse&)>;
 
   // `server`: ADDRESS:PORT. Connects at the first call, without encryption.
-  explicit SessionClient(const std::string& server);
+  explicit SessionClient(const std::string& server, const ClientPatience& patience = {});
   // Leaves the session as Leave() does.
   ~SessionClient();
   SessionClient(const SessionClient&) = delete;
   SessionClient& operator=(const SessionClient&) = delete;
 
   // Returns as soon as the server's health service says SERVING; UNAVAILABLE if it does not within
-  // `patience`.
+  // `patience`; CANCELLED after Abandon().
   absl::Status WaitForServing(absl::Duration patience);
 
   // Leaves the session at hand, if any, then opens a stream and attaches it: to a new session, or
-  // to `open.session_id`. An error is the one that the stream ended with.
+  // to `open.session_id`. An error is the one that the stream ended with; DEADLINE_EXCEEDED: no
+  // answer within ClientPatience.open.
   absl::StatusOr<v1::Opened> Open(const v1::Open& open);
 
-  // Sends `turn` and gives `on_event` every answer about it, up to and without its end; returns
-  // that end. After an error Attached() tells whether the turn alone has failed or the stream with
-  // it. Requires: Attached().
+  // Sends `turn` under a number of its own, from 1 on, in place of its request_id. Gives `on_event`
+  // every answer about it, and where the window stands, up to and without its end; returns that
+  // end. Answers about other requests are passed over. After an error Attached() tells whether the
+  // turn alone has failed or the stream with it. A reply may take any time. Requires: Attached().
   absl::StatusOr<v1::TurnDone> Turn(const v1::Turn& turn, const EventFunction& on_event);
 
   // Asks the server to end the running turn: Turn() returns with FINISH_REASON_CANCELLED. Nothing
   // runs: no effect.
   void Cancel();
 
-  // Drops the stream at once, without the server's consent: Turn() returns CANCELLED. For a server
-  // that is stuck.
+  // Ends the call that is being made, without the server's consent: it returns CANCELLED, and the
+  // stream is dropped. For a server that is stuck. No call: no effect.
   void Abandon();
 
-  // Ends the session: its memory is free and its id forgotten. Waits for the server to confirm.
+  // Ends the session: its memory is free and its id forgotten. Waits for the server to confirm, for
+  // ClientPatience.end at most: DEADLINE_EXCEEDED.
   absl::Status Close();
 
   // Half-closes the stream; the session stays for its idle timeout and is re-attached by its id.
+  // Waits as Close() does.
   absl::Status Leave();
 
   // False before Open() and once the stream has ended, for whatever reason.
   bool Attached() const;
 
  private:
-  using Stream = grpc::ClientReaderWriter<v1::ConverseRequest, v1::ConverseResponse>;
+  class Call;
 
-  void Send(const v1::ConverseRequest& request);
-  // Reads what is left and ends the stream; its status.
+  // One question to the health service. OK: it says SERVING.
+  absl::Status AskHealth(absl::Time deadline);
+  // Reads what is left, for a while, and drops the stream; its status.
   absl::Status EndStream();
 
+  const ClientPatience patience_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::ChatService::Stub> stub_;
+  uint64_t turns_ = 0;  // sent so far, in whatever session
 
-  // Held while a message is sent and while the stream is made or dropped, never while one is read.
-  mutable std::mutex mutex_;
-  std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<Stream> stream_;  // null: not attached
+  // Held while the stream is made, used or dropped, never while anything is waited for. The thread
+  // that makes the calls reads stream_ without it: no other changes it.
+  mutable absl::Mutex mutex_;
+  std::unique_ptr<ConverseStream> stream_;                         // null: not attached
+  grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of WaitForServing()
+  bool calling_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;  // the call that is being made
 };
 
 }  // namespace sinkstream

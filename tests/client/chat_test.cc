@@ -8,7 +8,10 @@
 
 #include <array>
 #include <cstdio>
+#include <future>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/client/scripted_server.h"
@@ -73,13 +76,29 @@ TEST(PipedChatTest, AFailedTurnDoesNotStopTheNextButFailsTheRun) {
     Receive(stream);
     SendFailed(stream, grpc::StatusCode::INVALID_ARGUMENT, "turn.text: too long");
     Receive(stream);
-    SendDelta(stream, "fine");
-    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    SendDelta(stream, "fine", 2);
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN, 2);
     Receive(stream);
     return grpc::Status::OK;
   });
   const Outcome outcome = Pipe("long\\nshort\\n", "--server=" + server.address(), "2>/dev/null");
   EXPECT_THAT(outcome.out, HasSubstr("fine\n"));
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
+TEST(PipedChatTest, ALineThatIsNotUtf8IsRefusedAloneAndFailsTheRun) {
+  ScriptedServer server(Echo);
+  const std::string flag = "--server=" + server.address();
+  const Outcome replies = Pipe("one\\ncaf\\351\\nthree\\n", flag, "2>/dev/null");
+  EXPECT_EQ(replies.out, "you said one\n\nyou said three\n");
+  EXPECT_EQ(replies.exit_code, 1);
+  const Outcome notes = Pipe("caf\\351\\n", flag, "2>&1 >/dev/null");
+  EXPECT_EQ(notes.out, "sinkstream-chat: INVALID_ARGUMENT: not sent, it is not UTF-8: caf\\xe9\n");
+}
+
+TEST(PipedChatTest, InstructionsThatAreNotUtf8AreRefused) {
+  const Outcome outcome = Pipe("hi\\n", "--system=$(printf \"caf\\351\")", "2>&1");
+  EXPECT_EQ(outcome.out, "sinkstream-chat: --system is not UTF-8\n");
   EXPECT_EQ(outcome.exit_code, 1);
 }
 
@@ -133,16 +152,19 @@ TEST(PipedChatTest, HelpAndVersionAreAnsweredAndABadFlagIsRefused) {
 // sinkstream-chat with a terminal of its own.
 class TerminalChat {
  public:
-  explicit TerminalChat(const std::string& server) {
+  // `hangup`: what SIGHUP does to it, which its parent may keep from it.
+  explicit TerminalChat(const std::string& server, const char* flag = "--nostats",
+                        sighandler_t hangup = SIG_DFL) {
     pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
-      const std::string flag = "--server=" + server;
-      execl(SINKSTREAM_CHAT, "sinkstream-chat", flag.c_str(), nullptr);
+      signal(SIGHUP, hangup);
+      const std::string server_flag = "--server=" + server;
+      execl(SINKSTREAM_CHAT, "sinkstream-chat", server_flag.c_str(), flag, nullptr);
       _exit(127);
     }
   }
   ~TerminalChat() {
-    close(terminal_);
+    CloseTerminal();
     if (pid_ > 0) kill(pid_, SIGKILL);
   }
 
@@ -160,6 +182,9 @@ class TerminalChat {
     }
     seen_ = screen_.find(text, seen_) + text.size();
     return true;
+  }
+  void CloseTerminal() {
+    if (terminal_ >= 0) close(std::exchange(terminal_, -1));
   }
   int ExitCode() {
     int status = 0;
@@ -233,14 +258,103 @@ TEST(TerminalChatTest, ASecondCtrlCLeavesAServerThatIsStuck) {
   EXPECT_EQ(chat.ExitCode(), 1);
 }
 
+TEST(TerminalChatTest, CtrlCGivesUpOpening) {
+  std::promise<void> opening;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    Receive(stream);
+    opening.set_value();
+    return HoldUntilDropped(stream, context);
+  });
+  TerminalChat chat(server.address());
+  opening.get_future().wait();
+  chat.Type(kCtrlC);
+  EXPECT_TRUE(chat.See("CANCELLED: given up")) << chat.screen();
+  EXPECT_EQ(chat.ExitCode(), 1);
+}
+
+TEST(TerminalChatTest, CtrlCIsNotLostBetweenOpeningAndThePrompt) {
+  ScriptedServer server(Echo);
+  for (int i = 0; i < 10; ++i) {
+    TerminalChat chat(server.address());
+    ASSERT_TRUE(chat.See("session ")) << chat.screen();
+    chat.Type(kCtrlC);
+    chat.ExitCode();  // ends
+  }
+}
+
+TEST(TerminalChatTest, AReplyToAClosedTerminalIsCancelled) {
+  std::promise<bool> cancelled;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    std::thread speaker([&] {
+      while (!context.IsCancelled()) SendDelta(stream, "on and on");
+    });
+    cancelled.set_value(Receive(stream).has_cancel());
+    context.TryCancel();
+    speaker.join();
+    return grpc::Status::OK;
+  });
+  {
+    TerminalChat chat(server.address(), "--nostats", SIG_IGN);
+    chat.Type("go\n");
+    ASSERT_TRUE(chat.See("on and on")) << chat.screen();
+    chat.CloseTerminal();
+    EXPECT_TRUE(cancelled.get_future().get());
+    chat.ExitCode();
+  }
+}
+
+TEST(TerminalChatTest, CtrlCGivesUpEndingASession) {
+  for (const std::string& end :
+       {std::string("/quit\n"), std::string("/detach\n"), std::string(kCtrlD)}) {
+    std::promise<void> ending;
+    ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+      Receive(stream);
+      SendOpened(stream, "abc");
+      Receive(stream);
+      ending.set_value();
+      return HoldUntilDropped(stream, context);
+    });
+    TerminalChat chat(server.address());
+    chat.Type(end);
+    ending.get_future().wait();
+    chat.Type(kCtrlC);
+    EXPECT_TRUE(chat.See("CANCELLED: given up")) << chat.screen();
+    EXPECT_EQ(chat.ExitCode(), 0);
+  }
+}
+
+TEST(TerminalChatTest, CtrlCGivesUpANewSession) {
+  int streams = 0;
+  std::promise<void> opening;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    Receive(stream);
+    if (++streams == 2) {
+      opening.set_value();
+      return HoldUntilDropped(stream, context);
+    }
+    SendOpened(stream, "abc");
+    Receive(stream);
+    return grpc::Status::OK;
+  });
+  TerminalChat chat(server.address());
+  chat.Type("/new\n");
+  opening.get_future().wait();
+  chat.Type(kCtrlC);
+  EXPECT_TRUE(chat.See("CANCELLED: given up")) << chat.screen();
+  EXPECT_EQ(chat.ExitCode(), 1);
+}
+
 TEST(TerminalChatTest, ABrokenStreamIsAttachedAgainOnce) {
   int streams = 0;
   ScriptedServer server([&](ServerStream& stream) {
     if (++streams == 2) {
       SendOpened(stream, Receive(stream).open().session_id(), /*resumed=*/true);
       Receive(stream);
-      SendDelta(stream, "here again");
-      SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+      SendDelta(stream, "here again", 2);
+      SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN, 2);
       Receive(stream);
       return grpc::Status::OK;
     }
@@ -258,6 +372,40 @@ TEST(TerminalChatTest, ABrokenStreamIsAttachedAgainOnce) {
   chat.Type("/detach\n");
   EXPECT_TRUE(chat.See("come back with --session=abc")) << chat.screen();
   EXPECT_EQ(chat.ExitCode(), 0);
+}
+
+TEST(TerminalChatTest, ASessionIsAttachedAgainByItsIdAlone) {
+  std::vector<v1::Open> opens;
+  ScriptedServer server([&](ServerStream& stream) {
+    opens.push_back(Receive(stream).open());
+    SendOpened(stream, "abc", /*resumed=*/opens.size() == 2);
+    Receive(stream);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection reset");
+  });
+  TerminalChat chat(server.address(), "--window=500");
+  chat.Type("one\n");
+  EXPECT_TRUE(chat.See("ask again")) << chat.screen();
+  ASSERT_EQ(opens.size(), 2u);
+  EXPECT_EQ(opens[0].ShortDebugString(), "window: 500");
+  EXPECT_EQ(opens[1].ShortDebugString(), "session_id: \"abc\"");
+}
+
+TEST(TerminalChatTest, ALostSessionIsOfferedAgainUnlessItIsGone) {
+  for (const auto& [code, offered] : {std::pair(grpc::StatusCode::NOT_FOUND, false),
+                                      std::pair(grpc::StatusCode::UNAVAILABLE, true)}) {
+    int streams = 0;
+    ScriptedServer server([&](ServerStream& stream) {
+      Receive(stream);
+      if (++streams == 2) return grpc::Status(code, "no");
+      SendOpened(stream, "abc");
+      Receive(stream);
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "connection reset");
+    });
+    TerminalChat chat(server.address());
+    chat.Type("one\n");
+    EXPECT_EQ(chat.See("there again later: --session=abc"), offered) << chat.screen();
+    EXPECT_EQ(chat.ExitCode(), 1);
+  }
 }
 
 }  // namespace

@@ -2,7 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <future>
 #include <thread>
 #include <vector>
@@ -83,7 +87,7 @@ TEST(SessionClientTest, AFailedTurnLeavesTheSessionAttached) {
     Receive(stream);
     SendFailed(stream, grpc::StatusCode::INVALID_ARGUMENT, "turn.text: too long");
     Receive(stream);
-    SendTurnDone(stream, v1::FINISH_REASON_LENGTH);
+    SendTurnDone(stream, v1::FINISH_REASON_LENGTH, 2);
     return grpc::Status::OK;
   });
   SessionClient client(server.address());
@@ -93,6 +97,36 @@ TEST(SessionClientTest, AFailedTurnLeavesTheSessionAttached) {
             absl::InvalidArgumentError("turn.text: too long"));
   EXPECT_TRUE(client.Attached());
   EXPECT_TRUE(client.Turn(TextTurn("y"), Ignore).ok());
+}
+
+TEST(SessionClientTest, TurnsAreNumberedAndAnswersAboutOthersAreIgnored) {
+  std::vector<uint64_t> numbers;
+  ScriptedServer server([&](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    numbers.push_back(Receive(stream).turn().request_id());
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    numbers.push_back(Receive(stream).turn().request_id());
+    SendDelta(stream, "late", 1);
+    SendTurnDone(stream, v1::FINISH_REASON_CANCELLED, 1);
+    SendFailed(stream, grpc::StatusCode::INTERNAL, "of no turn", 0);
+    SendDelta(stream, "mine", 2);
+    SendTurnDone(stream, v1::FINISH_REASON_LENGTH, 2);
+    return grpc::Status::OK;
+  });
+  SessionClient client(server.address());
+  ASSERT_TRUE(client.Open({}).ok());
+  ASSERT_TRUE(client.Turn(TextTurn("x"), Ignore).ok());
+  std::vector<std::string> pieces;
+
+  const auto done = client.Turn(TextTurn("y"), [&](const v1::ConverseResponse& event) {
+    pieces.push_back(event.delta().text());
+  });
+
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_EQ(done->finish_reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_THAT(pieces, ElementsAre("mine"));
+  EXPECT_THAT(numbers, ElementsAre(1, 2));
 }
 
 TEST(SessionClientTest, AStreamThatBreaksInAReplyIsToldAndDetaches) {
@@ -204,6 +238,89 @@ TEST(SessionClientTest, CloseAsksForTheEndOfTheSessionAndLeaveDoesNot) {
   EXPECT_THAT(endings, ElementsAre("close", "half-close"));
 }
 
+TEST(SessionClientTest, CloseSaysThatNothingFollowsAndReadsUntilTheEnd) {
+  bool half_closed = false;
+  ScriptedServer server([&](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    if (Receive(stream).has_close()) SendDelta(stream, "of a reply that was running");
+    v1::ConverseRequest nothing;
+    half_closed = !stream.Read(&nothing);
+    return grpc::Status::OK;
+  });
+  SessionClient client(server.address());
+  ASSERT_TRUE(client.Open({}).ok());
+
+  EXPECT_EQ(client.Close(), absl::OkStatus());
+  EXPECT_TRUE(half_closed);
+}
+
+TEST(SessionClientTest, OpenCloseAndLeaveEndWhereTheServerNeverAnswers) {
+  bool opens = false;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    if (opens) {
+      Receive(stream);
+      SendOpened(stream, "abc");
+    }
+    return HoldUntilDropped(stream, context);
+  });
+  const ClientPatience little = {.open = absl::Milliseconds(50), .end = absl::Milliseconds(50)};
+  SessionClient impatient(server.address(), little);
+  EXPECT_EQ(impatient.Open({}).status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(impatient.Attached());
+
+  opens = true;
+  SessionClient client(server.address(), {.end = absl::Milliseconds(50)});
+  ASSERT_TRUE(client.Open({}).ok());
+  EXPECT_EQ(client.Close().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(client.Attached());
+  ASSERT_TRUE(client.Open({}).ok());
+  EXPECT_EQ(client.Leave().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(client.Attached());
+}
+
+// Takes one connection as an HTTP/2 server does, and never says anything again: a network that has
+// gone silent.
+class SilentServer {
+ public:
+  SilentServer() : listening_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in any = {};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(any);
+    EXPECT_EQ(bind(listening_, reinterpret_cast<sockaddr*>(&any), size), 0);
+    EXPECT_EQ(listen(listening_, 1), 0);
+    EXPECT_EQ(getsockname(listening_, reinterpret_cast<sockaddr*>(&any), &size), 0);
+    address_ = "127.0.0.1:" + std::to_string(ntohs(any.sin_port));
+    greeting_ = std::thread([this] {
+      connection_ = accept(listening_, nullptr, nullptr);
+      constexpr std::array<char, 9> kEmptySettings = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+      EXPECT_EQ(write(connection_, kEmptySettings.data(), kEmptySettings.size()), 9);
+    });
+  }
+  ~SilentServer() {
+    greeting_.join();
+    close(connection_);
+    close(listening_);
+  }
+  const std::string& address() const { return address_; }
+
+ private:
+  const int listening_;
+  int connection_ = -1;
+  std::string address_;
+  std::thread greeting_;
+};
+
+TEST(SessionClientTest, ASilentNetworkIsNoticed) {
+  SilentServer server;
+  SessionClient client(server.address(), {.open = absl::Minutes(5),
+                                          .ping_interval = absl::Milliseconds(20),
+                                          .ping_answer = absl::Milliseconds(20)});
+  const absl::Status status = client.Open({}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+}
+
 TEST(SessionClientTest, WaitsUntilTheServerSaysServing) {
   ScriptedServer server(Echo);
   server.SetServing(false);
@@ -214,6 +331,20 @@ TEST(SessionClientTest, WaitsUntilTheServerSaysServing) {
       std::async(std::launch::async, [&] { return client.WaitForServing(absl::Minutes(1)); });
   server.SetServing(true);
   EXPECT_EQ(waiting.get(), absl::OkStatus());
+}
+
+TEST(SessionClientTest, AbandonEndsTheWaitForAServer) {
+  ScriptedServer not_serving(Echo);
+  not_serving.SetServing(false);
+  for (const std::string& address : {not_serving.address(), std::string("127.0.0.1:1")}) {
+    SessionClient client(address);
+    auto waiting =
+        std::async(std::launch::async, [&] { return client.WaitForServing(absl::Minutes(1)); });
+    while (waiting.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      client.Abandon();  // again, as the wait may not have begun
+    }
+    EXPECT_EQ(waiting.get().code(), absl::StatusCode::kCancelled);
+  }
 }
 
 TEST(SessionClientTest, WaitingForAServerThatIsNotThereEnds) {

@@ -1,0 +1,88 @@
+#include "client/converse_stream.h"
+
+#include <utility>
+
+namespace sinkstream {
+
+ConverseStream::ConverseStream(v1::ChatService::Stub& stub) {
+  stub.async()->Converse(&context_, this);
+  AddHold();  // reads and writes are started from outside of callbacks
+  StartCall();
+}
+
+ConverseStream::~ConverseStream() {
+  Drop();
+  while (Next()) {
+  }
+}
+
+void ConverseStream::Send(v1::ConverseRequest request) {
+  absl::MutexLock lock(&mutex_);
+  outgoing_.push_back(std::move(request));
+  WriteNext();
+}
+
+void ConverseStream::HalfClose() {
+  absl::MutexLock lock(&mutex_);
+  half_close_wanted_ = true;
+  WriteNext();
+}
+
+void ConverseStream::Drop() {
+  absl::MutexLock lock(&mutex_);
+  status_.Update(absl::CancelledError("given up by the client"));
+  context_.TryCancel();
+}
+
+std::optional<v1::ConverseResponse> ConverseStream::Next(absl::Time deadline) {
+  absl::MutexLock lock(&mutex_);
+  if (!ended_) StartRead(&incoming_);
+  const absl::Condition read_or_done(this, &ConverseStream::ReadOrDone);
+  if (!mutex_.AwaitWithDeadline(read_or_done, deadline)) {
+    status_ = absl::DeadlineExceededError("the server did not answer in time");
+    context_.TryCancel();
+    mutex_.Await(read_or_done);
+  }
+  if (!read_) return std::nullopt;
+  read_ = false;
+  return std::move(incoming_);
+}
+
+absl::Status ConverseStream::Status() const {
+  absl::MutexLock lock(&mutex_);
+  return status_;
+}
+
+void ConverseStream::OnReadDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  read_ = ok;
+  ended_ = !ok;
+  if (ended_) RemoveHold();
+}
+
+void ConverseStream::OnWriteDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  writing_ = false;
+  outgoing_.pop_front();
+  if (ok) WriteNext();  // a broken stream shows at the next read
+}
+
+void ConverseStream::OnDone(const grpc::Status& status) {
+  absl::MutexLock lock(&mutex_);
+  done_ = true;
+  // Both libraries use the canonical codes.
+  status_.Update(
+      absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message()));
+}
+
+void ConverseStream::WriteNext() {
+  if (writing_ || ended_) return;
+  if (!outgoing_.empty()) {
+    writing_ = true;
+    StartWrite(&outgoing_.front());
+  } else if (std::exchange(half_close_wanted_, false)) {
+    StartWritesDone();
+  }
+}
+
+}  // namespace sinkstream

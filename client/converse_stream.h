@@ -1,0 +1,62 @@
+// ConverseStream: one Converse stream on gRPC's callbacks, with a wait that has an end.
+//
+// Threads: any may call, Next() one at a time. All but Next() and the destructor return at once,
+// also where the network or the server takes nothing.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "sinkstream/v1/chat.grpc.pb.h"
+
+namespace sinkstream {
+
+class ConverseStream final
+    : private grpc::ClientBidiReactor<v1::ConverseRequest, v1::ConverseResponse> {
+ public:
+  // Starts the call; `stub` outlives this.
+  explicit ConverseStream(v1::ChatService::Stub& stub);
+  // Drops the stream if it has not ended.
+  ~ConverseStream() override;
+
+  // Sends `request` behind those before it. No effect once the stream has ended.
+  void Send(v1::ConverseRequest request);
+  // Says that nothing more is sent, behind what is.
+  void HalfClose();
+  // Ends the stream without the server's consent: Next() gives nothing, Status() is CANCELLED.
+  void Drop();
+
+  // The next answer. Nothing once the stream has ended; at `deadline` it is dropped, and Status()
+  // is DEADLINE_EXCEEDED.
+  std::optional<v1::ConverseResponse> Next(absl::Time deadline = absl::InfiniteFuture());
+
+  // Why the stream has ended. Requires: Next() has given nothing.
+  absl::Status Status() const;
+
+ private:
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+  void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool ReadOrDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return read_ || done_; }
+
+  grpc::ClientContext context_;
+  v1::ConverseResponse incoming_;  // gRPC's from StartRead to OnReadDone
+
+  mutable absl::Mutex mutex_;
+  std::deque<v1::ConverseRequest> outgoing_ ABSL_GUARDED_BY(mutex_);
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;  // the first of outgoing_
+  bool half_close_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool read_ ABSL_GUARDED_BY(mutex_) = false;    // incoming_ is there
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;   // nothing may be started any more
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;    // gRPC has let go of this
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);  // of the call, or why it was dropped
+};
+
+}  // namespace sinkstream
