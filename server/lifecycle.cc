@@ -5,9 +5,11 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "server/config.h"
 
 namespace sinkstream {
 namespace {
@@ -81,7 +83,9 @@ void ServerLifecycle::SetServing(bool serving) {
 void ServerLifecycle::Drain(absl::Duration timeout) {
   SetServing(false);
   engine_.StartDraining();
-  activity_.WaitUntilIdle(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout));
+  // A clock that counts nanoseconds cannot tell a time much further away.
+  const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kMaxDrainTimeout);
+  activity_.WaitUntilIdle(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded));
   service_.EndStreams(absl::UnavailableError("the server is shutting down"));
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();

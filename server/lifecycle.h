@@ -34,9 +34,10 @@ class ServerLifecycle {
   // With the port that it got.
   const std::string& Address() const { return address_; }
 
-  // Takes no new session, lets running requests go on for `timeout` or until `activity` is told to
-  // hurry, then ends every stream with UNAVAILABLE and closes the port. Returns when no call is
-  // left; a client that does not read cannot hold it up for more than kFarewell.
+  // Takes no new session, lets running requests go on for `timeout` (at most kMaxDrainTimeout of
+  // config.h) or until `activity` is told to hurry, then ends every stream with UNAVAILABLE and
+  // closes the port. Returns when no call is left; a client that does not read cannot hold it up
+  // for more than kFarewell.
   void Drain(absl::Duration timeout);
 
   static constexpr absl::Duration kFarewell = absl::Seconds(1);

@@ -90,6 +90,29 @@ TEST(Lifecycle, ADrainingServerTakesNoNewSession) {
   drain.join();
 }
 
+TEST(Lifecycle, ADrainWithoutEndWaitsForTheRunningTurn) {
+  ChatServer server;
+  Conversation chat(server);
+  chat.Open();
+  server.gate().Close();
+  chat.Send("turn { text: 'hi' }");
+  server.gate().AwaitArrival();
+  const auto health = grpc::health::v1::Health::NewStub(server.channel());
+  grpc::ClientContext context;
+  SetDeadline(context);
+  const auto watch = health->Watch(&context, About(""));
+  std::thread drain([&] { server.lifecycle().Drain(absl::InfiniteDuration()); });
+  HealthCheckResponse response;
+  do {
+    ASSERT_TRUE(watch->Read(&response));
+  } while (response.status() == HealthCheckResponse::SERVING);
+  context.TryCancel();
+  server.gate().Open();
+  EXPECT_EQ(chat.ReadAnswer().text, "hello");
+  EXPECT_EQ(chat.Finish().error_code(), StatusCode::UNAVAILABLE);
+  drain.join();
+}
+
 TEST(Lifecycle, IdleStreamsAreToldAtOnce) {
   ChatServer server;
   Conversation chat(server);
