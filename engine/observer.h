@@ -41,7 +41,8 @@ class EngineObserver {
   virtual void OnRejected(const std::string& /*reason*/) {}  // ErrorReason() of the refusal
   virtual void OnTurnDone(const TurnDone&) {}
   virtual void OnRequestFailed(const absl::Status&) {}
-  virtual void OnPaused() {}  // a decoding session's outbox has filled up
+  virtual void OnDraining() {}  // what was asked before StartDraining has been taken up
+  virtual void OnPaused() {}    // a decoding session's outbox has filled up
 };
 
 }  // namespace sinkstream

@@ -81,11 +81,11 @@ void ServerLifecycle::SetServing(bool serving) {
 }
 
 void ServerLifecycle::Drain(absl::Duration timeout) {
+  engine_.StartDraining();  // first: who has seen NOT_SERVING gets no session any more
   SetServing(false);
-  engine_.StartDraining();
   // A clock that counts nanoseconds cannot tell a time much further away.
   const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kMaxDrainTimeout);
-  activity_.WaitUntilIdle(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded));
+  activity_.WaitUntilDrained(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded));
   service_.EndStreams(absl::UnavailableError("the server is shutting down"));
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();

@@ -34,9 +34,12 @@ void Gate::AwaitArrival() {
 
 void WatchingObserver::OnPool(const PoolStats& stats) {
   activity_.OnPool(stats);
-  MutexLock lock(mutex_);
-  pool_ = stats;
-  changed_.NotifyAll();
+  {
+    MutexLock lock(mutex_);
+    pool_ = stats;
+    changed_.NotifyAll();
+  }
+  gate_.Pass();
 }
 
 void WatchingObserver::OnPaused() {

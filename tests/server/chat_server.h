@@ -21,7 +21,7 @@
 
 namespace sinkstream {
 
-// Holds the model's steps back until it is opened. Any thread.
+// Holds the engine thread back until it is opened. Any thread.
 class Gate {
  public:
   void Pass();  // waits while closed
@@ -42,14 +42,18 @@ class WatchingObserver final : public EngineObserver {
  public:
   explicit WatchingObserver(EngineActivity& activity) : activity_(activity) {}
   void OnPool(const PoolStats& stats) override;
+  void OnDraining() override { activity_.OnDraining(); }
   void OnPaused() override;
   void OnRequestFailed(const absl::Status& status) override { activity_.OnRequestFailed(status); }
 
   // Waits until `wanted` holds of the pool, or of the number of pauses so far.
   void Await(const std::function<bool(const PoolStats&, int pauses)>& wanted);
+  // Holds the engine back where it has told the pool, between two commands.
+  Gate& gate() { return gate_; }
 
  private:
   EngineActivity& activity_;
+  Gate gate_;
   Mutex mutex_;
   CondVar changed_;
   PoolStats pool_ ABSL_GUARDED_BY(mutex_);
