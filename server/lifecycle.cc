@@ -36,6 +36,10 @@ void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
                              Milliseconds(kMinPingInterval));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              max_sessions + kStreamsBesideSessions);
+  // A compressed message would be inflated before it is measured: whoever sends one gets
+  // UNIMPLEMENTED.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.SetResourceQuota(grpc::ResourceQuota("sinkstream").Resize(kGrpcMemory));
 }

@@ -199,6 +199,26 @@ TEST_F(BadInput, AMessageOverTheTransportsLimit) {
   EXPECT_EQ(chat.Finish().error_code(), StatusCode::RESOURCE_EXHAUSTED);
 }
 
+// Inflating it would take the memory of as many bytes as its sender likes.
+TEST_F(BadInput, ACompressedMessageIsNotInflated) {
+  v1::TokenizeRequest request;
+  request.set_text(std::string(100 << 10, 'a'));
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    context.set_compression_algorithm(algorithm);
+    v1::TokenizeResponse response;
+    EXPECT_EQ(server_.stub().Tokenize(&context, request, &response).error_code(),
+              StatusCode::UNIMPLEMENTED);
+    grpc::ClientContext chat_context;
+    SetDeadline(chat_context);
+    chat_context.set_compression_algorithm(algorithm);
+    const auto chat = server_.stub().Converse(&chat_context);
+    chat->Write({});
+    EXPECT_EQ(chat->Finish().error_code(), StatusCode::UNIMPLEMENTED);
+  }
+}
+
 constexpr char kConverse[] = "/sinkstream.v1.ChatService/Converse";
 
 TEST_F(BadInput, InvalidUtf8EndsTheStreamNamingTheField) {
