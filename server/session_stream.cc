@@ -1,8 +1,10 @@
 #include "server/session_stream.h"
 
 #include <exception>
+#include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "engine/errors.h"
 #include "server/message_parse.h"
 #include "server/response.h"
@@ -96,9 +98,9 @@ void SessionStream::Perform(StreamState::Step step) {
 
 void SessionStream::HandleMessage() {
   auto request = ParseAs<v1::ConverseRequest>(inbound_);
-  inbound_.Clear();
   absl::StatusOr<std::optional<Event>> answer =
-      request.ok() ? Carry(*std::move(request)) : request.status();
+      request.ok() ? Carry(*std::move(request)) : Refuse(request.status());
+  inbound_.Clear();
   Perform(answer.ok() ? state_.ReadDone(*std::move(answer)) : state_.End(answer.status()));
 }
 
@@ -130,6 +132,18 @@ absl::StatusOr<std::optional<Event>> SessionStream::Carry(v1::ConverseRequest re
   absl::Status submitted = Submit(request);
   if (submitted.ok()) return std::nullopt;
   return RequestFailed{id, std::move(submitted)};
+}
+
+// A text in a turn or append that is not UTF-8 ends that request only.
+absl::StatusOr<std::optional<Event>> SessionStream::Refuse(absl::Status status) const {
+  const std::string field = ErrorField(status).value_or("");
+  const bool turn = absl::StartsWith(field, "turn.");
+  if (!open_seen_ || !(turn || absl::StartsWith(field, "append."))) return status;
+  const auto id = turn ? FindInteger(inbound_, {v1::ConverseRequest::kTurnFieldNumber,
+                                                v1::Turn::kRequestIdFieldNumber})
+                       : FindInteger(inbound_, {v1::ConverseRequest::kAppendFieldNumber,
+                                                v1::Append::kRequestIdFieldNumber});
+  return RequestFailed{id.value_or(0), std::move(status)};
 }
 
 absl::Status SessionStream::Open(v1::Open open) {

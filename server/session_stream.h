@@ -64,6 +64,8 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void HandleEndOfMessages();
   // An error ends the stream; an event is the server's own answer.
   absl::StatusOr<std::optional<Event>> Carry(v1::ConverseRequest request);
+  // The same for a message that did not parse, with `status`.
+  absl::StatusOr<std::optional<Event>> Refuse(absl::Status status) const;
   absl::Status Open(v1::Open open);
   absl::Status Submit(v1::ConverseRequest& request);
 

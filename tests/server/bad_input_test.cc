@@ -221,13 +221,54 @@ TEST_F(BadInput, ACompressedMessageIsNotInflated) {
 
 constexpr char kConverse[] = "/sinkstream.v1.ChatService/Converse";
 
-TEST_F(BadInput, InvalidUtf8EndsTheStreamNamingTheField) {
+// Field `number` with `payload`, as the wire has it.
+std::string Field(int number, const std::string& payload) {
+  return std::string(1, static_cast<char>(number << 3 | 2)) +
+         std::string(1, static_cast<char>(payload.size())) + payload;
+}
+
+TEST_F(BadInput, InvalidUtf8InOpenEndsTheStreamNamingTheField) {
   RawCall chat(server_, kConverse);
-  chat.Write(std::string("\x0a\x04\x12\x02h\xff", 6));
+  chat.Write(Field(1, Field(2, "h\xff")));
   const grpc::Status status = chat.Finish();
   EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(status.error_message(), "open.system_prompt: is not valid UTF-8");
   EXPECT_EQ(BadField(status), "open.system_prompt");
+}
+
+TEST_F(BadInput, InvalidUtf8InARequestIsRefusedInBand) {
+  const struct {
+    std::string bytes;
+    uint64_t request_id;
+    const char* field;
+  } cases[] = {
+      {Field(2, "\x08\x29" + Field(2, "h\xff")), 41, "turn.text"},
+      {Field(2, Field(3, "h\xff") + "\x08\x2a"), 42, "turn.raw_text"},
+      {Field(2, "\x08\x2b" + Field(2, "hi") + Field(5, Field(10, "\xff"))), 43,
+       "turn.sampling.stop_strings[0]"},
+      {Field(3, "\x08\x2c" + Field(2, "h\xff")), 44, "append.text"},
+      {Field(3, Field(2, "h\xff")), 0, "append.text"},
+  };
+  RawCall chat(server_, kConverse);
+  chat.Write(Field(1, ""));
+  EXPECT_TRUE(chat.ReadResponse().has_opened());
+  for (const auto& c : cases) {
+    chat.Write(c.bytes);
+    const v1::ConverseResponse response = chat.ReadResponse();
+    ASSERT_TRUE(response.has_failed()) << c.field;
+    EXPECT_EQ(response.failed().request_id(), c.request_id);
+    EXPECT_EQ(response.failed().status().code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(response.failed().status().message(), std::string(c.field) + ": is not valid UTF-8");
+    EXPECT_EQ(BadField(response.failed().status()), c.field);
+  }
+  chat.Write(Field(2, Field(2, "hi")));
+  EXPECT_TRUE(chat.ReadResponse().has_delta());
+}
+
+TEST_F(BadInput, ARequestBeforeOpenEndsTheStreamWhateverItsText) {
+  RawCall chat(server_, kConverse);
+  chat.Write(Field(2, Field(2, "h\xff")));
+  EXPECT_EQ(chat.Finish().error_code(), StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(BadInput, GarbageEndsTheStream) {

@@ -182,10 +182,17 @@ std::string RawCall::Read() {
   grpc::ByteBuffer bytes;
   call_->Read(&bytes, nullptr);
   Wait();
+  if (!bytes.Valid()) return "";
   grpc::Slice slice;
   return bytes.DumpToSingleSlice(&slice).ok()
              ? std::string(reinterpret_cast<const char*>(slice.begin()), slice.size())
              : "";
+}
+
+v1::ConverseResponse RawCall::ReadResponse() {
+  v1::ConverseResponse response;
+  EXPECT_TRUE(response.ParseFromString(Read()));
+  return response;
 }
 
 grpc::Status RawCall::Finish() {

@@ -139,6 +139,7 @@ class RawCall {
   ~RawCall();
   void Write(const std::string& bytes);
   std::string Read();
+  v1::ConverseResponse ReadResponse();
   grpc::Status Finish();
 
  private:
