@@ -14,8 +14,10 @@ void EngineActivity::OnDraining() {
   changed_.NotifyAll();
 }
 
-void EngineActivity::OnRequestFailed(const absl::Status& status) {
-  if (status.code() != absl::StatusCode::kInternal) return;
+void EngineActivity::Log(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kInternal && status.code() != absl::StatusCode::kUnknown) {
+    return;
+  }
   std::fprintf(log_, "sinkstream-server: error: %s\n", status.ToString().c_str());
 }
 

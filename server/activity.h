@@ -13,12 +13,15 @@ namespace sinkstream {
 
 class EngineActivity final : public EngineObserver {
  public:
-  // `log` outlives this: one line for each internal error.
+  // `log` outlives this.
   explicit EngineActivity(std::FILE* log) : log_(log) {}
 
   void OnPool(const PoolStats& stats) override;
   void OnDraining() override;
-  void OnRequestFailed(const absl::Status& status) override;
+  void OnRequestFailed(const absl::Status& status) override { Log(status); }
+
+  // Any thread. A line for an error whose text clients are not told; nothing for any other.
+  void Log(const absl::Status& status);
 
   // Waits until the engine drains and no request runs or waits, Hurry() is called or `deadline` has
   // come; true in the first case. Requests that lay in front of the drain are counted by then.

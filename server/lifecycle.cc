@@ -40,7 +40,7 @@ void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
   // UNIMPLEMENTED.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.service.max_message_bytes));
   builder.SetResourceQuota(grpc::ResourceQuota("sinkstream").Resize(kGrpcMemory));
 }
 

@@ -18,7 +18,7 @@ namespace sinkstream {
 
 struct ListenOptions {
   std::string address = "127.0.0.1:0";  // ADDRESS:PORT; port 0: any free one
-  int64_t max_message_bytes = 1 << 20;  // of one message from a client
+  ServiceOptions service;
 };
 
 class ServerLifecycle {
@@ -44,7 +44,9 @@ class ServerLifecycle {
 
  private:
   ServerLifecycle(Engine& engine, EngineActivity& activity)
-      : engine_(engine), activity_(activity), service_(engine) {}
+      : engine_(engine),
+        activity_(activity),
+        service_(engine, [&activity](const absl::Status& error) { activity.Log(error); }) {}
   absl::Status Listen(const ListenOptions& options);
   void SetServing(bool serving);
 

@@ -66,8 +66,8 @@ int Serve(const ServerConfig& config) {
   const auto engine = MakeEngine(config, *std::move(file), activity, clock);
   if (!engine.ok()) return Fail(engine.status());
   std::fputs(StartFacts(**engine, model_options.threads).c_str(), stdout);
-  const auto server =
-      ServerLifecycle::Start({config.listen, config.max_message_bytes}, **engine, activity);
+  const ListenOptions listen{config.listen, {.max_message_bytes = config.max_message_bytes}};
+  const auto server = ServerLifecycle::Start(listen, **engine, activity);
   if (!server.ok()) return Fail(server.status());
   std::printf("listening on %s\n", (*server)->Address().c_str());
   std::fflush(stdout);

@@ -15,10 +15,14 @@ using ChatServiceBase =
         v1::ChatService::WithRawCallbackMethod_Detokenize<
             v1::ChatService::WithCallbackMethod_GetModel<v1::ChatService::Service>>>>;
 
+struct ServiceOptions {
+  int64_t max_message_bytes = 1 << 20;  // of one message from a client
+};
+
 class ChatServiceImpl final : public ChatServiceBase {
  public:
-  // `engine` outlives this; this outlives the server it is registered with.
-  explicit ChatServiceImpl(Engine& engine);
+  // `engine` and what `on_error` uses outlive this; this outlives the server it is registered with.
+  ChatServiceImpl(Engine& engine, ErrorSink on_error);
 
   // Ends every stream once what waits for it is written.
   void EndStreams(const absl::Status& status) { environment_.streams.EndAll(status); }

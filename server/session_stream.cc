@@ -46,7 +46,7 @@ void SessionStream::Guarded(Body body) {
   try {
     body();
   } catch (const std::exception& error) {
-    Perform(state_.End(absl::InternalError(error.what())));
+    Perform(state_.End(Reported(error)));
   }
 }
 
@@ -86,14 +86,36 @@ void SessionStream::OnDone() {
   delete this;
 }
 
+absl::Status SessionStream::Reported(const std::exception& error) const {
+  absl::Status status = absl::InternalError(error.what());
+  environment_.on_error(status);
+  return status;
+}
+
+// What may throw comes first: the state counts on what it has decided.
 void SessionStream::Perform(StreamState::Step step) {
-  if (step.read) StartRead(&inbound_);
   if (step.write.has_value()) {
-    outbound_ = ToByteBuffer(
-        ToResponse(*step.write, environment_.engine.GetTokenizer(), environment_.limits));
-    StartWrite(&outbound_);
+    try {
+      outbound_ = ToByteBuffer(
+          ToResponse(*step.write, environment_.engine.GetTokenizer(), environment_.limits));
+    } catch (const std::exception& error) {
+      return Perform(state_.WriteNotStarted(Reported(error)));
+    }
   }
-  if (step.finish.has_value()) Finish(ToGrpcStatus(*step.finish));
+  grpc::Status end;
+  if (step.finish.has_value()) end = EndStatus(*step.finish);
+  if (step.read) StartRead(&inbound_);
+  if (step.write.has_value()) StartWrite(&outbound_);
+  if (step.finish.has_value()) Finish(std::move(end));
+}
+
+grpc::Status SessionStream::EndStatus(const absl::Status& status) const {
+  try {
+    return ToGrpcStatus(status);
+  } catch (const std::exception& error) {
+    Reported(error).IgnoreError();
+    return grpc::Status(grpc::StatusCode::INTERNAL, "internal error");
+  }
 }
 
 void SessionStream::HandleMessage() {

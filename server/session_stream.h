@@ -5,6 +5,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <unordered_set>
@@ -35,9 +37,13 @@ class LiveStreams {
   std::unordered_set<SessionStream*> streams_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Any thread; must not throw. Told each error whose text clients are not told.
+using ErrorSink = std::function<void(const absl::Status&)>;
+
 // What every stream uses; outlives them all.
 struct StreamEnvironment {
   Engine& engine;
+  ErrorSink on_error;
   RequestRules rules;
   v1::Limits limits;
   WakeQueue wakes;
@@ -59,7 +65,11 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnDone() override;
   void OnWake() override;
 
+  // Never throws: what cannot be made ends the stream with INTERNAL.
   void Perform(StreamState::Step step);
+  grpc::Status EndStatus(const absl::Status& status) const;
+  // INTERNAL, which the environment has been told.
+  absl::Status Reported(const std::exception& error) const;
   void HandleMessage();
   void HandleEndOfMessages();
   // An error ends the stream; an event is the server's own answer.

@@ -67,14 +67,18 @@ TEST(EngineActivity, AHurryEndsTheWait) {
   signals.join();
 }
 
-TEST(EngineActivity, LogsInternalErrorsAlone) {
+TEST(EngineActivity, LogsWhatClientsAreNotTold) {
   char text[200] = {};
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> log(fmemopen(text, sizeof(text), "w"), fclose);
   EngineActivity activity(log.get());
   activity.OnRequestFailed(absl::InvalidArgumentError("the client's fault"));
   activity.OnRequestFailed(absl::InternalError("the kernel broke"));
+  activity.Log(absl::CancelledError("the client is gone"));
+  activity.Log(absl::UnknownError("nobody knows"));
   std::fflush(log.get());
-  EXPECT_EQ(std::string(text), "sinkstream-server: error: INTERNAL: the kernel broke\n");
+  EXPECT_EQ(std::string(text),
+            "sinkstream-server: error: INTERNAL: the kernel broke\n"
+            "sinkstream-server: error: UNKNOWN: nobody knows\n");
 }
 
 }  // namespace

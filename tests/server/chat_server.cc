@@ -70,16 +70,16 @@ ChatServerOptions SmallSessions() {
   return options;
 }
 
-ChatServer::ChatServer(ChatServerOptions options) {
+ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
   auto model = std::make_unique<FakeModel>(options.model);
   model->on_step = [this] { gate_.Pass(); };
   model_ = model.get();
-  auto engine = Engine::Create(options.engine, std::move(model), std::make_unique<FakeTokenizer>(),
+  auto engine = Engine::Create(options.engine, std::move(model), options.make_tokenizer(),
                                FakeChatFormat(), observer_, clock_);
   EXPECT_TRUE(engine.ok()) << engine.status();
   engine_ = *std::move(engine);
   ListenOptions listen;
-  listen.max_message_bytes = options.max_message_bytes;
+  listen.service = options.service;
   auto lifecycle = ServerLifecycle::Start(listen, *engine_, activity_);
   EXPECT_TRUE(lifecycle.ok()) << lifecycle.status();
   lifecycle_ = *std::move(lifecycle);

@@ -6,6 +6,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -63,7 +64,11 @@ class WatchingObserver final : public EngineObserver {
 struct ChatServerOptions {
   FakeModel::Options model;
   EngineOptions engine;
-  int64_t max_message_bytes = 1 << 20;
+  std::function<std::unique_ptr<Tokenizer>()> make_tokenizer = [] {
+    return std::make_unique<FakeTokenizer>();
+  };
+  ServiceOptions service;
+  std::FILE* log = stderr;  // outlives the server
 };
 
 // Options with a small default session (2 sinks, a window of 64), greedy.
@@ -86,7 +91,7 @@ class ChatServer {
  private:
   Gate gate_;
   FakeClock clock_;
-  EngineActivity activity_{stderr};
+  EngineActivity activity_;
   WatchingObserver observer_{activity_};
   FakeModel* model_ = nullptr;  // the engine's
   std::unique_ptr<Engine> engine_;

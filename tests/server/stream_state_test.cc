@@ -124,6 +124,20 @@ TEST_F(StreamStateTest, AFailedWriteEndsIt) {
   EXPECT_EQ(Say(state_.WriteDone(false)), "finish:CANCELLED");
 }
 
+TEST_F(StreamStateTest, AWriteThatDidNotStartEndsIt) {
+  outbox_->Push(OpenedEvent());
+  EXPECT_EQ(Woken(), "write:opened");
+  EXPECT_EQ(Say(state_.WriteNotStarted(absl::InternalError("no bytes"))), "finish:INTERNAL");
+}
+
+TEST_F(StreamStateTest, AWriteThatDidNotStartWaitsForAPendingWake) {
+  OpenAndWrite();
+  EXPECT_EQ(Say(state_.ReadDone(Refusal(7))), "read write:failed(7)");
+  outbox_->Push(Piece("a"));
+  EXPECT_EQ(Say(state_.WriteNotStarted(absl::InternalError("no bytes"))), "nothing");
+  EXPECT_EQ(Woken(), "finish:INTERNAL");
+}
+
 TEST_F(StreamStateTest, EndAfterWritingWritesWhatWaits) {
   OpenAndWrite();
   outbox_->Push(Piece("a"));
