@@ -196,6 +196,9 @@ TEST(Conversation, BlocksReturnWhenTheClientIsGoneMidPrefill) {
   server.gate().AwaitArrival();
   chat.Disconnect();
   EXPECT_EQ(chat.Finish().error_code(), grpc::StatusCode::CANCELLED);
+  v1::GetModelResponse model;
+  grpc::ClientContext context;
+  EXPECT_TRUE(server.stub().GetModel(&context, {}, &model).ok()) << "comes after the cancel";
   server.gate().Open();
   server.observer().Await(
       [](const PoolStats& pool, int) { return pool.sessions == 0 && pool.blocks_used == 0; });
