@@ -50,7 +50,8 @@ std::string Host(const std::string& address) { return address.substr(0, address.
 
 absl::StatusOr<std::unique_ptr<ServerLifecycle>> ServerLifecycle::Start(
     const ListenOptions& options, Engine& engine, EngineActivity& activity) {
-  std::unique_ptr<ServerLifecycle> lifecycle(new ServerLifecycle(engine, activity));
+  std::unique_ptr<ServerLifecycle> lifecycle(
+      new ServerLifecycle(options.service, engine, activity));
   if (absl::Status status = lifecycle->Listen(options); !status.ok()) return status;
   return lifecycle;
 }

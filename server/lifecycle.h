@@ -43,10 +43,11 @@ class ServerLifecycle {
   static constexpr absl::Duration kFarewell = absl::Seconds(1);
 
  private:
-  ServerLifecycle(Engine& engine, EngineActivity& activity)
+  ServerLifecycle(const ServiceOptions& options, Engine& engine, EngineActivity& activity)
       : engine_(engine),
         activity_(activity),
-        service_(engine, [&activity](const absl::Status& error) { activity.Log(error); }) {}
+        service_(engine, options, [&activity](const absl::Status& error) { activity.Log(error); }) {
+  }
   absl::Status Listen(const ListenOptions& options);
   void SetServing(bool serving);
 

@@ -35,14 +35,16 @@ absl::Status Write(const absl::StatusOr<Message>& message, grpc::ByteBuffer& res
 
 }  // namespace
 
-ChatServiceImpl::ChatServiceImpl(Engine& engine, ErrorSink on_error)
+ChatServiceImpl::ChatServiceImpl(Engine& engine, const ServiceOptions& options, ErrorSink on_error)
     : engine_(engine),
       environment_{.engine = engine,
                    .on_error = std::move(on_error),
                    .rules = {engine.Options().limits, engine.Spec().vocab_size},
                    .limits = ToLimits(engine.Options().limits, engine.Spec()),
+                   .open_deadline = options.open_deadline,
                    .wakes = {},
-                   .streams = {}} {}
+                   .streams = LiveStreams(int64_t{engine.Options().limits.max_sessions} +
+                                          options.streams_beside_sessions)} {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ChatServiceImpl::Converse(
     grpc::CallbackServerContext* context) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "engine/errors.h"
 #include "server/message_parse.h"
 #include "server/response.h"
@@ -12,9 +13,15 @@
 
 namespace sinkstream {
 
-void LiveStreams::Add(SessionStream* stream) {
+absl::Status LiveStreams::Add(SessionStream* stream) {
   MutexLock lock(mutex_);
+  if (static_cast<int64_t>(streams_.size()) >= most_) {
+    return Exhausted("MAX_STREAMS",
+                     absl::StrCat("max_streams: ", most_, " streams are alive already"),
+                     absl::Seconds(1));
+  }
   streams_.insert(stream);
+  return absl::OkStatus();
 }
 
 void LiveStreams::Remove(SessionStream* stream) {
@@ -36,9 +43,14 @@ SessionStream::SessionStream(grpc::CallbackServerContext& context, StreamEnviron
                                          if (state_.Ready()) environment_.wakes.Post(this);
                                        })),
       state_(outbox_) {
-  environment_.streams.Add(this);
+  const absl::Status added = environment_.streams.Add(this);
+  if (!added.ok()) {
+    Perform(state_.End(added));
+    return;
+  }
   StartSendInitialMetadata();
   StartRead(&inbound_);
+  open_deadline_.Start(environment_.open_deadline, [this] { OnOpenMissed(); });
 }
 
 template <typename Body>
@@ -72,6 +84,14 @@ void SessionStream::OnWake() {
   Guarded([&] { Perform(state_.Woken()); });
 }
 
+void SessionStream::OnOpenMissed() {
+  Guarded([&] {
+    Perform(state_.End(absl::DeadlineExceededError(
+        absl::StrCat("open: has not come within ", absl::FormatDuration(environment_.open_deadline),
+                     " of the stream's start"))));
+  });
+}
+
 void SessionStream::OnCancel() {
   Guarded([&] {
     if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
@@ -80,6 +100,7 @@ void SessionStream::OnCancel() {
 }
 
 void SessionStream::OnDone() {
+  open_deadline_.Met();
   outbox_->Detach();
   if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
   environment_.streams.Remove(this);
@@ -145,6 +166,7 @@ absl::StatusOr<std::optional<Event>> SessionStream::Carry(v1::ConverseRequest re
   }
   if (request.has_open()) {
     open_seen_ = true;
+    open_deadline_.Met();
     const absl::Status opened = Open(std::move(*request.mutable_open()));
     if (!opened.ok()) return opened;
     return std::nullopt;

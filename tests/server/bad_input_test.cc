@@ -330,5 +330,67 @@ TEST(BadInputAdmission, MoreSessionsThanAllowed) {
       << status.error_message();
 }
 
+TEST(BadInputAdmission, AStreamThatDoesNotOpenEnds) {
+  ChatServerOptions options = SmallSessions();
+  options.service.open_deadline = absl::Milliseconds(1);
+  ChatServer server(options);
+  Conversation silent(server);
+  const grpc::Status status = silent.Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(status.error_message(), "open: has not come within 1ms of the stream's start");
+}
+
+TEST(BadInputAdmission, AStreamThatHasOpenedOutlivesTheDeadlineForIt) {
+  ChatServerOptions options = SmallSessions();
+  options.service.open_deadline = absl::Seconds(1);
+  ChatServer server(options);
+  Conversation chat(server);
+  chat.Open();
+  Conversation silent(server);
+  EXPECT_EQ(silent.Finish().error_code(), StatusCode::DEADLINE_EXCEEDED) << "as chat's has passed";
+  EXPECT_EQ(chat.Ask("turn { text: 'hi' }").text, "hello");
+}
+
+TEST(BadInputAdmission, MoreStreamsThanAllowed) {
+  ChatServerOptions options = SmallSessions();
+  options.engine.limits.max_sessions = 1;
+  options.service.streams_beside_sessions = 1;
+  ChatServer server(options);
+  Conversation first(server);
+  first.Open();
+  Conversation silent(server);
+  silent.AwaitInitialMetadata();
+  Conversation third(server);
+  const grpc::Status status = third.Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_message(), "max_streams: 2 streams are alive already");
+  google::rpc::Status details;
+  google::rpc::RetryInfo retry;
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  ASSERT_EQ(details.details_size(), 2);
+  EXPECT_TRUE(details.details(0).UnpackTo(&retry));
+  EXPECT_TRUE(details.details(1).UnpackTo(&info));
+  EXPECT_EQ(info.reason(), "MAX_STREAMS");
+  EXPECT_EQ(first.Ask("turn { text: 'hi' }").text, "hello");
+}
+
+TEST(BadInputAdmission, AStreamThatEndsLeavesItsPlace) {
+  ChatServerOptions options = SmallSessions();
+  options.engine.limits.max_sessions = 1;
+  options.service.streams_beside_sessions = 0;
+  ChatServer server(options);
+  const auto end_of_one = [&server] {
+    Conversation brief(server);
+    brief.HalfClose();
+    return brief.Finish().error_code();
+  };
+  EXPECT_EQ(end_of_one(), StatusCode::FAILED_PRECONDITION);
+  StatusCode next = end_of_one();
+  // A client may hear of an end before the server has cleared it away.
+  for (int i = 0; i < 1000 && next == StatusCode::RESOURCE_EXHAUSTED; ++i) next = end_of_one();
+  EXPECT_EQ(next, StatusCode::FAILED_PRECONDITION);
+}
+
 }  // namespace
 }  // namespace sinkstream
