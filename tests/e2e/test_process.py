@@ -154,8 +154,10 @@ def test_reflection_lists_the_service(channel):
 
 @pytest.fixture
 def small_server(binary, model, tmp_path):
+    """Does not end by itself while a turn runs."""
     flags = tmp_path / "flags"
-    flags.write_text("--listen=127.0.0.1:0\n--kv_bytes=256MiB\n--window=100\n--max_sessions=2\n--threads=1\n")
+    flags.write_text("--listen=127.0.0.1:0\n--kv_bytes=256MiB\n--window=100\n--max_sessions=2\n--threads=1\n"
+                     "--drain_timeout=1h\n")
     with ServerProcess(binary, f"--flagfile={flags}", f"--model={model}") as it:
         it.await_address()
         with grpc.insecure_channel(it.address) as channel:

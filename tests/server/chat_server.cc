@@ -85,6 +85,7 @@ ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
   lifecycle_ = *std::move(lifecycle);
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // what a client does not read stays small
   channel_ = grpc::CreateCustomChannel(lifecycle_->Address(), grpc::InsecureChannelCredentials(),
                                        arguments);
   stub_ = v1::ChatService::NewStub(channel_);
