@@ -37,14 +37,15 @@ absl::Status Write(const absl::StatusOr<Message>& message, grpc::ByteBuffer& res
 
 ChatServiceImpl::ChatServiceImpl(Engine& engine, const ServiceOptions& options, ErrorSink on_error)
     : engine_(engine),
-      environment_{.engine = engine,
-                   .on_error = std::move(on_error),
-                   .rules = {engine.Options().limits, engine.Spec().vocab_size},
-                   .limits = ToLimits(engine.Options().limits, engine.Spec()),
-                   .open_deadline = options.open_deadline,
-                   .wakes = {},
-                   .streams = LiveStreams(int64_t{engine.Options().limits.max_sessions} +
-                                          options.streams_beside_sessions)} {}
+      environment_{
+          .engine = engine,
+          .on_error = std::move(on_error),
+          .rules = {engine.Options().limits, engine.Spec().vocab_size},
+          .limits = ToLimits(engine.Options().limits, engine.Spec(), options.max_message_bytes),
+          .open_deadline = options.open_deadline,
+          .wakes = {},
+          .streams = LiveStreams(int64_t{engine.Options().limits.max_sessions} +
+                                 options.streams_beside_sessions)} {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ChatServiceImpl::Converse(
     grpc::CallbackServerContext* context) {
@@ -55,7 +56,7 @@ grpc::ServerUnaryReactor* ChatServiceImpl::GetModel(grpc::CallbackServerContext*
                                                     const v1::GetModelRequest*,
                                                     v1::GetModelResponse* response) {
   return Finish(*context, environment_.on_error, [&] {
-    *response = ToModelResponse(engine_);
+    *response = ToModelResponse(engine_, environment_.limits);
     return absl::OkStatus();
   });
 }
