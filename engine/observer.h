@@ -44,7 +44,8 @@ class EngineObserver {
   virtual void OnTurnDone(const TurnDone&) {}
   virtual void OnRequestFailed(const absl::Status&) {}
   virtual void OnParkFailed(const absl::Status&) {}  // no session is parked for a while
-  virtual void OnPaused() {}                         // a running session's outbox has filled up
+  virtual void OnDraining() {}  // what was asked before StartDraining has been taken up
+  virtual void OnPaused() {}    // a running session's outbox has filled up
 };
 
 }  // namespace sinkstream

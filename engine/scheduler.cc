@@ -169,7 +169,10 @@ void Scheduler::Carry(DetachCommand& command) {
   CloseExpired();
 }
 
-void Scheduler::Carry(DrainCommand&) { draining_ = true; }
+void Scheduler::Carry(DrainCommand&) {
+  draining_ = true;
+  parts_.observer.OnDraining();
+}
 
 void Scheduler::EndStreamIfDone(Session& session) {
   if (!session.half_closed || !session.requests.empty()) return;

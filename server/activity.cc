@@ -5,20 +5,28 @@ namespace sinkstream {
 void EngineActivity::OnPool(const PoolStats& stats) {
   MutexLock lock(mutex_);
   requests_ = int64_t{stats.running_requests} + stats.waiting_requests;
-  if (requests_ == 0) changed_.NotifyAll();
+  if (Drained()) changed_.NotifyAll();
 }
 
-void EngineActivity::OnRequestFailed(const absl::Status& status) {
-  if (status.code() != absl::StatusCode::kInternal) return;
+void EngineActivity::OnDraining() {
+  MutexLock lock(mutex_);
+  draining_ = true;
+  changed_.NotifyAll();
+}
+
+void EngineActivity::Log(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kInternal && status.code() != absl::StatusCode::kUnknown) {
+    return;
+  }
   std::fprintf(log_, "sinkstream-server: error: %s\n", status.ToString().c_str());
 }
 
-bool EngineActivity::WaitUntilIdle(std::chrono::steady_clock::time_point deadline) {
+bool EngineActivity::WaitUntilDrained(std::chrono::steady_clock::time_point deadline) {
   MutexLock lock(mutex_);
-  while (requests_ != 0 && !hurry_ && std::chrono::steady_clock::now() < deadline) {
+  while (!Drained() && !hurry_ && std::chrono::steady_clock::now() < deadline) {
     changed_.WaitUntil(mutex_, deadline);
   }
-  return requests_ == 0;
+  return Drained();
 }
 
 void EngineActivity::Hurry() {

@@ -13,23 +13,30 @@ namespace sinkstream {
 
 class EngineActivity final : public EngineObserver {
  public:
-  // `log` outlives this: one line for each internal error.
+  // `log` outlives this.
   explicit EngineActivity(std::FILE* log) : log_(log) {}
 
   void OnPool(const PoolStats& stats) override;
-  void OnRequestFailed(const absl::Status& status) override;
+  void OnDraining() override;
+  void OnRequestFailed(const absl::Status& status) override { Log(status); }
 
-  // Waits until no request runs or waits, Hurry() is called or `deadline` has come; true in the
-  // first case.
-  bool WaitUntilIdle(std::chrono::steady_clock::time_point deadline);
+  // Any thread. A line for an error whose text clients are not told; nothing for any other.
+  void Log(const absl::Status& status);
+
+  // Waits until the engine drains and no request runs or waits, Hurry() is called or `deadline` has
+  // come; true in the first case. Requests that lay in front of the drain are counted by then.
+  bool WaitUntilDrained(std::chrono::steady_clock::time_point deadline);
   // From now on nobody waits.
   void Hurry();
 
  private:
+  bool Drained() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return draining_ && requests_ == 0; }
+
   std::FILE* const log_;
   Mutex mutex_;
   CondVar changed_;
   int64_t requests_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool hurry_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -1,5 +1,6 @@
 #include "server/config.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <utility>
 
@@ -11,13 +12,27 @@
 namespace sinkstream {
 namespace {
 
+// Far beyond what a machine holds, and far from where sums of them would overflow.
+constexpr int64_t kMostThreads = 1024;
+constexpr int64_t kMostKvBytes = int64_t{1} << 46;
+constexpr int64_t kMostSessions = 1 << 20;
+constexpr int64_t kMostTokens = 1 << 30;
+constexpr int64_t kMostStepTokens = 1 << 16;
+constexpr int64_t kMostPositions = int64_t{1} << 40;
+constexpr int64_t kMostMessageBytes = int64_t{1} << 30;
+// A message is a little longer than its text.
+constexpr int64_t kEnvelope = 4096;
+
 class Faults {
  public:
-  void AtLeast(const char* flag, int64_t value, int64_t least) {
+  void InRange(const char* flag, int64_t value, int64_t least, int64_t most) {
     if (value < least) Add(flag, absl::StrCat("is ", value, "; must be at least ", least));
-  }
-  void AtMost(const char* flag, int64_t value, int64_t most) {
     if (value > most) Add(flag, absl::StrCat("is ", value, "; must be at most ", most));
+  }
+  void InRange(const char* flag, absl::Duration value, absl::Duration most) {
+    if (value >= absl::ZeroDuration() && value <= most) return;
+    Add(flag, absl::StrCat("is ", absl::FormatDuration(value), "; must be in [0, ",
+                           absl::FormatDuration(most), "]"));
   }
   void OneOf(const char* flag, const std::string& value,
              std::initializer_list<const char*> choices) {
@@ -43,29 +58,22 @@ bool IsAddressAndPort(const std::string& listen) {
 }
 
 void CheckSessionDefaults(const EngineOptions& engine, Faults& faults) {
-  faults.AtLeast("sinks", engine.defaults.sinks, 0);
-  faults.AtLeast("window", engine.defaults.window, 1);
-  const absl::Duration idle = engine.defaults.idle_timeout;
-  if (idle < absl::ZeroDuration() || idle > engine.limits.max_idle_timeout) {
-    faults.Add("idle_timeout",
-               absl::StrCat("is ", absl::FormatDuration(idle), "; must be in [0, ",
-                            absl::FormatDuration(engine.limits.max_idle_timeout), "]"));
-  }
+  faults.InRange("sinks", engine.defaults.sinks, 0, kMostTokens);
+  faults.InRange("window", engine.defaults.window, 1, kMostTokens);
+  faults.InRange("idle_timeout", engine.defaults.idle_timeout, engine.limits.max_idle_timeout);
 }
 
 void CheckLimits(const ServerConfig& config, Faults& faults) {
   const EngineLimits& limits = config.engine.limits;
-  faults.AtLeast("max_sessions", limits.max_sessions, 1);
-  faults.AtLeast("step_tokens", limits.step_tokens, 8);
-  faults.AtLeast("prefill_chunk", limits.prefill_chunk, 1);
-  faults.AtMost("prefill_chunk", limits.prefill_chunk, limits.step_tokens);
-  faults.AtLeast("max_tokens", limits.max_tokens, 1);
-  faults.AtLeast("max_request_bytes", limits.max_request_bytes, 1);
-  // A message is a little longer than its text.
-  constexpr int64_t kEnvelope = 4096;
-  faults.AtLeast("max_message_bytes", config.max_message_bytes,
-                 limits.max_request_bytes + kEnvelope);
-  faults.AtMost("max_message_bytes", config.max_message_bytes, int64_t{1} << 30);
+  faults.InRange("max_sessions", limits.max_sessions, 1, kMostSessions);
+  faults.InRange("step_tokens", limits.step_tokens, 8, kMostStepTokens);
+  faults.InRange("prefill_chunk", limits.prefill_chunk, 1, limits.step_tokens);
+  faults.InRange("max_tokens", limits.max_tokens, 1, kMostTokens);
+  constexpr int64_t kMostText = kMostMessageBytes - kEnvelope;
+  faults.InRange("max_request_bytes", limits.max_request_bytes, 1, kMostText);
+  const int64_t text = std::clamp<int64_t>(limits.max_request_bytes, 1, kMostText);
+  faults.InRange("max_message_bytes", config.max_message_bytes, text + kEnvelope,
+                 kMostMessageBytes);
 }
 
 }  // namespace
@@ -76,13 +84,12 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   if (!IsAddressAndPort(config.listen)) {
     faults.Add("listen", absl::StrCat("is '", config.listen, "'; must be ADDRESS:PORT"));
   }
-  faults.AtLeast("threads", config.threads, 0);
-  faults.AtMost("threads", config.threads, 1024);
-  faults.AtLeast("kv_bytes", config.kv_bytes, 1);
+  faults.InRange("threads", config.threads, 0, kMostThreads);
+  faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);
   faults.OneOf("kv_dtype", config.kv_dtype, {"auto", "float32", "bfloat16"});
   faults.OneOf("isa", config.isa, {"auto", "avx512", "avx2", "portable"});
-  faults.AtLeast("position_offset", config.engine.position_offset, 0);
-  if (config.drain_timeout < absl::ZeroDuration()) faults.Add("drain_timeout", "is negative");
+  faults.InRange("position_offset", config.engine.position_offset, 0, kMostPositions);
+  faults.InRange("drain_timeout", config.drain_timeout, kMaxDrainTimeout);
   CheckSessionDefaults(config.engine, faults);
   CheckLimits(config, faults);
   return faults.Take();

@@ -24,8 +24,12 @@ struct ServerConfig {
   EngineOptions engine;
 };
 
-// Every fault, each as one line that begins with the flag's name; empty: none. What needs the model
-// (window and pool sizes) is checked by Engine::Create.
+// The longest drain_timeout.
+inline constexpr absl::Duration kMaxDrainTimeout = absl::Hours(24);
+
+// Every fault, each as one line that begins with the flag's name; empty: none. Every number has a
+// lower and an upper bound here, so that nothing behind it overflows; what needs the model (window
+// and pool sizes) is checked by Engine::Create, which stops at its first fault.
 std::vector<std::string> Validate(const ServerConfig& config);
 
 }  // namespace sinkstream

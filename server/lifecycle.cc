@@ -5,9 +5,11 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "server/config.h"
 
 namespace sinkstream {
 namespace {
@@ -34,7 +36,11 @@ void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
                              Milliseconds(kMinPingInterval));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              max_sessions + kStreamsBesideSessions);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+  // A compressed message would be inflated before it is measured: whoever sends one gets
+  // UNIMPLEMENTED.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.service.max_message_bytes));
   builder.SetResourceQuota(grpc::ResourceQuota("sinkstream").Resize(kGrpcMemory));
 }
 
@@ -44,7 +50,8 @@ std::string Host(const std::string& address) { return address.substr(0, address.
 
 absl::StatusOr<std::unique_ptr<ServerLifecycle>> ServerLifecycle::Start(
     const ListenOptions& options, Engine& engine, EngineActivity& activity) {
-  std::unique_ptr<ServerLifecycle> lifecycle(new ServerLifecycle(engine, activity));
+  std::unique_ptr<ServerLifecycle> lifecycle(
+      new ServerLifecycle(options.service, engine, activity));
   if (absl::Status status = lifecycle->Listen(options); !status.ok()) return status;
   return lifecycle;
 }
@@ -79,9 +86,11 @@ void ServerLifecycle::SetServing(bool serving) {
 }
 
 void ServerLifecycle::Drain(absl::Duration timeout) {
+  engine_.StartDraining();  // first: who has seen NOT_SERVING gets no session any more
   SetServing(false);
-  engine_.StartDraining();
-  activity_.WaitUntilIdle(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout));
+  // A clock that counts nanoseconds cannot tell a time much further away.
+  const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kMaxDrainTimeout);
+  activity_.WaitUntilDrained(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded));
   service_.EndStreams(absl::UnavailableError("the server is shutting down"));
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();

@@ -18,7 +18,7 @@ namespace sinkstream {
 
 struct ListenOptions {
   std::string address = "127.0.0.1:0";  // ADDRESS:PORT; port 0: any free one
-  int64_t max_message_bytes = 1 << 20;  // of one message from a client
+  ServiceOptions service;
 };
 
 class ServerLifecycle {
@@ -34,16 +34,20 @@ class ServerLifecycle {
   // With the port that it got.
   const std::string& Address() const { return address_; }
 
-  // Takes no new session, lets running requests go on for `timeout` or until `activity` is told to
-  // hurry, then ends every stream with UNAVAILABLE and closes the port. Returns when no call is
-  // left; a client that does not read cannot hold it up for more than kFarewell.
+  // Takes no new session, lets running requests go on for `timeout` (at most kMaxDrainTimeout of
+  // config.h) or until `activity` is told to hurry, then ends every stream with UNAVAILABLE and
+  // closes the port. Returns when no call is left; a client that does not read cannot hold it up
+  // for more than kFarewell.
   void Drain(absl::Duration timeout);
 
   static constexpr absl::Duration kFarewell = absl::Seconds(1);
 
  private:
-  ServerLifecycle(Engine& engine, EngineActivity& activity)
-      : engine_(engine), activity_(activity), service_(engine) {}
+  ServerLifecycle(const ServiceOptions& options, Engine& engine, EngineActivity& activity)
+      : engine_(engine),
+        activity_(activity),
+        service_(engine, options, [&activity](const absl::Status& error) { activity.Log(error); }) {
+  }
   absl::Status Listen(const ListenOptions& options);
   void SetServing(bool serving);
 

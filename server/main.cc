@@ -1,6 +1,7 @@
 // sinkstream-server: flags, model, engine, service, in the order in which they are made.
 #include <google/protobuf/stubs/logging.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -56,16 +57,22 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const ServerConfig& config, M
 int Serve(const ServerConfig& config) {
   EngineActivity activity(stderr);
   absl::Notification stop;
-  const StopSignals signals([&](int count) { count == 1 ? stop.Notify() : activity.Hurry(); });
+  std::atomic<bool> listening = false;
+  const StopSignals signals([&](int count) {
+    // Loading cannot be interrupted, and nobody is served yet.
+    if (!listening) std::_Exit(EXIT_SUCCESS);
+    count == 1 ? stop.Notify() : activity.Hurry();
+  });
   auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
   const MonotonicClock clock;
   const auto engine = MakeEngine(config, *std::move(file), activity, clock);
   if (!engine.ok()) return Fail(engine.status());
   std::fputs(StartFacts(**engine).c_str(), stdout);
-  const auto server =
-      ServerLifecycle::Start({config.listen, config.max_message_bytes}, **engine, activity);
+  const ListenOptions listen{config.listen, {.max_message_bytes = config.max_message_bytes}};
+  const auto server = ServerLifecycle::Start(listen, **engine, activity);
   if (!server.ok()) return Fail(server.status());
+  listening = true;
   std::printf("listening on %s\n", (*server)->Address().c_str());
   std::fflush(stdout);
   stop.WaitForNotification();

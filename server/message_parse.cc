@@ -6,7 +6,6 @@
 #include <grpcpp/support/slice.h>
 
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +53,23 @@ std::optional<std::string> FindBadString(const std::string& bytes, const Descrip
   return std::nullopt;
 }
 
+// Of several fields of a number the last counts, as in a message that parses.
+std::optional<uint64_t> FindInteger(const std::string& bytes, const int* number, const int* end) {
+  UnknownFieldSet fields;
+  std::optional<uint64_t> found;
+  if (!fields.ParseFromString(bytes)) return found;
+  const bool innermost = number + 1 == end;
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const UnknownField& value = fields.field(i);
+    if (value.number() != *number) continue;
+    if (innermost && value.type() == UnknownField::TYPE_VARINT) found = value.varint();
+    if (innermost || value.type() != UnknownField::TYPE_LENGTH_DELIMITED) continue;
+    const auto inner = FindInteger(value.length_delimited(), number + 1, end);
+    if (inner.has_value()) found = inner;
+  }
+  return found;
+}
+
 }  // namespace
 
 absl::Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::Message& message) {
@@ -65,6 +81,11 @@ absl::Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::Messa
     return InvalidField(*field, "is not valid UTF-8");
   }
   return InvalidField("message", absl::StrCat("does not parse as ", type.full_name()));
+}
+
+std::optional<uint64_t> FindInteger(const grpc::ByteBuffer& bytes,
+                                    std::initializer_list<int> path) {
+  return FindInteger(AllBytes(bytes), path.begin(), path.end());
 }
 
 grpc::ByteBuffer ToByteBuffer(const google::protobuf::Message& message) {

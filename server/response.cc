@@ -134,7 +134,7 @@ struct ResponseFiller {
 
 }  // namespace
 
-v1::Limits ToLimits(const EngineLimits& limits, const ModelSpec& spec) {
+v1::Limits ToLimits(const EngineLimits& limits, const ModelSpec& spec, int64_t max_message_bytes) {
   v1::Limits to;
   to.set_max_sessions(limits.max_sessions);
   to.set_max_request_bytes(limits.max_request_bytes);
@@ -143,6 +143,7 @@ v1::Limits ToLimits(const EngineLimits& limits, const ModelSpec& spec) {
   to.set_max_queued_requests(limits.max_queued_requests);
   *to.mutable_max_idle_timeout() = ToProtoDuration(limits.max_idle_timeout);
   to.set_kv_bytes(spec.num_blocks * spec.block_bytes);
+  to.set_max_message_bytes(max_message_bytes);
   return to;
 }
 
@@ -153,7 +154,7 @@ v1::ConverseResponse ToResponse(const Event& event, const Tokenizer& tokenizer,
   return response;
 }
 
-v1::GetModelResponse ToModelResponse(const Engine& engine) {
+v1::GetModelResponse ToModelResponse(const Engine& engine, const v1::Limits& limits) {
   const ModelSpec& spec = engine.Spec();
   const EngineOptions& options = engine.Options();
   v1::GetModelResponse to;
@@ -169,7 +170,7 @@ v1::GetModelResponse ToModelResponse(const Engine& engine) {
   defaults.set_window(options.defaults.window);
   *defaults.mutable_sampling() = ToProto(options.defaults.sampling);
   *defaults.mutable_idle_timeout() = ToProtoDuration(options.defaults.idle_timeout);
-  *to.mutable_limits() = ToLimits(options.limits, spec);
+  *to.mutable_limits() = limits;
   to.set_kv_bytes_per_session(engine.SessionKvBytes(options.defaults));
   to.set_server_version(kServerVersion);
   to.set_isa(spec.isa);

@@ -7,12 +7,13 @@
 
 namespace sinkstream {
 
-v1::Limits ToLimits(const EngineLimits& limits, const ModelSpec& spec);
+// `max_message_bytes`: of one message from a client.
+v1::Limits ToLimits(const EngineLimits& limits, const ModelSpec& spec, int64_t max_message_bytes);
 
 // `tokenizer` gives the bytes beside log-probabilities, `limits` what `opened` tells.
 v1::ConverseResponse ToResponse(const Event& event, const Tokenizer& tokenizer,
                                 const v1::Limits& limits);
 
-v1::GetModelResponse ToModelResponse(const Engine& engine);
+v1::GetModelResponse ToModelResponse(const Engine& engine, const v1::Limits& limits);
 
 }  // namespace sinkstream

@@ -1,6 +1,7 @@
 #include "server/service.h"
 
 #include <exception>
+#include <utility>
 
 #include "engine/text/detokenizer.h"
 #include "server/message_parse.h"
@@ -10,32 +11,41 @@
 namespace sinkstream {
 namespace {
 
-// Ends a unary call with what `answer` returns: a StatusOr of a message.
+// Ends a unary call with what `answer` returns, a Status; `on_error` is told of what breaks in it.
 template <typename Answer>
-grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context, grpc::ByteBuffer& response,
+grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context, const ErrorSink& on_error,
                                  Answer answer) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
   absl::Status status;
   try {
-    const auto message = answer();
-    status = message.status();
-    if (message.ok()) response = ToByteBuffer(*message);
+    status = answer();
   } catch (const std::exception& error) {
     status = absl::InternalError(error.what());
+    on_error(status);
   }
   reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
 
+template <typename Message>
+absl::Status Write(const absl::StatusOr<Message>& message, grpc::ByteBuffer& response) {
+  if (message.ok()) response = ToByteBuffer(*message);
+  return message.status();
+}
+
 }  // namespace
 
-ChatServiceImpl::ChatServiceImpl(Engine& engine)
+ChatServiceImpl::ChatServiceImpl(Engine& engine, const ServiceOptions& options, ErrorSink on_error)
     : engine_(engine),
-      environment_{.engine = engine,
-                   .rules = {engine.Options().limits, engine.Spec().vocab_size},
-                   .limits = ToLimits(engine.Options().limits, engine.Spec()),
-                   .wakes = {},
-                   .streams = {}} {}
+      environment_{
+          .engine = engine,
+          .on_error = std::move(on_error),
+          .rules = {engine.Options().limits, engine.Spec().vocab_size},
+          .limits = ToLimits(engine.Options().limits, engine.Spec(), options.max_message_bytes),
+          .open_deadline = options.open_deadline,
+          .wakes = {},
+          .streams = LiveStreams(int64_t{engine.Options().limits.max_sessions} +
+                                 options.streams_beside_sessions)} {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ChatServiceImpl::Converse(
     grpc::CallbackServerContext* context) {
@@ -45,22 +55,23 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ChatServiceImpl::Co
 grpc::ServerUnaryReactor* ChatServiceImpl::GetModel(grpc::CallbackServerContext* context,
                                                     const v1::GetModelRequest*,
                                                     v1::GetModelResponse* response) {
-  *response = ToModelResponse(engine_);
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  return Finish(*context, environment_.on_error, [&] {
+    *response = ToModelResponse(engine_, environment_.limits);
+    return absl::OkStatus();
+  });
 }
 
 grpc::ServerUnaryReactor* ChatServiceImpl::Tokenize(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request,
                                                     grpc::ByteBuffer* response) {
-  return Finish(*context, *response, [&] { return Tokens(*request); });
+  return Finish(*context, environment_.on_error,
+                [&] { return Write(Tokens(*request), *response); });
 }
 
 grpc::ServerUnaryReactor* ChatServiceImpl::Detokenize(grpc::CallbackServerContext* context,
                                                       const grpc::ByteBuffer* request,
                                                       grpc::ByteBuffer* response) {
-  return Finish(*context, *response, [&] { return Text(*request); });
+  return Finish(*context, environment_.on_error, [&] { return Write(Text(*request), *response); });
 }
 
 absl::StatusOr<v1::TokenizeResponse> ChatServiceImpl::Tokens(

@@ -15,10 +15,19 @@ using ChatServiceBase =
         v1::ChatService::WithRawCallbackMethod_Detokenize<
             v1::ChatService::WithCallbackMethod_GetModel<v1::ChatService::Service>>>>;
 
+struct ServiceOptions {
+  int64_t max_message_bytes = 1 << 20;  // of one message from a client
+  // Converse calls alive beside one for each session: some wait for a session, take one over or are
+  // about to hear why they get none. Then RESOURCE_EXHAUSTED, MAX_STREAMS.
+  int32_t streams_beside_sessions = 64;
+  // From the start of a Converse call to its `open`; then DEADLINE_EXCEEDED.
+  absl::Duration open_deadline = absl::Seconds(30);
+};
+
 class ChatServiceImpl final : public ChatServiceBase {
  public:
-  // `engine` outlives this; this outlives the server it is registered with.
-  explicit ChatServiceImpl(Engine& engine);
+  // `engine` and what `on_error` uses outlive this; this outlives the server it is registered with.
+  ChatServiceImpl(Engine& engine, const ServiceOptions& options, ErrorSink on_error);
 
   // Ends every stream once what waits for it is written.
   void EndStreams(const absl::Status& status) { environment_.streams.EndAll(status); }

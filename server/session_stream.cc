@@ -1,8 +1,11 @@
 #include "server/session_stream.h"
 
 #include <exception>
+#include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "engine/errors.h"
 #include "server/message_parse.h"
 #include "server/response.h"
@@ -10,9 +13,15 @@
 
 namespace sinkstream {
 
-void LiveStreams::Add(SessionStream* stream) {
+absl::Status LiveStreams::Add(SessionStream* stream) {
   MutexLock lock(mutex_);
+  if (static_cast<int64_t>(streams_.size()) >= most_) {
+    return Exhausted("MAX_STREAMS",
+                     absl::StrCat("max_streams: ", most_, " streams are alive already"),
+                     absl::Seconds(1));
+  }
   streams_.insert(stream);
+  return absl::OkStatus();
 }
 
 void LiveStreams::Remove(SessionStream* stream) {
@@ -34,9 +43,14 @@ SessionStream::SessionStream(grpc::CallbackServerContext& context, StreamEnviron
                                          if (state_.Ready()) environment_.wakes.Post(this);
                                        })),
       state_(outbox_) {
-  environment_.streams.Add(this);
+  const absl::Status added = environment_.streams.Add(this);
+  if (!added.ok()) {
+    Perform(state_.End(added));
+    return;
+  }
   StartSendInitialMetadata();
   StartRead(&inbound_);
+  open_deadline_.Start(environment_.open_deadline, [this] { OnOpenMissed(); });
 }
 
 template <typename Body>
@@ -44,7 +58,7 @@ void SessionStream::Guarded(Body body) {
   try {
     body();
   } catch (const std::exception& error) {
-    Perform(state_.End(absl::InternalError(error.what())));
+    Perform(state_.End(Reported(error)));
   }
 }
 
@@ -70,6 +84,14 @@ void SessionStream::OnWake() {
   Guarded([&] { Perform(state_.Woken()); });
 }
 
+void SessionStream::OnOpenMissed() {
+  Guarded([&] {
+    Perform(state_.End(absl::DeadlineExceededError(
+        absl::StrCat("open: has not come within ", absl::FormatDuration(environment_.open_deadline),
+                     " of the stream's start"))));
+  });
+}
+
 void SessionStream::OnCancel() {
   Guarded([&] {
     if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
@@ -78,27 +100,50 @@ void SessionStream::OnCancel() {
 }
 
 void SessionStream::OnDone() {
+  open_deadline_.Met();
   outbox_->Detach();
   if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
   environment_.streams.Remove(this);
   delete this;
 }
 
+absl::Status SessionStream::Reported(const std::exception& error) const {
+  absl::Status status = absl::InternalError(error.what());
+  environment_.on_error(status);
+  return status;
+}
+
+// What may throw comes first: the state counts on what it has decided.
 void SessionStream::Perform(StreamState::Step step) {
-  if (step.read) StartRead(&inbound_);
   if (step.write.has_value()) {
-    outbound_ = ToByteBuffer(
-        ToResponse(*step.write, environment_.engine.GetTokenizer(), environment_.limits));
-    StartWrite(&outbound_);
+    try {
+      outbound_ = ToByteBuffer(
+          ToResponse(*step.write, environment_.engine.GetTokenizer(), environment_.limits));
+    } catch (const std::exception& error) {
+      return Perform(state_.WriteNotStarted(Reported(error)));
+    }
   }
-  if (step.finish.has_value()) Finish(ToGrpcStatus(*step.finish));
+  grpc::Status end;
+  if (step.finish.has_value()) end = EndStatus(*step.finish);
+  if (step.read) StartRead(&inbound_);
+  if (step.write.has_value()) StartWrite(&outbound_);
+  if (step.finish.has_value()) Finish(std::move(end));
+}
+
+grpc::Status SessionStream::EndStatus(const absl::Status& status) const {
+  try {
+    return ToGrpcStatus(status);
+  } catch (const std::exception& error) {
+    Reported(error).IgnoreError();
+    return grpc::Status(grpc::StatusCode::INTERNAL, "internal error");
+  }
 }
 
 void SessionStream::HandleMessage() {
   auto request = ParseAs<v1::ConverseRequest>(inbound_);
-  inbound_.Clear();
   absl::StatusOr<std::optional<Event>> answer =
-      request.ok() ? Carry(*std::move(request)) : request.status();
+      request.ok() ? Carry(*std::move(request)) : Refuse(request.status());
+  inbound_.Clear();
   Perform(answer.ok() ? state_.ReadDone(*std::move(answer)) : state_.End(answer.status()));
 }
 
@@ -121,6 +166,7 @@ absl::StatusOr<std::optional<Event>> SessionStream::Carry(v1::ConverseRequest re
   }
   if (request.has_open()) {
     open_seen_ = true;
+    open_deadline_.Met();
     const absl::Status opened = Open(std::move(*request.mutable_open()));
     if (!opened.ok()) return opened;
     return std::nullopt;
@@ -130,6 +176,18 @@ absl::StatusOr<std::optional<Event>> SessionStream::Carry(v1::ConverseRequest re
   absl::Status submitted = Submit(request);
   if (submitted.ok()) return std::nullopt;
   return RequestFailed{id, std::move(submitted)};
+}
+
+// A text in a turn or append that is not UTF-8 ends that request only.
+absl::StatusOr<std::optional<Event>> SessionStream::Refuse(absl::Status status) const {
+  const std::string field = ErrorField(status).value_or("");
+  const bool turn = absl::StartsWith(field, "turn.");
+  if (!open_seen_ || !(turn || absl::StartsWith(field, "append."))) return status;
+  const auto id = turn ? FindInteger(inbound_, {v1::ConverseRequest::kTurnFieldNumber,
+                                                v1::Turn::kRequestIdFieldNumber})
+                       : FindInteger(inbound_, {v1::ConverseRequest::kAppendFieldNumber,
+                                                v1::Append::kRequestIdFieldNumber});
+  return RequestFailed{id.value_or(0), std::move(status)};
 }
 
 absl::Status SessionStream::Open(v1::Open open) {

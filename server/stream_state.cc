@@ -43,6 +43,13 @@ StreamState::Step StreamState::WriteDone(bool ok) {
   return step;
 }
 
+StreamState::Step StreamState::WriteNotStarted(absl::Status status) {
+  MutexLock lock(mutex_);
+  writing_ = false;
+  if (!ended_.has_value()) ended_ = std::move(status);
+  return Next();
+}
+
 StreamState::Step StreamState::End(absl::Status status) {
   MutexLock lock(mutex_);
   if (!ended_.has_value()) ended_ = std::move(status);

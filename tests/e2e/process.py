@@ -1,5 +1,6 @@
 """The server as a process."""
 
+import pathlib
 import re
 import signal
 import subprocess
@@ -36,6 +37,13 @@ class ServerProcess:
                 return self.address
         raise AssertionError(f"the server ended: {self.errors()}")
 
+    def await_loading(self):
+        """Until signals are caught, which is before anything is loaded."""
+        caught = 1 << (signal.SIGTERM - 1)
+        status = pathlib.Path(f"/proc/{self._process.pid}/status")
+        while not int(re.search(r"SigBlk:\s*(\w+)", status.read_text())[1], 16) & caught:
+            assert self._process.poll() is None, self.errors()
+
     def send_signal(self, number=signal.SIGTERM):
         self._process.send_signal(number)
 
@@ -45,6 +53,9 @@ class ServerProcess:
 
     def wait(self):
         return self._process.wait(STOP_SECONDS)
+
+    def rest_of_output(self):
+        return self._process.stdout.read()
 
     def errors(self):
         self._stderr.seek(0)

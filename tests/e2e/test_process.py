@@ -1,6 +1,7 @@
 """The server as a process: flags, model files, ports, signals, health."""
 
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -154,8 +155,10 @@ def test_reflection_lists_the_service(channel):
 
 @pytest.fixture
 def small_server(binary, model, tmp_path):
+    """Does not end by itself while a turn runs."""
     flags = tmp_path / "flags"
-    flags.write_text("--listen=127.0.0.1:0\n--kv_bytes=256MiB\n--window=100\n--max_sessions=2\n--threads=1\n")
+    flags.write_text("--listen=127.0.0.1:0\n--kv_bytes=256MiB\n--window=100\n--max_sessions=2\n--threads=1\n"
+                     "--drain_timeout=1h\n")
     with ServerProcess(binary, f"--flagfile={flags}", f"--model={model}") as it:
         it.await_address()
         with grpc.insecure_channel(it.address) as channel:
@@ -168,6 +171,17 @@ def test_flags_from_a_file(api, small_server):
     assert model.defaults.window == 100
     assert model.limits.max_sessions == 2
     assert small_server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_model_loads_ends_the_server(binary, tmp_path, number):
+    model = tmp_path / "endless.pt"
+    os.mkfifo(model)  # nobody writes it: loading takes for ever
+    with ServerProcess(binary, f"--model={model}", "--listen=127.0.0.1:0") as server:
+        server.await_loading()
+        assert server.stop(number) == 0
+        assert server.rest_of_output() == ""
+        assert server.errors() == ""
 
 
 def test_a_signal_lets_the_running_turn_end(api, small_server):

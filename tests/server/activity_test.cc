@@ -19,27 +19,43 @@ PoolStats Requests(int running, int waiting) {
   return stats;
 }
 
-TEST(EngineActivity, IsIdleBeforeAnythingHappened) {
+TEST(EngineActivity, IsDrainedOnceTheEngineDrainsAndNothingRuns) {
   EngineActivity activity(stderr);
-  EXPECT_TRUE(activity.WaitUntilIdle(steady_clock::now()));
+  activity.OnDraining();
+  EXPECT_TRUE(activity.WaitUntilDrained(steady_clock::now()));
 }
 
-TEST(EngineActivity, IsNotIdleAtTheDeadlineWhileARequestRunsOrWaits) {
+TEST(EngineActivity, IsNotDrainedWhileATurnMayLieInFrontOfTheDrain) {
   EngineActivity activity(stderr);
+  activity.OnPool(Requests(0, 0));
+  EXPECT_FALSE(activity.WaitUntilDrained(steady_clock::now()));
+}
+
+TEST(EngineActivity, IsNotDrainedAtTheDeadlineWhileARequestRunsOrWaits) {
+  EngineActivity activity(stderr);
+  activity.OnDraining();
   activity.OnPool(Requests(1, 0));
-  EXPECT_FALSE(activity.WaitUntilIdle(steady_clock::now()));
+  EXPECT_FALSE(activity.WaitUntilDrained(steady_clock::now()));
   activity.OnPool(Requests(0, 1));
-  EXPECT_FALSE(activity.WaitUntilIdle(steady_clock::now()));
+  EXPECT_FALSE(activity.WaitUntilDrained(steady_clock::now()));
 }
 
 TEST(EngineActivity, WakesWhoeverWaitsWhenTheLastRequestIsDone) {
   EngineActivity activity(stderr);
+  activity.OnDraining();
   activity.OnPool(Requests(1, 1));
   std::thread engine([&] {
     activity.OnPool(Requests(1, 0));
     activity.OnPool(Requests(0, 0));
   });
-  EXPECT_TRUE(activity.WaitUntilIdle(steady_clock::now() + std::chrono::hours(1)));
+  EXPECT_TRUE(activity.WaitUntilDrained(steady_clock::now() + std::chrono::hours(1)));
+  engine.join();
+}
+
+TEST(EngineActivity, WakesWhoeverWaitsWhenAnIdleEngineDrains) {
+  EngineActivity activity(stderr);
+  std::thread engine([&] { activity.OnDraining(); });
+  EXPECT_TRUE(activity.WaitUntilDrained(steady_clock::now() + std::chrono::hours(1)));
   engine.join();
 }
 
@@ -47,18 +63,22 @@ TEST(EngineActivity, AHurryEndsTheWait) {
   EngineActivity activity(stderr);
   activity.OnPool(Requests(1, 0));
   std::thread signals([&] { activity.Hurry(); });
-  EXPECT_FALSE(activity.WaitUntilIdle(steady_clock::now() + std::chrono::hours(1)));
+  EXPECT_FALSE(activity.WaitUntilDrained(steady_clock::now() + std::chrono::hours(1)));
   signals.join();
 }
 
-TEST(EngineActivity, LogsInternalErrorsAlone) {
+TEST(EngineActivity, LogsWhatClientsAreNotTold) {
   char text[200] = {};
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> log(fmemopen(text, sizeof(text), "w"), fclose);
   EngineActivity activity(log.get());
   activity.OnRequestFailed(absl::InvalidArgumentError("the client's fault"));
   activity.OnRequestFailed(absl::InternalError("the kernel broke"));
+  activity.Log(absl::CancelledError("the client is gone"));
+  activity.Log(absl::UnknownError("nobody knows"));
   std::fflush(log.get());
-  EXPECT_EQ(std::string(text), "sinkstream-server: error: INTERNAL: the kernel broke\n");
+  EXPECT_EQ(std::string(text),
+            "sinkstream-server: error: INTERNAL: the kernel broke\n"
+            "sinkstream-server: error: UNKNOWN: nobody knows\n");
 }
 
 }  // namespace

@@ -199,15 +199,76 @@ TEST_F(BadInput, AMessageOverTheTransportsLimit) {
   EXPECT_EQ(chat.Finish().error_code(), StatusCode::RESOURCE_EXHAUSTED);
 }
 
+// Inflating it would take the memory of as many bytes as its sender likes.
+TEST_F(BadInput, ACompressedMessageIsNotInflated) {
+  v1::TokenizeRequest request;
+  request.set_text(std::string(100 << 10, 'a'));
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    context.set_compression_algorithm(algorithm);
+    v1::TokenizeResponse response;
+    EXPECT_EQ(server_.stub().Tokenize(&context, request, &response).error_code(),
+              StatusCode::UNIMPLEMENTED);
+    grpc::ClientContext chat_context;
+    SetDeadline(chat_context);
+    chat_context.set_compression_algorithm(algorithm);
+    const auto chat = server_.stub().Converse(&chat_context);
+    chat->Write({});
+    EXPECT_EQ(chat->Finish().error_code(), StatusCode::UNIMPLEMENTED);
+  }
+}
+
 constexpr char kConverse[] = "/sinkstream.v1.ChatService/Converse";
 
-TEST_F(BadInput, InvalidUtf8EndsTheStreamNamingTheField) {
+// Field `number` with `payload`, as the wire has it.
+std::string Field(int number, const std::string& payload) {
+  return std::string(1, static_cast<char>(number << 3 | 2)) +
+         std::string(1, static_cast<char>(payload.size())) + payload;
+}
+
+TEST_F(BadInput, InvalidUtf8InOpenEndsTheStreamNamingTheField) {
   RawCall chat(server_, kConverse);
-  chat.Write(std::string("\x0a\x04\x12\x02h\xff", 6));
+  chat.Write(Field(1, Field(2, "h\xff")));
   const grpc::Status status = chat.Finish();
   EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(status.error_message(), "open.system_prompt: is not valid UTF-8");
   EXPECT_EQ(BadField(status), "open.system_prompt");
+}
+
+TEST_F(BadInput, InvalidUtf8InARequestIsRefusedInBand) {
+  const struct {
+    std::string bytes;
+    uint64_t request_id;
+    const char* field;
+  } cases[] = {
+      {Field(2, "\x08\x29" + Field(2, "h\xff")), 41, "turn.text"},
+      {Field(2, Field(3, "h\xff") + "\x08\x2a"), 42, "turn.raw_text"},
+      {Field(2, "\x08\x2b" + Field(2, "hi") + Field(5, Field(10, "\xff"))), 43,
+       "turn.sampling.stop_strings[0]"},
+      {Field(3, "\x08\x2c" + Field(2, "h\xff")), 44, "append.text"},
+      {Field(3, Field(2, "h\xff")), 0, "append.text"},
+  };
+  RawCall chat(server_, kConverse);
+  chat.Write(Field(1, ""));
+  EXPECT_TRUE(chat.ReadResponse().has_opened());
+  for (const auto& c : cases) {
+    chat.Write(c.bytes);
+    const v1::ConverseResponse response = chat.ReadResponse();
+    ASSERT_TRUE(response.has_failed()) << c.field;
+    EXPECT_EQ(response.failed().request_id(), c.request_id);
+    EXPECT_EQ(response.failed().status().code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(response.failed().status().message(), std::string(c.field) + ": is not valid UTF-8");
+    EXPECT_EQ(BadField(response.failed().status()), c.field);
+  }
+  chat.Write(Field(2, Field(2, "hi")));
+  EXPECT_TRUE(chat.ReadResponse().has_delta());
+}
+
+TEST_F(BadInput, ARequestBeforeOpenEndsTheStreamWhateverItsText) {
+  RawCall chat(server_, kConverse);
+  chat.Write(Field(2, Field(2, "h\xff")));
+  EXPECT_EQ(chat.Finish().error_code(), StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(BadInput, GarbageEndsTheStream) {
@@ -267,6 +328,68 @@ TEST(BadInputAdmission, MoreSessionsThanAllowed) {
   EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_NE(status.error_message().find("max_sessions"), std::string::npos)
       << status.error_message();
+}
+
+TEST(BadInputAdmission, AStreamThatDoesNotOpenEnds) {
+  ChatServerOptions options = SmallSessions();
+  options.service.open_deadline = absl::Milliseconds(1);
+  ChatServer server(options);
+  Conversation silent(server);
+  const grpc::Status status = silent.Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(status.error_message(), "open: has not come within 1ms of the stream's start");
+}
+
+TEST(BadInputAdmission, AStreamThatHasOpenedOutlivesTheDeadlineForIt) {
+  ChatServerOptions options = SmallSessions();
+  options.service.open_deadline = absl::Seconds(1);
+  ChatServer server(options);
+  Conversation chat(server);
+  chat.Open();
+  Conversation silent(server);
+  EXPECT_EQ(silent.Finish().error_code(), StatusCode::DEADLINE_EXCEEDED) << "as chat's has passed";
+  EXPECT_EQ(chat.Ask("turn { text: 'hi' }").text, "hello");
+}
+
+TEST(BadInputAdmission, MoreStreamsThanAllowed) {
+  ChatServerOptions options = SmallSessions();
+  options.engine.limits.max_sessions = 1;
+  options.service.streams_beside_sessions = 1;
+  ChatServer server(options);
+  Conversation first(server);
+  first.Open();
+  Conversation silent(server);
+  silent.AwaitInitialMetadata();
+  Conversation third(server);
+  const grpc::Status status = third.Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_message(), "max_streams: 2 streams are alive already");
+  google::rpc::Status details;
+  google::rpc::RetryInfo retry;
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  ASSERT_EQ(details.details_size(), 2);
+  EXPECT_TRUE(details.details(0).UnpackTo(&retry));
+  EXPECT_TRUE(details.details(1).UnpackTo(&info));
+  EXPECT_EQ(info.reason(), "MAX_STREAMS");
+  EXPECT_EQ(first.Ask("turn { text: 'hi' }").text, "hello");
+}
+
+TEST(BadInputAdmission, AStreamThatEndsLeavesItsPlace) {
+  ChatServerOptions options = SmallSessions();
+  options.engine.limits.max_sessions = 1;
+  options.service.streams_beside_sessions = 0;
+  ChatServer server(options);
+  const auto end_of_one = [&server] {
+    Conversation brief(server);
+    brief.HalfClose();
+    return brief.Finish().error_code();
+  };
+  EXPECT_EQ(end_of_one(), StatusCode::FAILED_PRECONDITION);
+  StatusCode next = end_of_one();
+  // A client may hear of an end before the server has cleared it away.
+  for (int i = 0; i < 1000 && next == StatusCode::RESOURCE_EXHAUSTED; ++i) next = end_of_one();
+  EXPECT_EQ(next, StatusCode::FAILED_PRECONDITION);
 }
 
 }  // namespace

@@ -34,9 +34,12 @@ void Gate::AwaitArrival() {
 
 void WatchingObserver::OnPool(const PoolStats& stats) {
   activity_.OnPool(stats);
-  MutexLock lock(mutex_);
-  pool_ = stats;
-  changed_.NotifyAll();
+  {
+    MutexLock lock(mutex_);
+    pool_ = stats;
+    changed_.NotifyAll();
+  }
+  gate_.Pass();
 }
 
 void WatchingObserver::OnPaused() {
@@ -67,21 +70,22 @@ ChatServerOptions SmallSessions() {
   return options;
 }
 
-ChatServer::ChatServer(ChatServerOptions options) {
+ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
   auto model = std::make_unique<FakeModel>(options.model);
   model->on_step = [this] { gate_.Pass(); };
   model_ = model.get();
-  auto engine = Engine::Create(options.engine, std::move(model), std::make_unique<FakeTokenizer>(),
+  auto engine = Engine::Create(options.engine, std::move(model), options.make_tokenizer(),
                                FakeChatFormat(), observer_, clock_);
   EXPECT_TRUE(engine.ok()) << engine.status();
   engine_ = *std::move(engine);
   ListenOptions listen;
-  listen.max_message_bytes = options.max_message_bytes;
+  listen.service = options.service;
   auto lifecycle = ServerLifecycle::Start(listen, *engine_, activity_);
   EXPECT_TRUE(lifecycle.ok()) << lifecycle.status();
   lifecycle_ = *std::move(lifecycle);
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // what a client does not read stays small
   channel_ = grpc::CreateCustomChannel(lifecycle_->Address(), grpc::InsecureChannelCredentials(),
                                        arguments);
   stub_ = v1::ChatService::NewStub(channel_);
@@ -179,10 +183,17 @@ std::string RawCall::Read() {
   grpc::ByteBuffer bytes;
   call_->Read(&bytes, nullptr);
   Wait();
+  if (!bytes.Valid()) return "";
   grpc::Slice slice;
   return bytes.DumpToSingleSlice(&slice).ok()
              ? std::string(reinterpret_cast<const char*>(slice.begin()), slice.size())
              : "";
+}
+
+v1::ConverseResponse RawCall::ReadResponse() {
+  v1::ConverseResponse response;
+  EXPECT_TRUE(response.ParseFromString(Read()));
+  return response;
 }
 
 grpc::Status RawCall::Finish() {

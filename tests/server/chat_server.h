@@ -6,6 +6,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,7 +22,7 @@
 
 namespace sinkstream {
 
-// Holds the model's steps back until it is opened. Any thread.
+// Holds the engine thread back until it is opened. Any thread.
 class Gate {
  public:
   void Pass();  // waits while closed
@@ -42,14 +43,18 @@ class WatchingObserver final : public EngineObserver {
  public:
   explicit WatchingObserver(EngineActivity& activity) : activity_(activity) {}
   void OnPool(const PoolStats& stats) override;
+  void OnDraining() override { activity_.OnDraining(); }
   void OnPaused() override;
   void OnRequestFailed(const absl::Status& status) override { activity_.OnRequestFailed(status); }
 
   // Waits until `wanted` holds of the pool, or of the number of pauses so far.
   void Await(const std::function<bool(const PoolStats&, int pauses)>& wanted);
+  // Holds the engine back where it has told the pool, between two commands.
+  Gate& gate() { return gate_; }
 
  private:
   EngineActivity& activity_;
+  Gate gate_;
   Mutex mutex_;
   CondVar changed_;
   PoolStats pool_ ABSL_GUARDED_BY(mutex_);
@@ -59,7 +64,11 @@ class WatchingObserver final : public EngineObserver {
 struct ChatServerOptions {
   FakeModel::Options model;
   EngineOptions engine;
-  int64_t max_message_bytes = 1 << 20;
+  std::function<std::unique_ptr<Tokenizer>()> make_tokenizer = [] {
+    return std::make_unique<FakeTokenizer>();
+  };
+  ServiceOptions service;
+  std::FILE* log = stderr;  // outlives the server
 };
 
 // Options with a small default session (2 sinks, a window of 64), greedy.
@@ -82,7 +91,7 @@ class ChatServer {
  private:
   Gate gate_;
   FakeClock clock_;
-  EngineActivity activity_{stderr};
+  EngineActivity activity_;
   WatchingObserver observer_{activity_};
   FakeModel* model_ = nullptr;  // the engine's
   std::unique_ptr<Engine> engine_;
@@ -135,6 +144,7 @@ class RawCall {
   ~RawCall();
   void Write(const std::string& bytes);
   std::string Read();
+  v1::ConverseResponse ReadResponse();
   grpc::Status Finish();
 
  private:

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 
 #include "server/byte_size.h"
 
@@ -13,6 +14,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+
+constexpr int32_t kLargest32 = std::numeric_limits<int32_t>::max();
+constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 
 ServerConfig Good() {
   ServerConfig config;
@@ -71,6 +75,41 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
     ASSERT_FALSE(told.empty()) << fault.flag;
     EXPECT_THAT(told.front(), testing::StartsWith("--" + std::string(fault.flag) + ": "));
   }
+}
+
+TEST(ServerConfig, EveryNumberHasAnUpperBound) {
+  const Fault faults[] = {
+      {"threads", [](auto& c) { c.threads = kLargest32; }},
+      {"kv_bytes", [](auto& c) { c.kv_bytes = kLargest; }},
+      {"position_offset", [](auto& c) { c.engine.position_offset = kLargest; }},
+      {"drain_timeout", [](auto& c) { c.drain_timeout = absl::InfiniteDuration(); }},
+      {"drain_timeout", [](auto& c) { c.drain_timeout = absl::Hours(25); }},
+      {"sinks", [](auto& c) { c.engine.defaults.sinks = kLargest32; }},
+      {"window", [](auto& c) { c.engine.defaults.window = kLargest; }},
+      {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = absl::InfiniteDuration(); }},
+      {"max_sessions", [](auto& c) { c.engine.limits.max_sessions = kLargest32; }},
+      {"step_tokens", [](auto& c) { c.engine.limits.step_tokens = kLargest32; }},
+      {"prefill_chunk", [](auto& c) { c.engine.limits.prefill_chunk = kLargest32; }},
+      {"max_tokens", [](auto& c) { c.engine.limits.max_tokens = kLargest32; }},
+      {"max_request_bytes", [](auto& c) { c.engine.limits.max_request_bytes = kLargest; }},
+      {"max_message_bytes", [](auto& c) { c.max_message_bytes = kLargest; }},
+  };
+  for (const Fault& fault : faults) {
+    ServerConfig config = Good();
+    fault.make(config);
+    const auto told = Validate(config);
+    ASSERT_FALSE(told.empty()) << fault.flag;
+    EXPECT_THAT(told.front(), testing::StartsWith("--" + std::string(fault.flag) + ": is "));
+    EXPECT_THAT(told.front(), HasSubstr("; must be "));
+  }
+}
+
+TEST(ServerConfig, ADrainMayTakeADayAndNoMore) {
+  ServerConfig config = Good();
+  config.drain_timeout = absl::Hours(24);
+  EXPECT_THAT(Validate(config), IsEmpty());
+  config.drain_timeout = absl::InfiniteDuration();
+  EXPECT_THAT(Validate(config), ElementsAre("--drain_timeout: is inf; must be in [0, 24h]"));
 }
 
 TEST(ServerConfig, AcceptsIPv6Addresses) {

@@ -1,6 +1,7 @@
 // The Converse rpc over the wire: what a stream, a session and its turns do to each other.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <thread>
 
 #include "tests/server/chat_server.h"
@@ -196,6 +197,9 @@ TEST(Conversation, BlocksReturnWhenTheClientIsGoneMidPrefill) {
   server.gate().AwaitArrival();
   chat.Disconnect();
   EXPECT_EQ(chat.Finish().error_code(), grpc::StatusCode::CANCELLED);
+  v1::GetModelResponse model;
+  grpc::ClientContext context;
+  EXPECT_TRUE(server.stub().GetModel(&context, {}, &model).ok()) << "comes after the cancel";
   server.gate().Open();
   server.observer().Await(
       [](const PoolStats& pool, int) { return pool.sessions == 0 && pool.blocks_used == 0; });
@@ -223,15 +227,51 @@ TEST(Conversation, ASlowReaderPausesOnlyItself) {
   EXPECT_LT(late.deltas, static_cast<int>(kTokens)) << "deltas that waited were joined";
 }
 
+// Counts, and knows when the count stands still.
+class Progress {
+ public:
+  void Add() {
+    MutexLock lock(mutex_);
+    ++count_;
+    changed_.NotifyAll();
+  }
+  int AwaitStandstill() {
+    MutexLock lock(mutex_);
+    int seen = -1;
+    while (seen != count_) {
+      seen = count_;
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+      while (seen == count_ && std::chrono::steady_clock::now() < deadline) {
+        changed_.WaitUntil(mutex_, deadline);
+      }
+    }
+    return seen;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  int count_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
 TEST(Conversation, AClientThatAsksAndNeverReadsIsHeldBack) {
-  ChatServer server;
+  ChatServerOptions options = SmallSessions();
+  options.engine.limits.max_request_bytes = 1000;
+  ChatServer server(options);
   Conversation chat(server);
   chat.Open();
   constexpr int kTurns = 5000;
+  const std::string too_long = "turn { text: '" + std::string(16 << 10, 'x') + "' }";
+  Progress written;
   std::thread writer([&] {
-    for (int i = 0; i < kTurns; ++i) chat.Send("turn { text: '' }");
+    for (int i = 0; i < kTurns; ++i) {
+      chat.Send(too_long);
+      written.Add();
+    }
     chat.HalfClose();
   });
+  // What the server takes without an answer, and what the buffers on the way hold.
+  EXPECT_LT(written.AwaitStandstill(), kTurns / 2);
   int failures = 0;
   while (const auto response = chat.Read()) failures += response->has_failed() ? 1 : 0;
   writer.join();

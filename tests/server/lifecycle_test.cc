@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <string>
 #include <thread>
 
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -20,6 +22,15 @@ HealthCheckRequest About(const std::string& service) {
   HealthCheckRequest request;
   request.set_service(service);
   return request;
+}
+
+constexpr char kEndlessTurn[] = "turn { text: 'talk' sampling { max_tokens: 1000000000 } }";
+
+ChatServerOptions Endless() {
+  ChatServerOptions options = SmallSessions();
+  options.model.next = HashOfVisible;
+  options.engine.limits.max_tokens = 1 << 30;
+  return options;
 }
 
 TEST(Lifecycle, HealthSaysServingOfTheServerAndTheService) {
@@ -44,49 +55,104 @@ TEST(Lifecycle, ReflectionListsTheService) {
   EXPECT_NE(call.Read().find(kService), std::string::npos);
 }
 
+// Watches the health of the server, for whoever must know that its drain has begun.
+class Watch {
+ public:
+  explicit Watch(ChatServer& server, const std::string& service = "")
+      : stub_(grpc::health::v1::Health::NewStub(server.channel())) {
+    SetDeadline(context_);
+    reader_ = stub_->Watch(&context_, About(service));
+    EXPECT_EQ(Next(), HealthCheckResponse::SERVING);
+  }
+  void AwaitDrain() {
+    EXPECT_EQ(Next(), HealthCheckResponse::NOT_SERVING);
+    context_.TryCancel();
+  }
+
+ private:
+  HealthCheckResponse::ServingStatus Next() {
+    HealthCheckResponse response;
+    EXPECT_TRUE(reader_->Read(&response));
+    return response.status();
+  }
+
+  std::unique_ptr<grpc::health::v1::Health::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<HealthCheckResponse>> reader_;
+};
+
 TEST(Lifecycle, AWatchSeesTheDrainWhileARequestStillRuns) {
   ChatServer server;
-  const auto health = grpc::health::v1::Health::NewStub(server.channel());
-  grpc::ClientContext context;
-  SetDeadline(context);
-  const auto watch = health->Watch(&context, About(kService));
-  HealthCheckResponse response;
-  ASSERT_TRUE(watch->Read(&response));
-  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  Watch watch(server, kService);
   Conversation chat(server);
   chat.Open();
   server.gate().Close();
   chat.Send("turn { text: 'hi' }");
   server.gate().AwaitArrival();
   std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
-  ASSERT_TRUE(watch->Read(&response));
-  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  watch.AwaitDrain();
   server.gate().Open();
   EXPECT_EQ(chat.ReadAnswer().text, "hello");
   EXPECT_EQ(chat.Finish().error_code(), StatusCode::UNAVAILABLE);
   drain.join();
 }
 
-TEST(Lifecycle, ADrainingServerTakesNoNewSession) {
-  ChatServer server;
+TEST(Lifecycle, ADrainingServerTakesNoNewSessionAndGivesNoOldOneBack) {
+  ChatServer server(Endless());
   Conversation running(server);
   running.Open();
-  server.gate().Close();
-  running.Send("turn { text: 'hi' }");
-  server.gate().AwaitArrival();
-  const auto health = grpc::health::v1::Health::NewStub(server.channel());
-  grpc::ClientContext context;
-  SetDeadline(context);
-  const auto watch = health->Watch(&context, About(""));
-  HealthCheckResponse response;
-  ASSERT_TRUE(watch->Read(&response));
+  running.Send(kEndlessTurn);
+  EXPECT_TRUE(running.Read()->has_delta());
+  Conversation left(server);
+  const std::string id = left.Open().session_id();
+  Watch watch(server);
   std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
-  while (response.status() == HealthCheckResponse::SERVING) ASSERT_TRUE(watch->Read(&response));
-  Conversation late(server);
-  late.Send("open {}");
-  server.gate().Open();
-  EXPECT_EQ(late.Finish().error_code(), StatusCode::UNAVAILABLE);
+  watch.AwaitDrain();
+  for (const std::string& fields : {std::string(), "session_id: '" + id + "'"}) {
+    Conversation late(server);
+    late.Send("open { " + fields + " }");
+    EXPECT_FALSE(late.Read().has_value()) << "opened";
+    const grpc::Status status = late.Finish();
+    EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+    EXPECT_EQ(status.error_message(), "the server is draining");
+  }
+  EXPECT_TRUE(running.Read().has_value()) << "a running turn goes on";
+  server.activity().Hurry();
   running.Finish();
+  drain.join();
+}
+
+TEST(Lifecycle, ATurnThatTheEngineHasNotTakenUpIsAnsweredBeforeTheEnd) {
+  ChatServer server;
+  Watch watch(server);
+  server.observer().gate().Close();
+  Conversation chat(server);
+  chat.Open();
+  server.observer().gate().AwaitArrival();
+  chat.Send("turn { text: 'hi' }");
+  chat.Send("turn {}");
+  EXPECT_TRUE(chat.Read()->has_failed()) << "the server has handled both, the engine neither";
+  std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
+  watch.AwaitDrain();
+  server.observer().gate().Open();
+  EXPECT_EQ(chat.ReadAnswer().text, "hello");
+  EXPECT_EQ(chat.Finish().error_code(), StatusCode::UNAVAILABLE);
+  drain.join();
+}
+
+TEST(Lifecycle, ADrainWithoutEndWaitsForTheRunningTurn) {
+  ChatServer server;
+  Watch watch(server);
+  Conversation chat(server);
+  chat.Open();
+  server.gate().Close();
+  chat.Send("turn { text: 'hi' }");
+  server.gate().AwaitArrival();
+  std::thread drain([&] { server.lifecycle().Drain(absl::InfiniteDuration()); });
+  watch.AwaitDrain();
+  server.gate().Open();
+  EXPECT_EQ(chat.ReadAnswer().text, "hello");
+  EXPECT_EQ(chat.Finish().error_code(), StatusCode::UNAVAILABLE);
   drain.join();
 }
 
@@ -99,13 +165,10 @@ TEST(Lifecycle, IdleStreamsAreToldAtOnce) {
 }
 
 TEST(Lifecycle, AHurryCutsTheDrainShort) {
-  ChatServerOptions options = SmallSessions();
-  options.model.next = HashOfVisible;
-  options.engine.limits.max_tokens = 1 << 30;
-  ChatServer server(options);
+  ChatServer server(Endless());
   Conversation chat(server);
   chat.Open();
-  chat.Send("turn { text: 'talk' sampling { max_tokens: 1000000000 } }");
+  chat.Send(kEndlessTurn);
   EXPECT_TRUE(chat.Read()->has_delta());
   std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
   server.activity().Hurry();
@@ -114,10 +177,7 @@ TEST(Lifecycle, AHurryCutsTheDrainShort) {
 }
 
 TEST(Lifecycle, AClientThatDoesNotReadDoesNotHoldUpTheEnd) {
-  ChatServerOptions options = SmallSessions();
-  options.model.next = HashOfVisible;
-  options.engine.limits.max_tokens = 1 << 30;
-  ChatServer server(options);
+  ChatServer server(Endless());
   Conversation chat(server);
   chat.Open();
   chat.Send("turn { text: 'talk' sampling { top_logprobs: 20 max_tokens: 1000000000 } }");

@@ -82,6 +82,22 @@ TEST(ParseMessage, SaysWhatGarbageShouldHaveBeen) {
   }
 }
 
+TEST(FindInteger, ReadsAroundWhatDoesNotParse) {
+  const std::string id = "\x08\xac\x02";
+  const std::string other = "\x08\x07";
+  EXPECT_EQ(FindInteger(Bytes(Field(2, id + Field(2, kNotUtf8))), {2, 1}), 300u);
+  EXPECT_EQ(FindInteger(Bytes(Field(2, Field(2, kNotUtf8) + id)), {2, 1}), 300u);
+  EXPECT_EQ(FindInteger(Bytes(Field(2, other) + Field(2, id)), {2, 1}), 300u) << "the last counts";
+}
+
+TEST(FindInteger, IsAbsentWhereThereIsNone) {
+  EXPECT_EQ(FindInteger(Bytes(""), {2, 1}), std::nullopt);
+  EXPECT_EQ(FindInteger(Bytes(Field(2, Field(2, kNotUtf8))), {2, 1}), std::nullopt);
+  EXPECT_EQ(FindInteger(Bytes(Field(2, Field(1, "text"))), {2, 1}), std::nullopt);
+  EXPECT_EQ(FindInteger(Bytes("\x10\x07"), {2, 1}), std::nullopt) << "no message";
+  EXPECT_EQ(FindInteger(Bytes("\xff\xff"), {2, 1}), std::nullopt);
+}
+
 TEST(ParseMessage, AnEmptyMessageIsAMessage) {
   EXPECT_TRUE(ParseAs<v1::GetModelRequest>(Bytes("")).ok());
 }

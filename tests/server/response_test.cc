@@ -145,14 +145,15 @@ TEST(ToLimits, TellsEveryLimit) {
   spec.block_bytes = 1 << 20;
   EngineLimits limits;
   limits.max_idle_timeout = absl::Hours(1);
-  ExpectEqual(ToLimits(limits, spec), R"pb(
+  ExpectEqual(ToLimits(limits, spec, 1 << 20), R"pb(
     max_sessions: 256
     max_request_bytes: 262144
     max_request_tokens: 131072
     max_tokens: 16384
     max_queued_requests: 8
     max_idle_timeout { seconds: 3600 }
-    kv_bytes: 1099511627776)pb");
+    kv_bytes: 1099511627776
+    max_message_bytes: 1048576)pb");
 }
 
 }  // namespace

@@ -124,6 +124,20 @@ TEST_F(StreamStateTest, AFailedWriteEndsIt) {
   EXPECT_EQ(Say(state_.WriteDone(false)), "finish:CANCELLED");
 }
 
+TEST_F(StreamStateTest, AWriteThatDidNotStartEndsIt) {
+  outbox_->Push(OpenedEvent());
+  EXPECT_EQ(Woken(), "write:opened");
+  EXPECT_EQ(Say(state_.WriteNotStarted(absl::InternalError("no bytes"))), "finish:INTERNAL");
+}
+
+TEST_F(StreamStateTest, AWriteThatDidNotStartWaitsForAPendingWake) {
+  OpenAndWrite();
+  EXPECT_EQ(Say(state_.ReadDone(Refusal(7))), "read write:failed(7)");
+  outbox_->Push(Piece("a"));
+  EXPECT_EQ(Say(state_.WriteNotStarted(absl::InternalError("no bytes"))), "nothing");
+  EXPECT_EQ(Woken(), "finish:INTERNAL");
+}
+
 TEST_F(StreamStateTest, EndAfterWritingWritesWhatWaits) {
   OpenAndWrite();
   outbox_->Push(Piece("a"));
@@ -195,6 +209,8 @@ class ThreadedStream : public Wakeable {
       Perform(state_.WriteDone(true));
     }
   }
+  void End() { Perform(state_.End(absl::CancelledError("gone"))); }
+  void EndAfterWriting() { Perform(state_.EndAfterWriting(absl::UnavailableError("draining"))); }
   int finishes() const { return finishes_; }
   int refusals() const { return refusals_; }
   int pieces() const { return pieces_; }
@@ -235,6 +251,47 @@ TEST(StreamStateThreads, LosesNothingBetweenEngineReaderWriterAndWaker) {
   EXPECT_EQ(stream.finishes(), 1);
   EXPECT_EQ(stream.pieces(), kPieces);
   EXPECT_EQ(stream.refusals(), kReads);
+}
+
+TEST(StreamStateThreads, EndsOnceWhateverEndsItFirst) {
+  constexpr int kStreams = 200;
+  WakeQueue wakes;
+  for (int i = 0; i < kStreams; ++i) {
+    ThreadedStream stream(wakes);
+    std::thread engine([&] {
+      stream.outbox().Push(OpenedEvent());
+      for (int piece = 0; piece < 20; ++piece) stream.outbox().Push(Piece("x"));
+      stream.outbox().Close(absl::OkStatus());
+    });
+    std::thread writer([&] { stream.WriteUntilFinished(); });
+    std::thread reader([&] { stream.Read(5); });
+    std::thread canceller([&] { stream.End(); });
+    std::thread drain([&] { stream.EndAfterWriting(); });
+    writer.join();
+    stream.outbox().Detach();  // as OnDone does, while the engine may still push
+    for (std::thread* thread : {&engine, &reader, &canceller, &drain}) thread->join();
+    EXPECT_EQ(stream.finishes(), 1);
+  }
+}
+
+TEST(StreamStateThreads, EndsAfterWritingWhileTheEnginePushesOn) {
+  constexpr int kStreams = 200;
+  WakeQueue wakes;
+  for (int i = 0; i < kStreams; ++i) {
+    ThreadedStream stream(wakes);
+    stream.outbox().Push(OpenedEvent());
+    std::thread engine([&] {
+      for (int piece = 0; piece < 20; ++piece) stream.outbox().Push(Piece("x"));
+    });
+    std::thread writer([&] { stream.WriteUntilFinished(); });
+    std::thread drain([&] { stream.EndAfterWriting(); });
+    writer.join();
+    stream.outbox().Detach();
+    engine.join();
+    drain.join();
+    EXPECT_EQ(stream.finishes(), 1);
+    EXPECT_LE(stream.pieces(), 20);
+  }
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ TEST_F(Unary, GetModelTellsModelDefaultsAndLimits) {
   EXPECT_EQ(model.defaults().sampling().max_tokens(), 1024);
   EXPECT_FALSE(model.defaults().sampling().has_seed());
   EXPECT_EQ(model.limits().max_queued_requests(), 8);
+  EXPECT_EQ(model.limits().max_message_bytes(), 1 << 20);
   Conversation chat(server_);
   EXPECT_EQ(model.kv_bytes_per_session(), chat.Open().kv_bytes());
 }

@@ -1,0 +1,100 @@
+// What breaks inside the server ends the call at hand with INTERNAL, and its text is in the log
+// alone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "tests/server/chat_server.h"
+
+namespace sinkstream {
+namespace {
+
+using grpc::StatusCode;
+using testing::HasSubstr;
+
+constexpr TokenId kBroken = 0;  // the likeliest that the fake model does not choose
+
+// Breaks at a text that ends so and at the bytes of kBroken.
+class BreakingTokenizer final : public Tokenizer {
+ public:
+  std::vector<TokenId> Encode(std::string_view text) const override {
+    if (text.ends_with("break")) throw std::runtime_error("the tokenizer broke");
+    return whole_.Encode(text);
+  }
+  std::string_view TokenBytes(TokenId token) const override {
+    if (token == kBroken) throw std::runtime_error("the bytes broke");
+    return whole_.TokenBytes(token);
+  }
+  bool IsSpecial(TokenId token) const override { return whole_.IsSpecial(token); }
+  int32_t VocabSize() const override { return whole_.VocabSize(); }
+
+ private:
+  FakeTokenizer whole_;
+};
+
+class InternalError : public testing::Test {
+ protected:
+  ChatServerOptions Breaking() {
+    ChatServerOptions options = SmallSessions();
+    options.make_tokenizer = [] { return std::make_unique<BreakingTokenizer>(); };
+    options.log = log_.get();
+    return options;
+  }
+  void ExpectInternal(const grpc::Status& status) {
+    EXPECT_EQ(status.error_code(), StatusCode::INTERNAL);
+    EXPECT_EQ(status.error_message(), "internal error");
+  }
+  std::string Logged() {
+    std::fflush(log_.get());
+    return text_;
+  }
+
+  char text_[1000] = {};
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> log_{fmemopen(text_, sizeof(text_), "w"), fclose};
+  ChatServer server_{Breaking()};
+};
+
+TEST_F(InternalError, OfAUnaryCallIsLogged) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::TokenizeRequest request;
+  request.set_text("break");
+  v1::TokenizeResponse response;
+  ExpectInternal(server_.stub().Tokenize(&context, request, &response));
+  EXPECT_EQ(Logged(), "sinkstream-server: error: INTERNAL: the tokenizer broke\n");
+}
+
+TEST_F(InternalError, OfAMessageEndsTheStreamAndIsLogged) {
+  Conversation chat(server_);
+  chat.Open();
+  chat.Send("turn { text: 'break' }");
+  ExpectInternal(chat.Finish());
+  EXPECT_EQ(Logged(), "sinkstream-server: error: INTERNAL: the tokenizer broke\n");
+}
+
+TEST_F(InternalError, OfAResponseEndsTheStreamAndIsLogged) {
+  Conversation chat(server_);
+  chat.Open();
+  chat.Send("turn { text: 'hi' sampling { top_logprobs: 2 } }");
+  ExpectInternal(chat.Finish());
+  EXPECT_EQ(Logged(), "sinkstream-server: error: INTERNAL: the bytes broke\n");
+}
+
+TEST_F(InternalError, LeavesTheOthersAlone) {
+  Conversation neighbour(server_);
+  neighbour.Open();
+  {
+    Conversation chat(server_);
+    chat.Open();
+    chat.Send("turn { text: 'hi' sampling { top_logprobs: 2 } }");
+    ExpectInternal(chat.Finish());
+  }
+  EXPECT_EQ(neighbour.Ask("turn { text: 'hi' }").text, "hello");
+}
+
+}  // namespace
+}  // namespace sinkstream
