@@ -222,7 +222,7 @@ absl::StatusOr<std::array<TokenId, 256>> FindByteTokens(const json& model,
   if (!complete && unknown != nullptr && !unknown->is_null()) {
     return Malformed("model BPE: unk_token is not supported where bytes lack tokens");
   }
-  return byte_tokens = {};
+  return byte_tokens;
 }
 
 // Both forms of a merge: "left right" and ["left", "right"].
