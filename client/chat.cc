@@ -38,7 +38,7 @@ ABSL_FLAG(std::optional<int32_t>, sinks, std::nullopt,
 ABSL_FLAG(std::optional<int64_t>, window, std::nullopt,
           "recent tokens that stay (default: the server's)");
 ABSL_FLAG(std::optional<double>, temperature, std::nullopt,
-          "0 is greedy (default: the session's, as for the flags below)");
+          "0 is greedy (default: the session's, as for the flags below; with piped input 0)");
 ABSL_FLAG(std::optional<int32_t>, top_k, std::nullopt, "only the k likeliest tokens; 0 is off");
 ABSL_FLAG(std::optional<double>, top_p, std::nullopt,
           "the likeliest tokens that together reach this probability; 1 is off");
@@ -81,11 +81,13 @@ v1::Open SessionOfFlags() {
   return open;
 }
 
-v1::Turn MakeTurn(const std::string& text) {
+// Unless a reply is to be `sampled` as the session says, it is the likeliest one.
+v1::Turn MakeTurn(const std::string& text, bool sampled) {
   v1::Turn turn;
   turn.set_text(text);
   v1::Sampling& sampling = *turn.mutable_sampling();
-  if (const auto value = absl::GetFlag(FLAGS_temperature)) sampling.set_temperature(*value);
+  const auto temperature = absl::GetFlag(FLAGS_temperature);
+  if (temperature || !sampled) sampling.set_temperature(temperature.value_or(0));
   if (const auto value = absl::GetFlag(FLAGS_top_k)) sampling.set_top_k(*value);
   if (const auto value = absl::GetFlag(FLAGS_top_p)) sampling.set_top_p(*value);
   if (const auto value = absl::GetFlag(FLAGS_seed)) sampling.set_seed(*value);
@@ -258,7 +260,7 @@ class Chat {
     const auto print = [this](const v1::ConverseResponse& event) {
       if (event.has_delta() && !PrintText(event.delta().text())) client_.Cancel();
     };
-    const auto done = IsUtf8(text) ? client_.Turn(MakeTurn(text), print) : NotUtf8(text);
+    const auto done = IsUtf8(text) ? client_.Turn(MakeTurn(text, Sampled()), print) : NotUtf8(text);
     std::fputs("\n", stdout);
     std::fflush(stdout);
     if (done.ok()) {
@@ -285,6 +287,9 @@ class Chat {
                         usage.prompt_tokens(), usage.generated_tokens(), first, speed, evicted_));
   }
 
+  // A script gets the same reply each time, unless it asks for chance.
+  bool Sampled() const { return interactive_ || absl::GetFlag(FLAGS_seed).has_value(); }
+
   const std::string server_;
   const bool interactive_;
   const int interrupts_;  // before client_: the signal is blocked before gRPC makes threads
@@ -299,7 +304,8 @@ class Chat {
 void PrintHelp() {
   std::printf(
       "sinkstream-chat: chats with a sinkstream server. In a terminal it is a conversation; with\n"
-      "piped input each line is a turn and the replies are on standard output.\n\n"
+      "piped input each line is a turn and the replies are on standard output, the same each time\n"
+      "unless --temperature or --seed says otherwise.\n\n"
       "  sinkstream-chat [flags]\n\n"
       "  --flagfile=FILE\n      Reads flags from a file, one a line.\n"
       "  --help, --version\n      Prints this or the version, and ends.\n");

@@ -38,7 +38,7 @@ struct EngineLimits {
 
 // Where idle sessions' caches go under pressure for KV memory (docs/adr/0007).
 struct ParkOptions {
-  std::string directory;
+  std::string directory = "/var/tmp";
   int64_t bytes = 0;  // of all that is there; 0: nothing is parked
 };
 

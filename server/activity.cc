@@ -21,6 +21,10 @@ void EngineActivity::Log(const absl::Status& status) {
   std::fprintf(log_, "sinkstream-server: error: %s\n", status.ToString().c_str());
 }
 
+void EngineActivity::OnParkFailed(const absl::Status& status) {
+  std::fprintf(log_, "sinkstream-server: error: %s\n", status.ToString().c_str());
+}
+
 bool EngineActivity::WaitUntilDrained(std::chrono::steady_clock::time_point deadline) {
   MutexLock lock(mutex_);
   while (!Drained() && !hurry_ && std::chrono::steady_clock::now() < deadline) {

@@ -19,6 +19,7 @@ class EngineActivity final : public EngineObserver {
   void OnPool(const PoolStats& stats) override;
   void OnDraining() override;
   void OnRequestFailed(const absl::Status& status) override { Log(status); }
+  void OnParkFailed(const absl::Status& status) override;
 
   // Any thread. A line for an error whose text clients are not told; nothing for any other.
   void Log(const absl::Status& status);

@@ -12,6 +12,8 @@
 namespace sinkstream {
 
 struct ServerConfig {
+  ServerConfig() { engine.park.bytes = int64_t{8} << 30; }  // an engine alone parks nothing
+
   std::string model;                       // the model file
   std::string listen = "127.0.0.1:50051";  // ADDRESS:PORT; port 0: any free one
   int32_t threads = 0;                     // of the model; 0: one for each core

@@ -33,6 +33,10 @@ ABSL_FLAG(std::string, kv_dtype, ServerConfig().kv_dtype,
           "Type of keys and values: float32, bfloat16, or auto, as the weights.");
 ABSL_FLAG(std::string, isa, ServerConfig().isa,
           "Instructions to compute with: avx512, avx2, portable, or auto, the best of this CPU.");
+ABSL_FLAG(std::string, park_directory, ServerConfig().engine.park.directory,
+          "Where caches of sessions without a stream go when KV memory is short.");
+ABSL_FLAG(ByteSize, park_bytes, ByteSize{ServerConfig().engine.park.bytes},
+          "Disk for all of them together; 0: they stay in memory.");
 ABSL_FLAG(int32_t, max_sessions, EngineLimits().max_sessions,
           "Sessions alive at a time, attached or not.");
 ABSL_FLAG(int32_t, sinks, SessionSettings().sinks,
@@ -109,6 +113,8 @@ ServerConfig ConfigFromFlags() {
   config.engine.defaults.sinks = absl::GetFlag(FLAGS_sinks);
   config.engine.defaults.window = absl::GetFlag(FLAGS_window);
   config.engine.defaults.idle_timeout = absl::GetFlag(FLAGS_idle_timeout);
+  config.engine.park.directory = absl::GetFlag(FLAGS_park_directory);
+  config.engine.park.bytes = absl::GetFlag(FLAGS_park_bytes).bytes;
   EngineLimits& limits = config.engine.limits;
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
   limits.step_tokens = absl::GetFlag(FLAGS_step_tokens);

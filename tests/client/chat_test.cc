@@ -124,6 +124,22 @@ TEST(PipedChatTest, FlagsBecomeSettingsOfTheSessionAndOfEachTurn) {
             "temperature: 0 top_k: 3 top_p: 0.5 seed: 9 max_tokens: 7");
 }
 
+TEST(PipedChatTest, RepliesAreTheLikeliestUnlessChanceIsAskedFor) {
+  std::vector<std::string> sampling;
+  ScriptedServer server([&](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    sampling.push_back(Receive(stream).turn().sampling().ShortDebugString());
+    SendTurnDone(stream, v1::FINISH_REASON_END_OF_TURN);
+    Receive(stream);
+    return grpc::Status::OK;
+  });
+  for (const char* flags : {"", "--temperature=0.5", "--seed=3"}) {
+    Pipe("x", std::string(flags) + " --server=" + server.address(), "");
+  }
+  EXPECT_THAT(sampling, testing::ElementsAre("temperature: 0", "temperature: 0.5", "seed: 3"));
+}
+
 TEST(PipedChatTest, ASessionOfItsOwnIsClosedAndAGivenOneIsLeft) {
   std::vector<std::string> endings;
   ScriptedServer server([&](ServerStream& stream) {

@@ -52,7 +52,7 @@ def model():
 
 @pytest.fixture(scope="session")
 def server(binary, model):
-    with ServerProcess(binary, f"--model={model}", "--listen=127.0.0.1:0", "--kv_bytes=4GiB") as it:
+    with ServerProcess(binary, f"--model={model}", "--listen=127.0.0.1:0", "--kv_bytes=1GiB") as it:
         it.await_address()
         yield it
         assert it.stop() == 0, it.errors()

@@ -44,6 +44,10 @@ class ServerProcess:
         while not int(re.search(r"SigBlk:\s*(\w+)", status.read_text())[1], 16) & caught:
             assert self._process.poll() is None, self.errors()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def send_signal(self, number=signal.SIGTERM):
         self._process.send_signal(number)
 

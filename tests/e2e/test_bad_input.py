@@ -180,19 +180,34 @@ OPEN = b"\x0a\x00"
     "message, field",
     [
         (b"\x0a\x04\x12\x02h\xff", "open.system_prompt"),
-        (b"\x12\x04\x12\x02h\xff", "turn.text"),
-        (b"\x12\x05\x12\x03\xed\xa0\x80", "turn.text"),
-        (b"\x1a\x04\x12\x02h\xff", "append.text"),
         (b"\xff\xff\xff\xff", "message"),
         (b"\x12\x7f\x00", "message"),
         (b"", "event"),
     ],
 )
-def test_message_that_does_not_parse(api, channel, message, field):
+def test_message_that_does_not_parse_ends_the_stream(api, channel, message, field):
     messages = [message] if message.startswith(b"\x0a") else [OPEN, message]
     call = converse_raw(channel, *messages)
     assert call.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert bad_field(api, details(api, call)) == field
+
+
+@pytest.mark.parametrize(
+    "message, field",
+    [
+        (b"\x12\x06\x08\x07\x12\x02h\xff", "turn.text"),
+        (b"\x12\x07\x08\x07\x12\x03\xed\xa0\x80", "turn.text"),
+        (b"\x1a\x06\x08\x07\x12\x02h\xff", "append.text"),
+    ],
+)
+def test_a_request_that_is_not_utf8_fails_alone(api, channel, message, field):
+    call = channel.stream_stream("/sinkstream.v1.ChatService/Converse")(iter([OPEN, message]), timeout=DEADLINE)
+    answers = [api.pb.ConverseResponse.FromString(answer) for answer in call]
+    assert [answer.WhichOneof("event") for answer in answers] == ["opened", "failed"]
+    assert answers[1].failed.request_id == 7
+    assert answers[1].failed.status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert field in answers[1].failed.status.message
+    assert call.code() == grpc.StatusCode.OK
 
 
 def test_unary_text_that_is_not_utf8(api, channel):

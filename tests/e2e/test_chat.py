@@ -198,7 +198,7 @@ def test_get_model(api, stub, open_chat):
     assert (model.vocab_size, model.trained_context) == (49152, 8192)
     assert model.isa in ("avx512", "avx2", "portable")
     assert model.limits.max_sessions == 256
-    assert model.limits.kv_bytes <= 4 << 30
+    assert model.limits.kv_bytes <= 1 << 30
     chat = open_chat(sampling=None)
     assert chat.opened.kv_bytes == model.kv_bytes_per_session
     assert chat.opened.sampling == model.defaults.sampling

@@ -1,7 +1,6 @@
 """The server as a process: flags, model files, ports, signals, health."""
 
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -174,9 +173,7 @@ def test_flags_from_a_file(api, small_server):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_the_model_loads_ends_the_server(binary, tmp_path, number):
-    model = tmp_path / "endless.pt"
-    os.mkfifo(model)  # nobody writes it: loading takes for ever
+def test_a_signal_while_the_model_loads_ends_the_server(binary, model, number):
     with ServerProcess(binary, f"--model={model}", "--listen=127.0.0.1:0") as server:
         server.await_loading()
         assert server.stop(number) == 0

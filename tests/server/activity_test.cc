@@ -75,10 +75,12 @@ TEST(EngineActivity, LogsWhatClientsAreNotTold) {
   activity.OnRequestFailed(absl::InternalError("the kernel broke"));
   activity.Log(absl::CancelledError("the client is gone"));
   activity.Log(absl::UnknownError("nobody knows"));
+  activity.OnParkFailed(absl::ResourceExhaustedError("no space left"));
   std::fflush(log.get());
   EXPECT_EQ(std::string(text),
             "sinkstream-server: error: INTERNAL: the kernel broke\n"
-            "sinkstream-server: error: UNKNOWN: nobody knows\n");
+            "sinkstream-server: error: UNKNOWN: nobody knows\n"
+            "sinkstream-server: error: RESOURCE_EXHAUSTED: no space left\n");
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
       {"listen", [](auto& c) { c.listen = "127.0.0.1:x"; }},
       {"threads", [](auto& c) { c.threads = 5000; }},
       {"kv_bytes", [](auto& c) { c.kv_bytes = 0; }},
+      {"park_bytes", [](auto& c) { c.engine.park.bytes = -1; }},
       {"kv_dtype", [](auto& c) { c.kv_dtype = "int8"; }},
       {"position_offset", [](auto& c) { c.engine.position_offset = -1; }},
       {"drain_timeout", [](auto& c) { c.drain_timeout = -absl::Seconds(1); }},
@@ -81,6 +82,7 @@ TEST(ServerConfig, EveryNumberHasAnUpperBound) {
   const Fault faults[] = {
       {"threads", [](auto& c) { c.threads = kLargest32; }},
       {"kv_bytes", [](auto& c) { c.kv_bytes = kLargest; }},
+      {"park_bytes", [](auto& c) { c.engine.park.bytes = kLargest; }},
       {"position_offset", [](auto& c) { c.engine.position_offset = kLargest; }},
       {"drain_timeout", [](auto& c) { c.drain_timeout = absl::InfiniteDuration(); }},
       {"drain_timeout", [](auto& c) { c.drain_timeout = absl::Hours(25); }},
