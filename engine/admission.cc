@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "absl/strings/str_format.h"
+#include "engine/errors.h"
 #include "engine/sampling_rules.h"
 #include "engine/session_rules.h"
 
@@ -32,35 +33,58 @@ Admission::Admission(const EngineOptions& options, const ModelSpec& spec, Sessio
       clock_(clock),
       random_(std::move(random)) {}
 
+void Admission::Arrive(OpenCommand command) {
+  if (Session* const session = SessionOf(command)) ++session->claims;
+  waiting_.push_back({std::move(command), {}, nullptr});
+}
+
 std::optional<Admission::Arrival> Admission::Next() {
   if (waiting_.empty()) return std::nullopt;
   auto session = Admit(waiting_.front().open);
   if (session.ok() && *session == nullptr) return std::nullopt;
-  Arrival arrival = std::move(waiting_.front());
-  waiting_.pop_front();
+  Arrival arrival = Take(waiting_.begin());
   arrival.session = std::move(session);
   return arrival;
 }
 
-bool Admission::Defer(Command& command) {
-  const AttachmentId attachment = AttachmentOf(command);
-  for (Arrival& arrival : waiting_) {
-    if (arrival.open.attachment != attachment) continue;
-    arrival.then.push_back(std::move(command));
-    return true;
-  }
-  return false;
+Session* Admission::SessionOf(const OpenCommand& command) {
+  return pool_.Find(command.request.id, command.request.principal);
 }
 
-bool Admission::Leave(AttachmentId attachment) {
-  return std::erase_if(waiting_, [attachment](const Arrival& arrival) {
-           return arrival.open.attachment == attachment;
-         }) > 0;
+Admission::Place Admission::Find(AttachmentId attachment) {
+  return std::find_if(waiting_.begin(), waiting_.end(), [attachment](const Arrival& arrival) {
+    return arrival.open.attachment == attachment;
+  });
+}
+
+Admission::Arrival Admission::Take(Place place) {
+  Arrival arrival = std::move(*place);
+  waiting_.erase(place);
+  if (Session* const session = SessionOf(arrival.open)) --session->claims;
+  return arrival;
+}
+
+bool Admission::Defer(Command& command) {
+  const auto place = Find(AttachmentOf(command));
+  if (place == waiting_.end()) return false;
+  std::vector<Command>& then = place->then;
+  if (then.size() < options_.limits.inbox.owner_commands) {
+    then.push_back(std::move(command));
+    return true;
+  }
+  Take(place).open.outbox->Close(Exhausted(
+      "QUEUE_FULL", "inbox: too many calls of this stream wait for its session", absl::Seconds(1)));
+  return true;
+}
+
+std::optional<Admission::Arrival> Admission::Leave(AttachmentId attachment) {
+  const auto place = Find(attachment);
+  if (place == waiting_.end()) return std::nullopt;
+  return Take(place);
 }
 
 void Admission::RefuseFirst(const absl::Status& status) {
-  waiting_.front().open.outbox->Close(status);
-  waiting_.pop_front();
+  Take(waiting_.begin()).open.outbox->Close(status);
 }
 
 void Admission::RefuseAll(const absl::Status& status) {
@@ -72,8 +96,8 @@ absl::StatusOr<Session*> Admission::Admit(const OpenCommand& command) {
 }
 
 absl::StatusOr<Session*> Admission::Resume(const OpenCommand& command) {
-  Session* const session = pool_.Find(command.request.id, command.request.principal);
-  if (session == nullptr) {
+  Session* const session = SessionOf(command);
+  if (session == nullptr || session->closes) {
     return absl::NotFoundError(
         "open.session_id: no such session: it was never opened here, was "
         "closed, or has been idle for longer than its idle_timeout");
@@ -83,7 +107,7 @@ absl::StatusOr<Session*> Admission::Resume(const OpenCommand& command) {
   const int64_t missing = session->reserved_blocks - pool_.BlocksLeft();
   if (missing <= 0) {
     parking_.Bring(*session);
-  } else if (!parking_.MakeRoom(missing)) {
+  } else if (!parking_.MakeRoom(missing, session)) {
     return pool_.NoMemory(session->reserved_blocks, clock_.Now());
   }
   return nullptr;

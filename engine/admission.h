@@ -30,16 +30,17 @@ class Admission {
   Admission(const EngineOptions& options, const ModelSpec& spec, SessionPool& pool,
             SessionParking& parking, const Clock& clock, std::function<uint64_t()> random);
 
-  void Arrive(OpenCommand command) { waiting_.push_back({std::move(command), {}, nullptr}); }
+  void Arrive(OpenCommand command);
 
   // The next stream that can be answered, with its session or the refusal; nothing if none can.
   // Call after whatever may have changed that.
   std::optional<Arrival> Next();
 
-  // Keeps `command` for later if it is of a stream that waits.
+  // Keeps `command` for later if it is of a stream that waits. One that asks for too much meanwhile
+  // (InboxLimits::owner_commands) is refused: RESOURCE_EXHAUSTED, QUEUE_FULL.
   bool Defer(Command& command);
-  // The stream has gone. False if it did not wait.
-  bool Leave(AttachmentId attachment);
+  // The stream has gone: it, if it waited, as it was.
+  std::optional<Arrival> Leave(AttachmentId attachment);
   // Id of the session that the first one waits for; empty if it is a new one.
   SessionId Wanted() const { return waiting_.empty() ? "" : waiting_.front().open.request.id; }
   // The session that it waits for is lost: it is told `status`.
@@ -47,6 +48,13 @@ class Admission {
   void RefuseAll(const absl::Status& status);
 
  private:
+  using Place = std::deque<Arrival>::iterator;
+
+  Place Find(AttachmentId attachment);
+  // It waits no longer.
+  Arrival Take(Place place);
+  // Its session, if that is there already.
+  Session* SessionOf(const OpenCommand& command);
   // Null: it has to wait.
   absl::StatusOr<Session*> Admit(const OpenCommand& command);
   absl::StatusOr<Session*> Resume(const OpenCommand& command);
@@ -60,7 +68,7 @@ class Admission {
   SessionParking& parking_;
   const Clock& clock_;
   const std::function<uint64_t()> random_;
-  std::deque<Arrival> waiting_;
+  std::deque<Arrival> waiting_;  // each claims the session that it asks for
 };
 
 }  // namespace sinkstream

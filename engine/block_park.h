@@ -27,9 +27,10 @@ class BlockPark {
 
   virtual ~BlockPark() = default;
 
-  // True if it takes copies of so many blocks more, beside those of the tickets at hand.
+  // True if copies of so many blocks more, beside those of the tickets at hand, are within its
+  // bound.
   virtual bool HasRoom(size_t blocks) const = 0;
-  // Copies the contents of `blocks` out. Requires: HasRoom(blocks.size()).
+  // Copies the contents of `blocks` out. It is for the caller to keep to HasRoom.
   virtual ParkTicket Save(std::vector<BlockId> blocks) = 0;
   // Copies them into `blocks`, of the number and in the order that were saved. Requires: the
   // ticket's Save has ended well.

@@ -1,6 +1,8 @@
 #include "engine/disk_park.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,16 +20,20 @@ std::string ErrorText() { return std::strerror(errno); }
 
 // A new file without a name; -1 and errno if there is none to be had.
 int OpenNamelessFile(const std::string& directory) {
-  std::string name = directory + "/sinkstream-park-XXXXXX";
+  const int nameless = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (nameless >= 0) return nameless;
+  std::string name = directory + "/sinkstream-park-XXXXXX";  // not every file system has the former
   const int file = mkostemp(name.data(), O_CLOEXEC);
   if (file >= 0) unlink(name.c_str());
   return file;
 }
 
+// False and errno for what is not written whole.
 bool WriteAll(int file, const char* from, size_t size) {
   while (size > 0) {
     const ssize_t written = write(file, from, size);
     if (written < 0 && errno == EINTR) continue;
+    if (written == 0) errno = ENOSPC;
     if (written <= 0) return false;
     from += written;
     size -= static_cast<size_t>(written);
@@ -35,16 +41,24 @@ bool WriteAll(int file, const char* from, size_t size) {
   return true;
 }
 
+// False and errno for what is not read whole.
 bool ReadAll(int file, char* to, size_t size, off_t offset) {
   while (size > 0) {
     const ssize_t got = pread(file, to, size, offset);
     if (got < 0 && errno == EINTR) continue;
+    if (got == 0) errno = EIO;  // shorter than it was written
     if (got <= 0) return false;
     to += got;
     offset += got;
     size -= static_cast<size_t>(got);
   }
   return true;
+}
+
+size_t FilesOfTheProcess() {
+  rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
 }
 
 }  // namespace
@@ -64,6 +78,7 @@ DiskPark::DiskPark(Options options, Model& model, std::function<void(Outcome)> o
     : options_(std::move(options)),
       model_(model),
       on_outcome_(std::move(on_outcome)),
+      most_files_(FilesOfTheProcess() / 2),
       buffer_(static_cast<size_t>(model.Spec().block_bytes)),
       thread_([this] { Work(); }) {}
 
@@ -79,11 +94,10 @@ DiskPark::~DiskPark() {
 
 bool DiskPark::HasRoom(size_t blocks) const {
   const auto bytes = static_cast<int64_t>(blocks_ + blocks) * model_.Spec().block_bytes;
-  return bytes <= options_.bytes;
+  return bytes <= options_.bytes && blocks_of_.size() < most_files_;
 }
 
 ParkTicket DiskPark::Save(std::vector<BlockId> blocks) {
-  SINKSTREAM_CHECK(HasRoom(blocks.size()));
   const ParkTicket ticket = next_ticket_++;
   blocks_ += blocks_of_[ticket] = blocks.size();
   Give({Kind::kSave, ticket, std::move(blocks)});
@@ -142,20 +156,23 @@ void DiskPark::Do(const Job& job) {
 }
 
 absl::Status DiskPark::Write(const Job& job) {
+  const auto failed = [this] {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("park_directory ", options_.directory, ": ", ErrorText()));
+  };
   const int file = OpenNamelessFile(options_.directory);
-  if (file >= 0) files_[job.ticket] = file;
+  if (file < 0) return failed();
+  files_[job.ticket] = file;
   for (const BlockId block : job.blocks) {
     if (Stopping()) return absl::CancelledError("stopping");
     model_.CopyOut(block, buffer_.data());
-    if (file >= 0 && WriteAll(file, buffer_.data(), buffer_.size())) continue;
-    return absl::ResourceExhaustedError(
-        absl::StrCat("park_directory ", options_.directory, ": ", ErrorText()));
+    if (!WriteAll(file, buffer_.data(), buffer_.size())) return failed();
   }
   return absl::OkStatus();
 }
 
 absl::Status DiskPark::Read(const Job& job) {
-  const int file = files_.at(job.ticket);
+  const int file = files_.at(job.ticket);  // its Save has ended well
   off_t offset = 0;
   for (const BlockId block : job.blocks) {
     if (Stopping()) return absl::CancelledError("stopping");

@@ -55,6 +55,7 @@ class DiskPark final : public BlockPark {
   const Options options_;
   Model& model_;
   const std::function<void(Outcome)> on_outcome_;
+  const size_t most_files_;  // the rest of the process's descriptors are for its clients
 
   std::map<ParkTicket, size_t> blocks_of_;  // engine thread
   size_t blocks_ = 0;                       // engine thread: of all tickets

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -31,23 +30,31 @@ class Inbox {
   // Any thread. False if there is no room for `bytes` more of this owner.
   bool TryPush(Owner owner, size_t bytes, Command command) {
     MutexLock lock(mutex_);
-    const bool full = commands_.size() >= limits_.commands ||
+    Share& share = owners_[owner];
+    const bool full = counted_ >= limits_.commands ||
                       (bytes_ > 0 && bytes > 0 && bytes_ + bytes > limits_.bytes) ||
-                      owners_[owner].commands >= limits_.owner_commands;
+                      share.commands >= limits_.owner_commands;
     if (full) return false;
-    Place(owner, bytes, std::move(command));
+    ++counted_;
+    ++share.commands;
+    share.given_once = 0;
+    bytes_ += bytes;
+    commands_.push_back(std::move(command));
+    arrived_.NotifyOne();
     return true;
   }
 
   // Any thread. For commands that must arrive and that mean nothing new when given twice: does
-  // nothing if the owner's latest command that waits is of the same alternative. So few wait,
-  // however many are given. `Command` is a std::variant.
+  // nothing if one of the same alternative of the owner waits already and no TryPush has come
+  // behind it. So few wait, however many are given, and they take nobody's room. `Command` is a
+  // std::variant of at most 64 alternatives.
   void PushOnce(Owner owner, Command command) {
     MutexLock lock(mutex_);
-    const auto kind = command.index();
-    if (owners_[owner].latest == kind) return;
-    Place(owner, 0, std::move(command));
-    owners_[owner].latest = kind;
+    const uint64_t kind = uint64_t{1} << command.index();
+    uint64_t& given = owners_[owner].given_once;
+    if ((std::exchange(given, given | kind) & kind) != 0) return;
+    commands_.push_back(std::move(command));
+    arrived_.NotifyOne();
   }
 
   // Any thread. For commands that must arrive, whose number is bounded otherwise (one per stream
@@ -71,24 +78,17 @@ class Inbox {
     AwaitSomething(patience);
     poked_ = false;
     owners_.clear();
+    counted_ = 0;
     bytes_ = 0;
     return std::exchange(commands_, {});
   }
 
  private:
   struct Share {
-    size_t commands = 0;
-    std::optional<size_t> latest;  // alternative of its latest command, if that came by PushOnce
+    size_t commands = 0;  // by TryPush
+    uint64_t given_once =
+        0;  // alternatives that came by PushOnce since the last TryPush, a bit each
   };
-
-  void Place(Owner owner, size_t bytes, Command command) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    Share& share = owners_[owner];
-    ++share.commands;
-    share.latest.reset();
-    bytes_ += bytes;
-    commands_.push_back(std::move(command));
-    arrived_.NotifyOne();
-  }
 
   void AwaitSomething(absl::Duration patience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const bool forever = patience == absl::InfiniteDuration();
@@ -110,7 +110,8 @@ class Inbox {
   CondVar arrived_;
   std::vector<Command> commands_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<Owner, Share> owners_ ABSL_GUARDED_BY(mutex_);  // of commands_
-  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;                         // of commands_
+  size_t counted_ ABSL_GUARDED_BY(mutex_) = 0;  // of commands_, those by TryPush
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;    // of commands_
   bool poked_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

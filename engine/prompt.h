@@ -36,9 +36,10 @@ struct Unread {
 struct Prompt {
   std::vector<TokenId> tokens;
   int64_t owed = 0;         // of `tokens`, the first: what the session owed
-  int64_t carried = 0;      // of those after them, the first: they complete `held_before`
   std::string held_before;  // the session's held text when the request began
-  std::string held_after;   // its own, once all of `tokens` have been fed
+  int64_t carried = 0;      // of those after them, the first: `held_before`, but for its end
+  std::string held_rest;    // that end, if it is held still
+  std::string held_after;   // what is held once all of `tokens` have been fed
 };
 
 // The prompt of a request that finds `before`. `begin`: what stands before a user's turn that opens

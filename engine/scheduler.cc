@@ -14,6 +14,8 @@ SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& sp
           StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens)};
 }
 
+absl::Status Draining() { return absl::UnavailableError("the server is draining"); }
+
 // Keeps what the penalties may look at, without moving memory at every token.
 void Remember(std::vector<TokenId>& recent, absl::Span<const TokenId> tokens) {
   recent.insert(recent.end(), tokens.begin(), tokens.end());
@@ -47,7 +49,7 @@ void Scheduler::Dispatch(Command& command) {
 // ---- sessions ----
 
 void Scheduler::Carry(OpenCommand& command) {
-  if (draining_) return command.outbox->Close(absl::UnavailableError("the server is draining"));
+  if (draining_) return command.outbox->Close(Draining());
   CloseExpired();
   admission_.Arrive(std::move(command));
 }
@@ -75,6 +77,17 @@ void Scheduler::Attach(Session& session, OpenCommand& command) {
   session.outbox->Push(Opened{session.id, resumed, session.settings, session.window.position(),
                               session.window.evicted(),
                               session.reserved_blocks * parts_.model.Spec().block_bytes});
+}
+
+// Of a stream that went while it waited: all that still counts is that it closed its session.
+void Scheduler::CarryOutLastWill(const Admission::Arrival& arrival) {
+  const bool closes = std::any_of(
+      arrival.then.begin(), arrival.then.end(),
+      [](const Command& command) { return std::holds_alternative<CloseCommand>(command); });
+  Session* const session = pool_.Find(arrival.open.request.id, arrival.open.request.principal);
+  if (!closes || session == nullptr || session->outbox || session->claims > 0) return;
+  session->closes = true;
+  CloseExpired();
 }
 
 void Scheduler::Carry(ParkCommand& command) {
@@ -106,7 +119,8 @@ void Scheduler::CloseSession(Session& session, CloseReason reason) {
 void Scheduler::CloseExpired() {
   for (Session* const session : pool_.Expired(parts_.clock.Now())) {
     const bool with_stream = session->settings.idle_timeout == absl::ZeroDuration();
-    CloseSession(*session, with_stream ? CloseReason::kStreamEnd : CloseReason::kIdle);
+    const auto reason = with_stream ? CloseReason::kStreamEnd : CloseReason::kIdle;
+    CloseSession(*session, session->closes ? CloseReason::kClient : reason);
   }
 }
 
@@ -162,7 +176,7 @@ void Scheduler::Carry(HalfCloseCommand& command) {
 }
 
 void Scheduler::Carry(DetachCommand& command) {
-  if (admission_.Leave(command.attachment)) return;
+  if (const auto left = admission_.Leave(command.attachment)) return CarryOutLastWill(*left);
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
   LeaveStream(*session, absl::CancelledError("the stream is gone"));
@@ -171,6 +185,8 @@ void Scheduler::Carry(DetachCommand& command) {
 
 void Scheduler::Carry(DrainCommand&) {
   draining_ = true;
+  admission_.RefuseAll(Draining());
+  ReportPool();
   parts_.observer.OnDraining();
 }
 
@@ -268,6 +284,7 @@ void Scheduler::SampleNext(Session& session, absl::Span<const float> logits) {
 }
 
 bool Scheduler::RunStep() {
+  AttachArrivals();
   const auto begun = parts_.clock.Now();
   const auto sessions = pool_.All();
   const auto candidates = Candidates(sessions);

@@ -75,6 +75,7 @@ class Scheduler {
   // Answers the streams that can be answered.
   void AttachArrivals();
   void Attach(Session& session, OpenCommand& command);
+  void CarryOutLastWill(const Admission::Arrival& arrival);
   void LeaveStream(Session& session, const absl::Status& status);
   void CloseSession(Session& session, CloseReason reason);
 

@@ -40,6 +40,9 @@ struct Session {
   enum class Cache { kResident, kSaving, kParked, kLoading };
   Cache cache = Cache::kResident;
   ParkTicket ticket = 0;  // unless resident
+  // Streams that wait to be attached to it (admission.h): then it neither expires nor is parked.
+  int32_t claims = 0;
+  bool closes = false;  // its client has closed it; it is on its way to or from the park
 
   KvWindow window;
   SharedPrefixes::Key prefix;  // the pinned system prompt; empty tokens: none

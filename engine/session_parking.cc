@@ -12,7 +12,7 @@ constexpr absl::Duration kAfterFailure = absl::Seconds(30);
 
 bool IsIdle(const Session& session) {
   return session.cache == Session::Cache::kResident && session.outbox == nullptr &&
-         session.requests.empty() && session.reserved_blocks > 0;
+         session.claims == 0 && session.requests.empty() && session.reserved_blocks > 0;
 }
 
 }  // namespace
@@ -21,24 +21,26 @@ SessionParking::SessionParking(SessionPool& pool, BlockPark* park, EngineObserve
                                const Clock& clock)
     : pool_(pool), park_(park), observer_(observer), clock_(clock) {}
 
-bool SessionParking::MakeRoom(int64_t blocks) {
+bool SessionParking::MakeRoom(int64_t blocks, const Session* returning) {
+  bool idle_soon = false;
   for (const auto& [ticket, session] : moving_) {
     if (session->cache == Session::Cache::kSaving) blocks -= session->reserved_blocks;
+    idle_soon = idle_soon || session->claims == 0;
   }
   if (blocks <= 0) return true;
   if (park_ == nullptr || clock_.Now() < broken_until_) return false;
-  const auto chosen = ChooseIdle(blocks);
+  const auto chosen = ChooseIdle(blocks, returning);
   for (Session* const session : chosen) {
     session->cache = Session::Cache::kSaving;
     session->ticket = park_->Save(SessionPool::OwnBlocks(*session));
     moving_[session->ticket] = session;
   }
-  return !chosen.empty();
+  return !chosen.empty() || idle_soon;
 }
 
 // Idle sessions that give up `blocks` together; none if all of them do not, or if the park has no
 // room for them.
-std::vector<Session*> SessionParking::ChooseIdle(int64_t blocks) {
+std::vector<Session*> SessionParking::ChooseIdle(int64_t blocks, const Session* returning) {
   std::vector<Session*> idle = pool_.All();
   std::erase_if(idle, [](const Session* session) { return !IsIdle(*session); });
   std::stable_sort(idle.begin(), idle.end(), [](const Session* a, const Session* b) {
@@ -49,7 +51,8 @@ std::vector<Session*> SessionParking::ChooseIdle(int64_t blocks) {
     blocks -= idle[count]->reserved_blocks;
     held += SessionPool::OwnBlocks(*idle[count]).size();
   }
-  if (blocks > 0 || !park_->HasRoom(held)) return {};
+  const size_t given_back = returning ? SessionPool::OwnBlocks(*returning).size() : 0;
+  if (blocks > 0 || !park_->HasRoom(held - std::min(held, given_back))) return {};
   idle.resize(count);
   return idle;
 }

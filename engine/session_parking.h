@@ -24,8 +24,10 @@ class SessionParking {
 
   // Sees to it that `blocks` more will be left in the pool: those of sessions that are being saved
   // count, then idle sessions are chosen, the ones without a stream for longest first, and begin to
-  // be saved. False, and nothing begun, if all of them would not do.
-  bool MakeRoom(int64_t blocks);
+  // be saved. False, and nothing begun, if all of them would not do and none is on its way back
+  // that nobody waits for any more. `returning`: the parked session that the room is for, if it is
+  // for one; its own copies, soon given back, make room for those it displaces.
+  bool MakeRoom(int64_t blocks, const Session* returning = nullptr);
 
   // Begins to bring a parked session back. Requires: the pool has its blocks left.
   void Bring(Session& session);
@@ -43,7 +45,7 @@ class SessionParking {
   int32_t parked_sessions() const { return parked_; }
 
  private:
-  std::vector<Session*> ChooseIdle(int64_t blocks);
+  std::vector<Session*> ChooseIdle(int64_t blocks, const Session* returning);
   void SettleSave(Session& session, const absl::Status& status, bool wanted);
 
   SessionPool& pool_;

@@ -144,7 +144,8 @@ void SessionPool::Close(Session& session) {
 absl::Time SessionPool::ExpiryOf(const Session& session) {
   const bool moves =
       session.cache == Session::Cache::kSaving || session.cache == Session::Cache::kLoading;
-  if (session.outbox != nullptr || moves) return absl::InfiniteFuture();
+  if (session.outbox != nullptr || moves || session.claims > 0) return absl::InfiniteFuture();
+  if (session.closes) return absl::InfinitePast();
   return session.detached_at + session.settings.idle_timeout;
 }
 

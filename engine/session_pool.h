@@ -63,7 +63,8 @@ class SessionPool {
   void Close(Session& session);
 
   // Sessions whose idle timeout has passed, and when the next one's will (InfiniteFuture if no
-  // session is idle). Those on their way to or from the park are left out.
+  // session is idle). Those on their way to or from the park, and those that
+  // a stream waits for, are left out.
   std::vector<Session*> Expired(absl::Time now);
   absl::Time NextExpiry() const;
 

@@ -47,7 +47,6 @@ class DiskParkTest : public testing::Test {
   }
 
   FakeModel model_{{}};
-  // What the fake model keeps of a block; less than it claims.
   const size_t block_bytes_ = static_cast<size_t>(model_.Spec().block_bytes);
   const std::string directory_ = testing::TempDir() + "/disk_park";
   std::mutex mutex_;
@@ -94,6 +93,27 @@ TEST_F(DiskParkTest, ADirectoryThatTakesNoFilesIsRefused) {
   const auto park = DiskPark::Create({directory_ + "/none", 1000}, model_, [](auto) {});
   EXPECT_EQ(park.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(park.status().message()), HasSubstr("park_directory"));
+}
+
+TEST_F(DiskParkTest, AFileThatCannotBeMadeIsToldForASessionWithoutBlocksToo) {
+  std::filesystem::remove_all(directory_);
+  const auto ticket = park_->Save({});
+  EXPECT_EQ(Await().status.code(), absl::StatusCode::kResourceExhausted);
+  park_->Drop(ticket);
+}
+
+TEST_F(DiskParkTest, TheFilesOfTheProcessAreNotAllItsOwn) {
+  rlimit before;
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few = {64, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  const auto park = DiskPark::Create({directory_, 1 << 30}, model_, [](auto) {}).value();
+  setrlimit(RLIMIT_NOFILE, &before);
+  for (int i = 0; i < 32; ++i) {
+    EXPECT_TRUE(park->HasRoom(1));
+    park->Save({});
+  }
+  EXPECT_FALSE(park->HasRoom(0));
 }
 
 TEST_F(DiskParkTest, AFullDiskIsTold) {

@@ -217,7 +217,10 @@ TEST(EngineTest, AStreamThatSendsTooMuchIsRefusedAndNoOtherNotices) {
   const auto refused = engine.Turn(greedy.attachment(), standing.Tokens(1));
   EXPECT_EQ(ErrorReason(refused), "QUEUE_FULL");
   EXPECT_TRUE(ErrorRetryAfter(refused).has_value());
-  for (int i = 0; i < 1000; ++i) engine.Cancel(greedy.attachment());
+  for (int i = 0; i < 1000; ++i) {
+    engine.Cancel(greedy.attachment());
+    engine.Close(greedy.attachment());
+  }
   EXPECT_TRUE(engine.Turn(modest.attachment(), standing.Tokens(1)).ok());
 }
 

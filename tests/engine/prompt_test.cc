@@ -116,6 +116,29 @@ TEST_F(PromptTest, AConversationCutBeforeItsBeginningHasNotBegun) {
   EXPECT_TRUE(LeftUnread(prompt, 3).empty());
 }
 
+// Whatever a later request is and wherever it is cut: what was held before it is still read, once.
+TEST_F(PromptTest, NothingThatWasHeldIsLostWhereverTheNextRequestIsCut) {
+  std::string held;
+  while (held.size() + 5 <= kMaxHeldBytes) held += " w123";
+  const auto bytes = [&](const std::vector<TokenId>& tokens) {
+    std::string text;
+    for (const TokenId token : tokens) text += tokenizer_.TokenBytes(token);
+    return text;
+  };
+  for (const std::string text : {" w456", "ab", "x y", " x y z w"}) {
+    for (const bool replies : {false, true}) {
+      const Prompt prompt = MakePrompt({{}, held}, Text(text), replies, {}, tokenizer_);
+      for (size_t fed = 0; fed <= prompt.tokens.size(); ++fed) {
+        const Unread left = LeftUnread(prompt, static_cast<int64_t>(fed));
+        const std::string all = bytes({prompt.tokens.begin(), prompt.tokens.begin() + fed}) +
+                                bytes(left.owed) + left.held;
+        ASSERT_TRUE((held + text).starts_with(all)) << text << " " << fed;
+        ASSERT_GE(all.size(), held.size()) << text << " " << fed;
+      }
+    }
+  }
+}
+
 // ---- where a text is split ----
 
 TEST_F(PromptTest, TokensDoNotDependOnThePiecesWhateverIsHeldBack) {

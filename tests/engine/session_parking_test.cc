@@ -202,6 +202,73 @@ TEST_F(ParkingTest, NoneExpiresOnItsWay) {
   EXPECT_EQ(talk_.scheduler().Stats().sessions, 2);
 }
 
+TEST_F(ParkingTest, ASessionDoesNotExpireWhileItsStreamWaits) {
+  const auto alice = Left(30, 1), bob = Left(30, 2);
+  Talked(30, 3);               // alice is parked
+  talk_.OpenStream();          // bob is being saved for her, she waits
+  auto& back = Return(alice);  // and alice behind her
+  talk_.clock().Advance(absl::Minutes(20));
+  talk_.scheduler().CloseExpired();
+  talk_.EndAllParking();
+  EXPECT_NE(back.Read().closed.value_or(absl::OkStatus()).code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ParkingTest, ASessionThatItsClientComesBackForIsNotParkedForANewcomer) {
+  const auto alice = Left(30, 1), bob = Left(30, 2);
+  Talked(30, 3).Close();
+  auto& alices = Return(alice);  // is read back
+  auto& carol = talk_.OpenStream();
+  auto& bobs = Return(bob);
+  talk_.EndAllParking();
+  EXPECT_TRUE(alices.Read().opened.has_value());
+  EXPECT_EQ(ErrorReason(*carol.Read().closed), "KV_MEMORY");
+  EXPECT_TRUE(bobs.Read().opened.has_value());
+}
+
+TEST_F(ParkingTest, ASessionReadBackForNobodyMakesRoomAgain) {
+  const auto alice = Left(30, 1);
+  Talked(30, 2);
+  Talked(30, 3).Close();
+  Return(alice).Vanish();
+  auto& carol = talk_.OpenStream();
+  EXPECT_FALSE(carol.Read().closed.has_value()) << "alice's session is idle as soon as it is here";
+  talk_.EndAllParking();
+  EXPECT_TRUE(carol.Read().opened.has_value());
+}
+
+TEST_F(ParkingTest, ACloseCountsEvenIfTheStreamGoesBeforeItsSessionIsBack) {
+  const auto alice = Left(30, 1);
+  Talked(30, 2);
+  Talked(30, 3).Close();
+  auto& back = Return(alice);
+  back.Close();
+  back.Vanish();
+  talk_.EndAllParking();
+  talk_.scheduler().CloseExpired();
+  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(talk_.observer().closed.back(), CloseReason::kClient);
+  EXPECT_EQ(talk_.park().Tickets(), 0);
+}
+
+TEST_F(ParkingTest, AStreamThatAsksForTooMuchWhileItWaitsIsRefused) {
+  Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  for (int i = 0; i < 40; ++i) carol.Append("text and text ");
+  EXPECT_EQ(ErrorReason(*carol.Read().closed), "QUEUE_FULL");
+  talk_.EndAllParking();
+  EXPECT_EQ(talk_.scheduler().Stats().attached_sessions, 1);
+}
+
+TEST_F(ParkingTest, ADrainSendsAwayThoseWhoWait) {
+  Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  talk_.scheduler().Handle(DrainCommand{});
+  EXPECT_EQ(carol.Read().closed->code(), absl::StatusCode::kUnavailable);
+  talk_.EndAllParking();
+}
+
 // ---- disks fail ----
 
 TEST_F(ParkingTest, AFailedSaveCostsTheNewOneItsPlaceAndNobodyElseAnything) {
@@ -242,13 +309,29 @@ TEST_F(ParkingTest, ASessionThatCannotBeReadBackIsToldAsLost) {
 
 class SmallParkTest : public ParkingTest {
  protected:
-  SmallParkTest() : ParkingTest(4) {}
+  SmallParkTest() : ParkingTest(5) {}  // one session's
 };
 
 TEST_F(SmallParkTest, WhatTheParkHasNoRoomForIsRefused) {
   Left(30, 1);
-  Talked(30, 2);
+  Left(30, 2);
+  Talked(30, 3);
   EXPECT_EQ(ErrorReason(*talk_.OpenStream().Read().closed), "KV_MEMORY");
+}
+
+TEST_F(SmallParkTest, AFullParkStillLetsAParkedAndAnIdleSessionChangePlaces) {
+  const auto alice = Left(30, 1), bob = Left(30, 2);
+  Talked(30, 3);
+  for (const auto& [id, salt] : {std::pair{alice, 1}, {bob, 2}, {alice, 0}}) {
+    auto& back = Return(id);
+    talk_.EndAllParking();
+    ASSERT_TRUE(back.Read().opened.has_value()) << *back.Read().closed;
+    back.Feed({'?'}, Greedy(5));
+    talk_.Run();
+    if (salt > 0) EXPECT_EQ(back.Read().tokens, NextReply(30, salt, 5));
+    back.Vanish();
+    talk_.clock().Advance(absl::Seconds(1));
+  }
 }
 
 // ---- shared prompts ----

@@ -1,6 +1,8 @@
 // FakePark: a BlockPark in memory whose work ends when a test says so. One thread.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <map>
 #include <utility>
@@ -21,9 +23,14 @@ class FakePark final : public BlockPark {
     return last_;
   }
   void Load(ParkTicket ticket, std::vector<BlockId> blocks) override {
+    EXPECT_FALSE(Begun(ticket));
+    EXPECT_EQ(blocks.size(), copies_.at(ticket).size());
     begun_.push_back({ticket, std::move(blocks), false});
   }
-  void Drop(ParkTicket ticket) override { copies_.erase(ticket); }
+  void Drop(ParkTicket ticket) override {
+    EXPECT_FALSE(Begun(ticket));
+    EXPECT_EQ(copies_.erase(ticket), 1);
+  }
 
   // Ends the oldest work; `status`: how. Its outcome is for the scheduler.
   Outcome End(absl::Status status = absl::OkStatus()) {
@@ -47,6 +54,12 @@ class FakePark final : public BlockPark {
     bool saves;
   };
 
+  bool Begun(ParkTicket ticket) const {
+    for (const Work& work : begun_) {
+      if (work.ticket == ticket) return true;
+    }
+    return false;
+  }
   size_t Blocks() const {
     size_t blocks = 0;
     for (const auto& [ticket, copy] : copies_) blocks += copy.size();
