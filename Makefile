@@ -13,7 +13,7 @@ run: LISTEN := $(if $(filter file,$(origin LISTEN)),127.0.0.1:$(or $(PORT),0),$(
 export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS JOBS TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve chat build model test lint format asan tsan clean
+.PHONY: help run serve chat build model test lint tidy format asan tsan clean
 .SILENT:
 
 help:  ## this list
@@ -40,17 +40,23 @@ build:  ## build everything, tests too
 model:  ## export the default model
 	scripts/prepare </dev/null
 
-test:  ## every test; those without torch and gRPC under sanitizers too
+test:  ## every test, under sanitizers too
 	scripts/test </dev/null
 
 lint:  ## form and layers
 	scripts/setup --tests </dev/null
 	scripts/lint
 
+tidy:  ## clang-tidy's short list and the thread-safety analysis
+	scripts/setup --tests </dev/null
+	scripts/build release </dev/null
+	scripts/tidy
+
 format:  ## lay out the C++ sources
 	scripts/format
 
-asan:  ## the tests without torch and gRPC under AddressSanitizer and UndefinedBehaviorSanitizer
+asan:  ## all but the exporter's tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	scripts/prepare </dev/null
 	scripts/setup --tests </dev/null
 	scripts/build asan
 	ctest --preset asan -LE python

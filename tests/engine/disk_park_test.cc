@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <csignal>
@@ -48,7 +49,7 @@ class DiskParkTest : public testing::Test {
 
   FakeModel model_{{}};
   const size_t block_bytes_ = static_cast<size_t>(model_.Spec().block_bytes);
-  const std::string directory_ = testing::TempDir() + "/disk_park";
+  const std::string directory_ = testing::TempDir() + "/disk_park-" + std::to_string(getpid());
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<BlockPark::Outcome> outcomes_;
