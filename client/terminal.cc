@@ -22,7 +22,7 @@ std::array<bool, 2> WaitForEither(int first, int second) {
 }
 
 void TakeOne(int descriptor) {
-  std::array<char, sizeof(signalfd_siginfo)> taken;
+  std::array<char, sizeof(signalfd_siginfo)> taken = {};
   if (read(descriptor, taken.data(), taken.size()) < 0) return;  // another reader was faster
 }
 
@@ -44,7 +44,7 @@ bool LineReader::Fill() {
     return false;
   }
   if (!has_input) return false;
-  std::array<char, 4096> bytes;
+  std::array<char, 4096> bytes = {};
   const ssize_t count = read(input_, bytes.data(), bytes.size());
   if (count < 0) return errno == EINTR;
   buffer_.append(bytes.data(), static_cast<size_t>(count));

@@ -57,7 +57,7 @@ Admission::Place Admission::Find(AttachmentId attachment) {
   });
 }
 
-Admission::Arrival Admission::Take(Place place) {
+Admission::Arrival Admission::Take(const Place& place) {
   Arrival arrival = std::move(*place);
   waiting_.erase(place);
   if (Session* const session = SessionOf(arrival.open)) --session->claims;

@@ -52,7 +52,7 @@ class Admission {
 
   Place Find(AttachmentId attachment);
   // It waits no longer.
-  Arrival Take(Place place);
+  Arrival Take(const Place& place);
   // Its session, if that is there already.
   Session* SessionOf(const OpenCommand& command);
   // Null: it has to wait.

@@ -16,7 +16,8 @@ StopSignals::StopSignals(std::function<void(int)> on_signal) : on_signal_(std::m
 
 StopSignals::~StopSignals() {
   stopping_ = true;
-  pthread_kill(thread_.native_handle(), SIGTERM);  // ends its sigwait
+  // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): its sigwait takes it
+  pthread_kill(thread_.native_handle(), SIGTERM);
   thread_.join();
 }
 

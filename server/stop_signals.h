@@ -21,7 +21,7 @@ class StopSignals {
  private:
   void Run();
 
-  sigset_t signals_;
+  sigset_t signals_ = {};
   std::function<void(int)> on_signal_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;  // last: it uses all of the above
