@@ -141,7 +141,9 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   if (missing > 0 && pool_.HasPlace() && parking_.MakeRoom(missing)) return nullptr;
   const auto opened =
       pool_.Open(NewSessionId(), principal, *std::move(settings), prefix, clock_.Now());
-  if (opened.ok() && !(*opened)->shares_prefix) (*opened)->unread.owed = system_turn;
+  if (!opened.ok()) return opened;
+  Session& session = **opened;
+  (session.shares_prefix ? session.recent : session.unread.owed) = system_turn;
   return opened;
 }
 

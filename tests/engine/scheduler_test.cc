@@ -174,6 +174,20 @@ TEST(SharedPrefixTest, TheSecondSessionStandsBehindThePromptAtOnceAndSaysTheSame
   EXPECT_EQ(second.Read().opened->kv_bytes, first.Read().opened->kv_bytes - 7 * 400);
 }
 
+TEST(SharedPrefixTest, PenaltiesLookAtASharedPromptToo) {
+  Conversation talk;
+  auto repelled = Greedy(20);
+  repelled.presence_penalty = 10;  // what the fake model wants is 10 above all else
+  std::vector<std::vector<TokenId>> replies;
+  for (int i = 0; i < 2; ++i) {
+    auto& stream = talk.OpenStream(Prompted("alice", "the quick brown fox jumps over it"));
+    stream.Say("hi", repelled);
+    talk.Run();
+    replies.push_back(stream.Read().tokens);
+  }
+  EXPECT_EQ(replies[0], replies[1]);
+}
+
 TEST(SharedPrefixTest, ItsBlocksStayUntilTheLastSessionHasGoneAndNoneIsLost) {
   Conversation talk;
   auto& first = talk.OpenStream(Prompted("alice", "a rather long prompt"));
