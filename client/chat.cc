@@ -213,7 +213,8 @@ class Chat {
     const absl::StatusOr<v1::Opened> opened = WaitAndOpen(open);
     failure_ = given_up_ ? absl::CancelledError("given up") : opened.status();
     if (!failure_.ok()) {
-      Note(server_, ": ", Explain(failure_));
+      Note(server_, ": ", Explain(failure_),
+           absl::IsUnavailable(failure_) ? " (is a server running there?)" : "");
       return false;
     }
     Greet(*opened);
@@ -348,6 +349,10 @@ int main(int argc, char** argv) {
     sinkstream::Note("unexpected argument ", arguments[1], "; --help lists the flags");
     return 1;
   }
-  const bool interactive = isatty(STDIN_FILENO) != 0;
-  return sinkstream::Chat(absl::GetFlag(FLAGS_server), interactive).Run();
+  const std::string server = absl::GetFlag(FLAGS_server);
+  if (!absl::StrContains(server, ':')) {  // gRPC would take port 443
+    sinkstream::Note("--server: is '", server, "'; must be ADDRESS:PORT");
+    return 1;
+  }
+  return sinkstream::Chat(server, isatty(STDIN_FILENO) != 0).Run();
 }

@@ -80,7 +80,7 @@ std::string DescribeCommands() {
   for (const CommandEntry& entry : kCommands) {
     absl::StrAppend(&description, entry.name, "\t", entry.effect, "\n");
   }
-  return description;
+  return description + "Ctrl-C\tends the reply; at the prompt, the chat\n";
 }
 
 std::optional<ChatInput> ChatInputParser::Push(std::string line) {

@@ -59,9 +59,11 @@ absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spe
                          StepSlackBlocks(options.limits.step_tokens,
                                          options.limits.max_prefills_per_step, spec.block_tokens);
   if (needed > spec.num_blocks) {
-    return InvalidField("kv_bytes", absl::StrCat("is ", spec.num_blocks * spec.block_bytes,
-                                                 "; one session of the default size needs ",
-                                                 needed * spec.block_bytes));
+    return InvalidField(
+        "kv_bytes",
+        absl::StrCat("is ", spec.num_blocks * spec.block_bytes,
+                     "; one session of the default size, and what a step takes beside it, need ",
+                     needed * spec.block_bytes));
   }
   return absl::OkStatus();
 }

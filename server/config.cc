@@ -67,7 +67,7 @@ void CheckLimits(const ServerConfig& config, Faults& faults) {
   const EngineLimits& limits = config.engine.limits;
   faults.InRange("max_sessions", limits.max_sessions, 1, kMostSessions);
   faults.InRange("step_tokens", limits.step_tokens, 8, kMostStepTokens);
-  faults.InRange("prefill_chunk", limits.prefill_chunk, 1, limits.step_tokens);
+  faults.InRange("prefill_chunk", limits.prefill_chunk, 1, std::max(limits.step_tokens, 8));
   faults.InRange("max_tokens", limits.max_tokens, 1, kMostTokens);
   constexpr int64_t kMostText = kMostMessageBytes - kEnvelope;
   faults.InRange("max_request_bytes", limits.max_request_bytes, 1, kMostText);
@@ -82,7 +82,8 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   Faults faults;
   if (config.model.empty()) faults.Add("model", "is empty; must name the model file");
   if (!IsAddressAndPort(config.listen)) {
-    faults.Add("listen", absl::StrCat("is '", config.listen, "'; must be ADDRESS:PORT"));
+    faults.Add("listen", absl::StrCat("is '", config.listen,
+                                      "'; must be ADDRESS:PORT, the port at most 65535"));
   }
   faults.InRange("threads", config.threads, 0, kMostThreads);
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);

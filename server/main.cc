@@ -22,6 +22,7 @@ namespace sinkstream {
 namespace {
 
 int Fail(const std::string& problem) {
+  std::fflush(stdout);  // the facts of the start come before what went wrong
   std::fprintf(stderr, "sinkstream-server: error: %s\n", problem.c_str());
   return EXIT_FAILURE;
 }

@@ -56,6 +56,12 @@ TEST(PipedChatTest, WithoutAServerItSaysSoInOneLineAndFails) {
   EXPECT_EQ(outcome.exit_code, 1);
 }
 
+TEST(PipedChatTest, AServerWithoutAPortIsRefused) {
+  const Outcome outcome = Pipe("hi\\n", "--server=localhost", "2>&1");
+  EXPECT_EQ(outcome.out, "sinkstream-chat: --server: is 'localhost'; must be ADDRESS:PORT\n");
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
 TEST(PipedChatTest, ALostServerIsToldWithTheSessionToComeBackTo) {
   ScriptedServer server([](ServerStream& stream) {
     Receive(stream);
