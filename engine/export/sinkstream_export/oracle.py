@@ -64,7 +64,6 @@ class _AllInDouble(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-
 def _seen(queries: Tensor, count: int, sinks: int, window: int) -> Tensor:
     """bool [queries, count]: which tokens those at positions `queries` attend to."""
     n, m = queries[:, None], torch.arange(count)
@@ -73,7 +72,6 @@ def _seen(queries: Tensor, count: int, sinks: int, window: int) -> Tensor:
 
 def _evicted(queries: Tensor, sinks: int, window: int) -> Tensor:
     return (queries - window + 1 - sinks).clamp(min=0)
-
 
 
 @dataclass(frozen=True)
@@ -229,7 +227,6 @@ def _of_falcon(model: nn.Module, attend: Attention) -> Iterator[None]:
 
 
 _ROTARY = {"gptj": _of_gptj, "falcon": _of_falcon}
-
 
 
 def alibi_slopes(heads: int, bias_max: float = 8.0) -> Tensor:
