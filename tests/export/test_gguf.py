@@ -83,7 +83,7 @@ def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
 
 @pytest.mark.parametrize("metadata, named", [
     (dict(architecture="gpt2"), "'gpt2' has learned absolute positions"),
-    (dict(architecture="mamba"), "architecture 'mamba' is not supported"),
+    (dict(architecture="mamba"), "architecture 'mamba' keeps a recurrent"),
     (dict(llama__rope__scaling__type="yarn"), r"llama.rope.scaling.type 'yarn' .*\(supported: 'linear', 'none'\)"),
     (dict(llama__rope__scaling__factor=4.0), r"llama.rope.scaling.factor 4.0 .*\(supported: 0, 1\)"),
     (dict(llama__rope__scaling__type="linear", llama__rope__scaling__factor=2.0), "llama.rope.scaling.factor 2.0"),
