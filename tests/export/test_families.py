@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from sinkstream_export import architectures, oracle
 from sinkstream_export.checkpoint import ExportError, LazyTensors, Rope
 from sinkstream_export.step import BlockPool, KvWindow, make_kv, make_step, stream_logits
@@ -167,26 +168,40 @@ def test_window_of_a_session_does_what_mistrals_own_does(tmp_path, export):
     assert (unbounded - expected)[24:].abs().max() > 0.1
 
 
-def rewrite_weights(folder, rename, **added):
-    from safetensors.torch import load_file, save_file
-    path = folder / "model.safetensors"
-    save_file({rename(name): tensor for name, tensor in load_file(path).items()} | added, path)
+# Family -> how published checkpoints differ from what transformers writes now: names, buffers among the weights, words.
+PUBLISHED = {
+    "llama, llama3": (None, {}, dict(rope_parameters=None, rope_theta=1000.0, rope_scaling=dict(
+        rope_type="llama3", factor=4.0, original_max_position_embeddings=64, low_freq_factor=1.0,
+        high_freq_factor=4.0))),
+    "llama, linear": (None, {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}, dict(
+        rope_parameters=None, rope_theta=1000, rope_scaling=dict(type="linear", factor=4.0))),
+    "stablelm": (None, {}, dict(rope_parameters=None, rope_theta=10000, partial_rotary_factor=0.25)),
+    "phi": (None, {}, dict(rope_parameters=dict(rope_type="default", rope_theta=1000.0), partial_rotary_factor=0.4)),
+    "gpt_neox": (
+        lambda name: name.replace("lm_head", "embed_out"),
+        {"gpt_neox.layers.0.attention.bias": torch.ones(1, 1, 8, 8),
+         "gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9),
+         "gpt_neox.layers.0.attention.rotary_emb.inv_freq": torch.ones(10)},
+        dict(rope_parameters=None, rotary_pct=0.25, rotary_emb_base=10000)),
+    "gptj": (None, {"transformer.h.0.attn.bias": torch.ones(1, 1, 8, 8),
+                    "transformer.h.0.attn.masked_bias": torch.tensor(-1e9)}, dict(rotary=True)),
+    "falcon": (None, {}, dict(max_position_embeddings=None, ffn_hidden_size=None, num_kv_heads=None,
+                              rope_parameters=None, tie_word_embeddings=None)),
+    "mpt": (None, {}, dict(learned_pos_emb=True, tie_word_embeddings=None)),
+    "bloom": (lambda name: name.removeprefix("transformer."), {}, dict(
+        hidden_size=None, n_embed=60, n_head=None, num_attention_heads=6, n_inner=None, tie_word_embeddings=None)),
+}
 
 
-@pytest.mark.parametrize("family, rename, buffers", [
-    ("gpt_neox", lambda name: name.replace("lm_head", "embed_out"), {
-        "gpt_neox.layers.0.attention.bias": torch.ones(1, 1, 8, 8),
-        "gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9),
-        "gpt_neox.layers.0.attention.rotary_emb.inv_freq": torch.ones(10)}),
-    ("gptj", lambda name: name, {
-        "transformer.h.0.attn.bias": torch.ones(1, 1, 8, 8), "transformer.h.0.attn.masked_bias": torch.tensor(-1e9)}),
-    ("bloom", lambda name: name.removeprefix("transformer."), {}),
-])
-def test_published_checkpoints_with_older_names_give_the_same_model(
-        exported, tmp_path, export, family, rename, buffers):
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_published_checkpoints_in_older_words_give_the_same_model(exported, tmp_path, export, family):
     model, artifact = exported(family)
+    rename, buffers, words = PUBLISHED[family]
     folder = tiny_models.write_hf(tmp_path, model)
-    rewrite_weights(folder, rename, **buffers)
+    weights = load_file(folder / "model.safetensors")
+    save_file({(rename or str)(name): tensor for name, tensor in weights.items()} | buffers,
+              folder / "model.safetensors")
+    tiny_models.edit_json(folder / "config.json", **words)
     tokens = random_tokens(40)
     old, new = (stream_logits(each.module, artifact.config, tokens, 0, 40, 40) for each in (export(folder), artifact))
     assert torch.equal(old, new)
@@ -232,15 +247,10 @@ def test_manifest_names_the_positions(exported, family, positions):
     assert exported(family)[1].manifest["positions"] == positions
 
 
-def test_configurations_before_version_5_of_transformers_are_read():
-    """As published: Pythia's and Phi 2's words for what rotary positions are."""
-    pythia = changed("gpt_neox") | {"rotary_pct": 0.5, "rotary_emb_base": 500.0, "rope_parameters": None}
-    assert read_config(pythia).positions == Rope(500.0, 40)
-    phi = changed("phi") | {"partial_rotary_factor": 0.4, "rope_theta": 200.0, "rope_parameters": None}
-    assert read_config(phi).positions == Rope(200.0, 32)
-    falcon = {"model_type": "falcon", "vocab_size": 65024, "hidden_size": 4544, "num_hidden_layers": 32,
-              "num_attention_heads": 71, "alibi": False, "bias": False, "multi_query": True, "parallel_attn": True,
-              "new_decoder_architecture": False, "apply_residual_connection_post_layernorm": False}
-    read = read_config(falcon)
+def test_falcon_7b_as_published_is_read():
+    read = read_config({
+        "model_type": "falcon", "vocab_size": 65024, "hidden_size": 4544, "num_hidden_layers": 32,
+        "num_attention_heads": 71, "alibi": False, "bias": False, "multi_query": True, "parallel_attn": True,
+        "new_decoder_architecture": False, "apply_residual_connection_post_layernorm": False})
     assert (read.kv_heads, read.head_dim, read.intermediate, read.trained_context) == (1, 64, 18176, 2048)
-    assert read.tied_head
+    assert read.positions == Rope(10000.0, 64) and read.tied_head

@@ -6,7 +6,7 @@ Attention and MLPs end in a projection and take what its result is added to, sin
 Import after operators.load(): the annotations below name classes of the operator library.
 """
 
-from typing import Optional
+from typing import Final, Optional
 
 import torch
 from torch import Tensor, nn
@@ -120,15 +120,18 @@ class Attention(nn.Module):
 class GatedMlp(nn.Module):
     """down(activation(gate(x)) * up(x)); `activation` in the words of options.activation()."""
 
+    silu: Final[bool]  # a constant, so that the other branch is not in the file
+
     def __init__(self, gate_up: LinearWeight, down: LinearWeight, activation: str = "silu"):
         super().__init__()
         self.gate_up = gate_up
         self.down = down
         self.activation = activation
+        self.silu = activation == "silu"
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         gate_up = torch.ops.sinkstream.linear(x, self.gate_up)
-        if self.activation == "silu":
+        if self.silu:
             hidden = torch.ops.sinkstream.silu_mul(gate_up)
         else:
             hidden = torch.ops.sinkstream.gelu_mul(gate_up, self.activation)

@@ -3,7 +3,7 @@ architecture (grouped keys, a norm for each), and RW (ALiBi, a key each, MLP aft
 
 import math
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Final, Optional
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,8 @@ def _norms(config: dict) -> tuple[str, str | None]:
 
 
 class FalconLayer(nn.Module):
+    parallel: Final[bool]
+
     def __init__(self, weights: Weights, index: int, config: FalconConfig):
         super().__init__()
         layer = f"transformer.h.{index}"

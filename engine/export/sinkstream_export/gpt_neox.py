@@ -1,7 +1,7 @@
 """GPT-NeoX and Pythia: LayerNorm, a quarter of each head rotated, plain MLP, beside attention or after it."""
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Final, Optional
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ def tensor_name(name: str) -> str | None:
 
 
 class GptNeoXLayer(nn.Module):
+    parallel: Final[bool]
+
     def __init__(self, weights: Weights, index: int, config: GptNeoXConfig):
         super().__init__()
         layer = f"gpt_neox.layers.{index}"

@@ -35,9 +35,10 @@ def number(config: dict, key: str, default: float) -> float:
     return float(value)
 
 
-def sizes(config: dict, words: dict[str, str] = {}, **defaults: Any) -> dict:
+def sizes(config: dict, words: dict[str, str] | None = None, **defaults: Any) -> dict:
     """DecoderConfig's sizes. `words`: what an architecture calls a key of Llama's config.json; `defaults` of keys that
     may be left out, under Llama's names."""
+    words = words or {}
 
     def size(key: str) -> int:
         return positive(config, words.get(key, key), key, default=defaults.get(key))
