@@ -72,13 +72,47 @@ def test_bos_token_to_add_must_be_one_of_the_tokens(tmp_path):
         gguf.read(path)
 
 
-def test_llama3_pre_tokenizer_keeps_whole_words_of_the_vocabulary(tmp_path):
-    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(), tokenizer__ggml__pre="llama-bpe")
-    parts = json.loads(gguf.read(path).tokenizer_json)
-    assert parts["model"]["ignore_merges"] is True
-    rebuilt = Tokenizer.from_str(json.dumps(parts))
-    pieces = [piece for piece, _ in rebuilt.pre_tokenizer.pre_tokenize_str("It's 12345 days")]
-    assert pieces == ["It", "'s", "Ġ", "123", "45", "Ġdays"]
+# What `tokenizers` makes of this text by the rules of each family's published tokenizer.json.
+TEXT = "It's 12345,\n\n x=2.5 (e\u0301)"
+PIECES = {
+    "gpt-2": ["It", "'s", "Ġ12345", ",", "ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "e", "Ìģ)"],
+    "phi-2": ["It", "'s", "Ġ12345", ",", "ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "e", "Ìģ)"],
+    "smollm": ["It", "'s", "Ġ", "1", "2", "3", "4", "5", ",", "ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "e", "Ìģ)"],
+    "llama-bpe": ["It", "'s", "Ġ", "123", "45", ",ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "e", "Ìģ)"],
+    "qwen2": ["It", "'s", "Ġ", "1", "2", "3", "4", "5", ",ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "Ã©", ")"],
+    "stablelm2": ["It", "'s", "Ġ", "1", "2", "3", "4", "5", ",ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "Ã©", ")"],
+    "olmo": ["It", "'s", "Ġ12345", ",", "ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "Ã©", ")"],
+    "mpt": ["It", "'s", "Ġ12345", ",", "ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "Ã©", ")"],
+    "falcon": ["It", "'", "s", "Ġ", "123", "45", ",", "ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ", "(", "e", "Ìģ", ")"],
+    "bloom": ["It's", "Ġ12345", ",ĊĊ", "Ġx=2", ".", "5", "Ġ(", "eÌģ", ")"],
+    "tekken": ["It", "'s", "Ġ", "1", "2", "3", "4", "5", ",ĊĊ", "Ġx", "=", "2", ".", "5", "Ġ(", "eÌģ", ")"],
+}
+
+
+@pytest.mark.parametrize("pre", PIECES)
+def test_text_is_split_by_the_rules_of_the_pre_tokenizer_that_the_file_names(tmp_path, pre):
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(num_hidden_layers=1), tokenizer__ggml__pre=pre)
+    rebuilt = Tokenizer.from_str(gguf.read(path).tokenizer_json)
+    text = rebuilt.normalizer.normalize_str(TEXT) if rebuilt.normalizer else TEXT
+    assert [piece for piece, _ in rebuilt.pre_tokenizer.pre_tokenize_str(text)] == PIECES[pre]
+
+
+@pytest.mark.parametrize("pre, kept", [("llama-bpe", True), ("tekken", True), ("qwen2", False)])
+def test_whole_words_of_the_vocabulary_are_kept_where_the_family_keeps_them(tmp_path, pre, kept):
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(num_hidden_layers=1), tokenizer__ggml__pre=pre)
+    assert json.loads(gguf.read(path).tokenizer_json)["model"]["ignore_merges"] is kept
+
+
+def test_user_defined_tokens_are_found_in_text_and_are_not_special(tmp_path):
+    vocabulary = tiny_models.gguf_vocabulary(tiny_models.make_tokenizer())
+    tokens, types = vocabulary["tokenizer.ggml.tokens"], vocabulary["tokenizer.ggml.token_type"]
+    path = tiny_models.write_gguf(
+        tmp_path / "tiny.gguf", tiny(num_hidden_layers=1), tokenizer__ggml__tokens=[*tokens, "<think>", "[PAD300]"],
+        tokenizer__ggml__token_type=[*types, 4, 4])
+    rebuilt = Tokenizer.from_str(gguf.read(path).tokenizer_json)
+    assert rebuilt.encode("<think>").ids == [299]
+    assert 300 not in rebuilt.encode("[PAD300]").ids  # what the converter fills up with is no token of any text
+    assert tokenizer.special_tokens(rebuilt) == {name: index for index, name in enumerate(tiny_models.SPECIAL)}
 
 
 YARN = dict(llama__rope__scaling__type="yarn", llama__rope__scaling__factor=2.0,
@@ -119,9 +153,11 @@ YARN = dict(llama__rope__scaling__type="yarn", llama__rope__scaling__factor=2.0,
     (dict(llama__block_count=None), "llama.block_count must be one number for all layers, not None"),
     (dict(llama__attention__head_count_kv=[1, 1, 3]), r"head_count_kv must be one number .*\[1, 1, 3\]"),
     (dict(tokenizer__ggml__model="llama"), "tokenizer model 'llama'"),
-    (dict(tokenizer__ggml__pre="qwen2"), "pre-tokenizer 'qwen2'"),
+    (dict(tokenizer__ggml__pre="command-r"), r"pre-tokenizer 'command-r' is .*\(supported: gpt-2, phi-2, smollm"),
+    (dict(tokenizer__ggml__pre="default"), "the file does not tell how its tokenizer splits text"),
+    (dict(tokenizer__ggml__pre=None), "tokenizer.ggml.pre is missing"),
     (dict(tokenizer__ggml__tokens=None), "tokenizer.ggml.tokens is missing"),
-    (dict(tokenizer__ggml__token_type=[3] * 3 + [4] * 296), "user-defined tokens are not supported"),
+    (dict(tokenizer__ggml__token_type=[3] * 3 + [6] * 296), "byte tokens are not supported"),
     (dict(tokenizer__ggml__token_type=[1] * 298), "token_type has 298 entries for 299 tokens"),
     (dict(tokenizer__ggml__token_type=3), "tokenizer.ggml.token_type must be an array of numbers"),
     (dict(tokenizer__ggml__tokens=[1, 2]), "tokenizer.ggml.tokens must be an array of strings"),
