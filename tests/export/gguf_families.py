@@ -51,21 +51,15 @@ def vocabulary(size):
 
 
 def written_tensors(model, rules):
-    config, rows = model.config, {}
+    config = model.config
     table = gguf.get_tensor_name_map(rules.architecture, config.num_hidden_layers)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
-        if ".norms." in name:  # StableLM: one norm per head becomes one tensor
-            stacked, _, index = name.removesuffix(".weight").partition(".norms.")
-            rows.setdefault(f"{stacked}.weight", {})[int(index)] = tensor
-            continue
         # BloomModel takes the prefix off.
         known = name.removeprefix("transformer.") if config.model_type == "bloom" else name
         yield table.get_name(known, (".weight", ".bias")), rules.change(config, name, tensor)
-    for name, tensors in rows.items():
-        yield table.get_name(name, (".weight", ".bias")), torch.stack([tensors[i] for i in sorted(tensors)])
-    if model.config.model_type == "llama" and config.rope_parameters["rope_type"] == "llama3":
+    if config.model_type == "llama" and config.rope_parameters["rope_type"] == "llama3":
         yield "rope_freqs.weight", llama3_factors(config)
 
 

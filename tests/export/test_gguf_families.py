@@ -4,14 +4,16 @@ import gguf as gguf_format
 import pytest
 import torch
 import transformers
-from sinkstream_export import gguf, gguf_layouts, verify
+from sinkstream_export import architectures, gguf, gguf_layouts, verify
 from sinkstream_export.checkpoint import ExportError
+from sinkstream_export.step import stream_logits
 
+import families
 import gguf_families
 
-GATED = dict(vocab_size=301, hidden_size=60, intermediate_size=88, num_hidden_layers=2, num_attention_heads=6,
+GATED = dict(vocab_size=307, hidden_size=60, intermediate_size=88, num_hidden_layers=2, num_attention_heads=6,
              max_position_embeddings=512)
-FUSED = dict(vocab_size=301, hidden_size=60, num_hidden_layers=2)
+FUSED = dict(vocab_size=307, hidden_size=60, num_hidden_layers=2)
 ROPE = {"rope_type": "default", "rope_theta": 5000.0}
 PARTIAL = {"rope_type": "default", "rope_theta": 10000.0}  # the converter leaves theta out
 
@@ -35,8 +37,8 @@ FAMILIES = {
     "gemma": (transformers.GemmaConfig, dict(GATED, head_dim=16, num_key_value_heads=1)),
     "stablelm": (transformers.StableLmConfig, dict(
         GATED, num_key_value_heads=2, use_qkv_bias=True, rope_parameters={**PARTIAL, "partial_rotary_factor": 0.4})),
-    "stablelm 2 12b": (transformers.StableLmConfig, dict(
-        GATED, num_key_value_heads=2, qk_layernorm=True, use_parallel_residual=True, tie_word_embeddings=True,
+    "stablelm, parallel": (transformers.StableLmConfig, dict(
+        GATED, num_key_value_heads=2, use_parallel_residual=True, tie_word_embeddings=True,
         rope_parameters={**PARTIAL, "partial_rotary_factor": 0.4})),
     "phi": (transformers.PhiConfig, dict(
         GATED, intermediate_size=240, rope_parameters={**PARTIAL, "partial_rotary_factor": 0.4})),
@@ -49,47 +51,44 @@ FAMILIES = {
     "falcon 2 11b": (transformers.FalconConfig, dict(
         FUSED, num_attention_heads=6, num_kv_heads=3, new_decoder_architecture=True, num_ln_in_parallel_attn=1)),
     "mpt": (transformers.MptConfig, dict(
-        vocab_size=301, d_model=60, n_layers=2, n_heads=6, max_seq_len=512,
+        vocab_size=307, d_model=60, n_layers=2, n_heads=6, max_seq_len=512,
         attn_config={"alibi": True, "alibi_bias_max": 16, "clip_qkv": 0.75})),
-    "bloom": (transformers.BloomConfig, dict(vocab_size=301, hidden_size=60, n_layer=2, n_head=6, seq_length=512)),
+    "bloom": (transformers.BloomConfig, dict(vocab_size=307, hidden_size=60, n_layer=2, n_head=6, seq_length=512)),
 }
 
 
 def make(family, **overrides):
-    """Random weights of which each counts, in steps of 1/1024: adding 1 to a norm and taking it off again is exact."""
+    """Weights in steps of 1/1024: adding 1 to a norm and taking it off again is exact."""
     config_class, settings = FAMILIES[family]
-    config = config_class(**{**settings, **overrides})
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    for name, parameter in model.named_parameters():
-        spread = 2.0 / parameter.shape[-1]**0.5 if parameter.dim() > 1 else 0.5
-        centre = 1.0 if parameter.dim() == 1 and name.endswith("weight") and "gemma" not in family else 0.0
-        parameter.copy_(((centre + spread * torch.randn_like(parameter)) * 1024).round() / 1024)
+    model = families.make_model(config_class(**{**settings, **overrides}))
+    for parameter in model.parameters():
+        parameter.copy_((parameter * 1024).round() / 1024)
     return model
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def written(request, tmp_path_factory):
-    """(family, model, checkpoint read back)"""
+    """(family, model, the file's path, checkpoint read back)"""
     model = make(request.param)
     path = gguf_families.write(tmp_path_factory.mktemp("gguf") / "tiny.gguf", model)
-    return request.param, model, gguf.read(path)
+    return request.param, model, path, gguf.read(path)
 
 
 def test_tensors_and_logits_are_those_of_the_model_that_was_written(written):
-    _, model, checkpoint = written
+    _, model, _, checkpoint = written
     tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
     assert set(checkpoint.tensors) == set(model.state_dict()) - tied
     for name in checkpoint.tensors:
         assert torch.equal(checkpoint.tensors[name], model.state_dict()[name]), name
         assert checkpoint.tensors.shape(name) == tuple(checkpoint.tensors[name].shape), name
-    tokens = torch.randint(301, (1, 40))
+    tokens = families.random_tokens(40)[None]
     rebuilt = verify.reference_model(checkpoint, torch.float32)
+    architectures.find(checkpoint.architecture).prepare_reference(rebuilt)
     assert torch.equal(rebuilt(tokens).logits, model(tokens).logits)
 
 
 def test_configuration_has_the_words_and_values_of_the_one_that_was_written(written):
-    family, model, checkpoint = written
+    family, model, _, checkpoint = written
     config, original = checkpoint.source_config, model.config.to_dict()
     if family == "mistral":  # written as llama, and like it but for its window, which the converter leaves out
         assert config["model_type"] == "llama" and not config["attention_bias"] and not config["mlp_bias"]
@@ -105,6 +104,15 @@ def test_configuration_has_the_words_and_values_of_the_one_that_was_written(writ
         original["rope_parameters"] |= {"beta_fast": 32.0, "beta_slow": 1.0}
     for key, value in config.items():
         assert value == original.get(key), key
+
+
+def test_export_computes_what_the_model_computes_that_was_written(written, export):
+    _, model, path, checkpoint = written
+    artifact = export(path)
+    config = architectures.find(checkpoint.architecture).read_config(checkpoint.source_config)
+    tokens = families.random_tokens(60)
+    got = stream_logits(artifact.module, config, tokens, sinks=0, window=60, chunk=25)
+    torch.testing.assert_close(got, model(tokens[None]).logits[0], atol=2e-4, rtol=0)
 
 
 LLAMA3_1 = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
@@ -160,7 +168,7 @@ def test_each_name_that_the_format_has_for_a_family_is_known_or_refused():
     """The gguf package's table: the layouts know each tensor of it but those that transformers' model does not have."""
     left_out = {
         "llama": {"attn_rot_embd", "ffn_gate_inp", "ffn_gate_exps", "ffn_down_exps", "ffn_up_exps"},
-        "qwen2": {"rope_freqs"}, "qwen3": {"rope_freqs"}, "stablelm": {"rope_freqs"},
+        "qwen2": {"rope_freqs"}, "qwen3": {"rope_freqs"}, "stablelm": {"rope_freqs", "attn_q_norm", "attn_k_norm"},
         "phi2": {"attn_qkv", "ffn_norm"},
         "mpt": {"ffn", "attn_q_norm", "attn_k_norm", "position_embd"},
     }

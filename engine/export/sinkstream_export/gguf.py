@@ -113,14 +113,15 @@ def _restored_tensors(stored: LazyTensors, layout: Layout, architecture: str, co
             raise ExportError(f"tensor {source} is not part of the {architecture} architecture")
         if (pattern := layout.names[stem]) is None:
             continue
-        undo = layout.restore.get(stem, lambda tensor, config: tensor)
-        shape = stored.shape(source)
-        rows = range(shape[0]) if "{row}" in pattern else [slice(None)]
-        for row in rows:
-            name = f"{pattern.format(layer=layer, row=row)}.{kind}"
-            loaders[name] = lambda source=source, undo=undo, row=row: undo(stored[source], config)[row]
-            shapes[name] = shape[1:] if "{row}" in pattern else shape
+        name = f"{pattern.format(layer=layer)}.{kind}"
+        undo = layout.restore.get(stem, _as_it_is)
+        loaders[name] = lambda source=source, undo=undo: undo(stored[source], config)
+        shapes[name] = stored.shape(source)
     return LazyTensors(loaders, shapes)
+
+
+def _as_it_is(tensor: torch.Tensor, config: dict) -> torch.Tensor:
+    return tensor
 
 
 def _parts(name: str) -> tuple[str, str, str]:

@@ -24,7 +24,7 @@ class Layout:
     # "<architecture>." that it does not read is refused.
     read_config: Callable[[Metadata, LazyTensors], dict]
     # GGUF name without .weight or .bias -> Hugging Face name; None for what is no tensor of the model. {layer}: the
-    # layer's number; {row}: each row of the tensor is a tensor of its own.
+    # layer's number.
     names: dict[str, str | None]
     # GGUF name as above -> (tensor, config) -> the tensor as Hugging Face stores it, in the same shape
     restore: dict[str, Callable[[torch.Tensor, dict], torch.Tensor]] = field(default_factory=dict)
@@ -169,15 +169,10 @@ def _stablelm_config(metadata: Metadata, tensors: LazyTensors) -> dict:
         "model_type": "stablelm", **_partial_rotary_config(metadata, tensors),
         "use_parallel_residual": "blk.0.ffn_norm.weight" not in tensors,
         "use_qkv_bias": "blk.0.attn_q.bias" in tensors,
-        "qk_layernorm": "blk.0.attn_q_norm.weight" in tensors,
     }
 
 
-_STABLELM = Layout(_stablelm_config, {
-    **_GATED_NAMES,
-    "blk.{layer}.attn_q_norm": "model.layers.{layer}.self_attn.q_layernorm.norms.{row}",
-    "blk.{layer}.attn_k_norm": "model.layers.{layer}.self_attn.k_layernorm.norms.{row}",
-})
+_STABLELM = Layout(_stablelm_config, _GATED_NAMES)
 
 
 def _phi_config(metadata: Metadata, tensors: LazyTensors) -> dict:

@@ -38,6 +38,7 @@ def check(
     tokens = torch.tensor(ids[:count])
     with torch.inference_mode():
         reference = reference_model(checkpoint, dtype)
+        architecture.prepare_reference(reference)
         dense = _run(module, config, tokens, sinks=0, window=count)
         difference = _difference("", dense, partial(_dense_logits, reference, tokens))
         if architecture.streaming_oracle is not None:
