@@ -135,6 +135,14 @@ def test_factors_of_rotary_frequencies_are_taken_for_llama3_only_if_they_fit_exa
         assert gguf.read(path).source_config["rope_parameters"] == rope
 
 
+def test_factors_of_rotary_frequencies_must_be_as_many_as_the_frequencies(tmp_path):
+    path = gguf_families.write(
+        tmp_path / "tiny.gguf", make("llama", head_dim=128, rope_parameters=LLAMA3_1), llama__rope__dimension_count=64,
+        llama__attention__key_length=64, llama__attention__value_length=64)
+    with pytest.raises(ExportError, match="tensor rope_freqs.weight: these factors .* are not supported"):
+        gguf.read(path)
+
+
 def test_factors_of_rotary_frequencies_beside_another_scaling_are_refused(tmp_path):
     model = make("llama", rope_parameters=LLAMA3_1)
     path = gguf_families.write(tmp_path / "tiny.gguf", model, llama__rope__scaling__factor=2.0)

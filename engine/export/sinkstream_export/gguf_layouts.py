@@ -81,7 +81,7 @@ def _gated_config(metadata: Metadata, tensors: LazyTensors) -> dict:
 def _llama_config(metadata: Metadata, tensors: LazyTensors) -> dict:
     config = _gated_config(metadata, tensors)
     if "rope_freqs.weight" in tensors:
-        config["rope_parameters"] = _llama3(config["rope_parameters"], tensors["rope_freqs.weight"])
+        config["rope_parameters"] = _llama3(config, tensors["rope_freqs.weight"])
     if window := metadata.own("attention.sliding_window"):
         return {"model_type": "mistral", **config, "sliding_window": window}
     return {
@@ -91,10 +91,11 @@ def _llama_config(metadata: Metadata, tensors: LazyTensors) -> dict:
     }
 
 
-def _llama3(rope: dict, factors: torch.Tensor) -> dict:
+def _llama3(config: dict, factors: torch.Tensor) -> dict:
+    rope = config["rope_parameters"]
     if rope["rope_type"] != "default":
         raise ExportError(f"tensor rope_freqs.weight is not supported beside rope scaling '{rope['rope_type']}'")
-    return llama3_parameters(factors, rope["rope_theta"])
+    return llama3_parameters(factors, rope["rope_theta"], config["head_dim"])
 
 
 def _halves(heads_key: str) -> Callable[[torch.Tensor, dict], torch.Tensor]:

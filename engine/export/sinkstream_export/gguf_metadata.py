@@ -22,7 +22,7 @@ class Metadata:
     def __init__(self, reader: gguf_format.GGUFReader):
         self._fields = reader.fields
         self._read: set[str] = set()
-        self.architecture: str = self.require("general.architecture")
+        self.architecture = self.text("general.architecture")
 
     def get(self, key: str, default: Any = None) -> Any:
         self._read.add(key)
@@ -33,6 +33,11 @@ class Metadata:
         if key not in self._fields:
             raise ExportError(f"GGUF metadata: {key} is missing")
         return self.get(key)
+
+    def text(self, key: str) -> str:
+        if not isinstance(value := self.require(key), str):
+            raise ExportError(f"GGUF metadata: {key} must be a string, not {value!r}")
+        return value
 
     def unread(self) -> Iterator[str]:
         return (key for key in self._fields if key not in self._read)
@@ -47,8 +52,9 @@ class Metadata:
 
     def size(self, key: str, default: int | None = None) -> int:
         value = self.own(key, default)
-        if type(value) is not int:
-            raise ExportError(f"GGUF metadata: {self.name(key)} must be one number for all layers, not {value!r}")
+        if type(value) is not int or value < 1:
+            raise ExportError(f"GGUF metadata: {self.name(key)} must be one positive number for all layers, not"
+                              f" {value!r}")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -72,7 +78,7 @@ def vocab_size(metadata: Metadata, tensors: LazyTensors) -> int:
 
 def head_dim(metadata: Metadata, heads: int) -> int:
     dims = metadata.size("attention.key_length", metadata.size("embedding_length") // heads)
-    metadata.expect("attention.value_length", dims, "supported: as keys,")
+    metadata.expect("attention.value_length", dims, "supported: as long as keys,")
     return dims
 
 
@@ -113,15 +119,16 @@ def partial_rotary_factor(rotary_dims: int, head_dims: int) -> float:
     return factor if int(head_dims * factor) == rotary_dims else math.nextafter(factor, 1.0)
 
 
-def llama3_parameters(factors: torch.Tensor, theta: float) -> dict:
-    """transformers' parameters of rope type llama3 from `factors` [rotary dims / 2], what each frequency is divided by.
+def llama3_parameters(factors: torch.Tensor, theta: float, rotary_dims: int) -> dict:
+    """transformers' parameters of rope type llama3 from `factors`, what each frequency is divided by.
 
     The converter keeps the factors alone. Those that Llama 3.1 and later give, with any `factor`, are recognised;
     ExportError for others."""
     words = {"factor": float(factors.max()), "low_freq_factor": 1.0, "high_freq_factor": 4.0,
              "original_max_position_embeddings": 8192}
-    wanted = _llama3_factors(theta, len(factors), **words)
-    if not torch.allclose(factors.double(), wanted, rtol=1e-5, atol=0):  # both in float32, by whoever converted
+    wanted = _llama3_factors(theta, rotary_dims // 2, **words)
+    # Both follow one formula, the file's in float32.
+    if factors.shape != wanted.shape or not torch.allclose(factors.double(), wanted, rtol=1e-5, atol=0):
         raise ExportError("tensor rope_freqs.weight: these factors of the rotary frequencies are not supported"
                           " (supported: those of Llama 3.1 and later)")
     return {"rope_type": "llama3", "rope_theta": theta, **words}

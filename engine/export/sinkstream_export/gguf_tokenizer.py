@@ -69,7 +69,7 @@ _RULES = {
 
 def build(metadata: Metadata) -> str:
     """The text of a tokenizer.json. ExportError names what is not supported."""
-    model = metadata.require("tokenizer.ggml.model")
+    model = metadata.text("tokenizer.ggml.model")
     if model != "gpt2":
         raise ExportError(f"tokenizer model '{model}' is not supported (supported: gpt2, that is byte-level BPE)")
     rules = _rules(metadata)
@@ -99,10 +99,10 @@ def build(metadata: Metadata) -> str:
 
 
 def _rules(metadata: Metadata) -> _Rules:
-    pre = metadata.get("tokenizer.ggml.pre", "default")
-    if pre == "default":
+    if metadata.get("tokenizer.ggml.pre", "default") == "default":
         raise ExportError("tokenizer.ggml.pre is missing or 'default': the file does not tell how its tokenizer splits"
                           " text (converters since May 2024 do)")
+    pre = metadata.text("tokenizer.ggml.pre")
     if pre not in _RULES:
         raise ExportError(f"pre-tokenizer '{pre}' is not supported (supported: {', '.join(_RULES)})")
     return _RULES[pre]
