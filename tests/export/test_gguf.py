@@ -121,7 +121,7 @@ YARN = dict(llama__rope__scaling__type="yarn", llama__rope__scaling__factor=2.0,
 
 @pytest.mark.parametrize("metadata, named", [
     (dict(architecture="gpt2"), "'gpt2' has learned absolute positions"),
-    (dict(architecture="mamba"), "architecture 'mamba' is not supported"),
+    (dict(architecture="mamba"), "architecture 'mamba' keeps a recurrent"),
     (dict(llama__rope__scaling__type="longrope"),
      r"llama.rope.scaling.type 'longrope' is .*\(supported: 'none', 'linear', 'yarn'\)"),
     (dict(llama__rope__scaling__type="none", llama__rope__scaling__factor=2.0), "llama.rope.scaling.factor 2.0"),
