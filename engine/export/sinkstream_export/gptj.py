@@ -33,6 +33,11 @@ def read_config(config: dict) -> GptJConfig:
         activation=options.activation(config, "activation_function", options.GELU, "gelu_new"))
 
 
+def tensor_name(name: str) -> str | None:
+    """Old checkpoints have buffers among the weights."""
+    return None if name.endswith((".attn.bias", ".attn.masked_bias")) else name
+
+
 def order_of_halves(config: GptJConfig) -> Tensor:
     """Rows of queries, keys and values such that a head's pairs (2i, 2i + 1) lie half the rotated dimensions apart, as
     the operator turns them. Queries and keys change alike, so their products stay."""
@@ -66,4 +71,4 @@ def build(checkpoint: Checkpoint, config: GptJConfig, dtype: torch.dtype) -> nn.
                    embedding="transformer.wte")
 
 
-register("gptj", Architecture(read_config, build))
+register("gptj", Architecture(read_config, build, tensor_name=tensor_name))
