@@ -1,12 +1,15 @@
 """Each family, exported: dense against transformers, streamed against the band-and-sink oracle."""
 
+from collections import Counter
+from copy import deepcopy
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 import torch
 import transformers
 from sinkstream_export import architectures, oracle
-from sinkstream_export.checkpoint import ExportError, Rope
+from sinkstream_export.checkpoint import ExportError, LazyTensors, Rope
 from sinkstream_export.step import BlockPool, KvWindow, make_kv, make_step, stream_logits
 
 import tiny_models
@@ -179,13 +182,44 @@ def rewrite_weights(folder, rename, **added):
         "transformer.h.0.attn.bias": torch.ones(1, 1, 8, 8), "transformer.h.0.attn.masked_bias": torch.tensor(-1e9)}),
     ("bloom", lambda name: name.removeprefix("transformer."), {}),
 ])
-def test_published_checkpoints_with_older_names_give_the_same_model(exported, tmp_path, export, family, rename, buffers):
+def test_published_checkpoints_with_older_names_give_the_same_model(
+        exported, tmp_path, export, family, rename, buffers):
     model, artifact = exported(family)
     folder = tiny_models.write_hf(tmp_path, model)
     rewrite_weights(folder, rename, **buffers)
     tokens = random_tokens(40)
     old, new = (stream_logits(each.module, artifact.config, tokens, 0, 40, 40) for each in (export(folder), artifact))
     assert torch.equal(old, new)
+
+
+@each_family
+def test_each_tensor_is_read_once(family):
+    """So that a checkpoint is held one tensor at a time: a fused one is cut after one read."""
+    model, reads = make_model(family), Counter()
+    tensors = {name: tensor for name, tensor in model.state_dict().items()
+               if not (name == "lm_head.weight" and model.config.tie_word_embeddings)}
+
+    def loader(name):
+        def load():
+            reads[name] += 1
+            return tensors[name]
+        return load
+
+    lazy = LazyTensors({name: loader(name) for name in tensors}, {name: tuple(tensors[name].shape) for name in tensors})
+    architecture = architectures.find(model.config.model_type)
+    checkpoint = SimpleNamespace(tensors=lazy)
+    architecture.build(checkpoint, architecture.read_config(model.config.to_dict()), torch.float32)
+    assert reads == Counter(tensors.keys())
+
+
+def test_falcon_s_exact_alibi_is_transformers_where_bfloat16_holds_it():
+    config = FAMILIES["falcon, alibi"]()
+    config.num_attention_heads, config.hidden_size = 4, 64  # slopes 1/4, 1/16, 1/64, 1/256
+    config.ffn_hidden_size, config.num_kv_heads = 256, 4
+    corrected, tokens = make_model(config), random_tokens(150)
+    plain = transformers.FalconForCausalLM._from_config(deepcopy(config), attn_implementation="sdpa").eval()
+    plain.load_state_dict(corrected.state_dict())
+    torch.testing.assert_close(corrected(tokens[None]).logits, plain(tokens[None]).logits, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("family, positions", [

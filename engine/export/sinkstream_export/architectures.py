@@ -51,8 +51,9 @@ _REFUSED = {
         deepseek_v2 deepseek_v3 deepseek_v32 glm4_moe_lite glm_moe_dsa kimi_k2 longcat_flash minicpm3
         mistral4""",
     "is a mixture of experts, which is not supported": """
-        afmoe cohere2_moe dbrx deepseek_v4 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe gpt_oss granitemoe granitemoeshared
-        hunyuan_v1_moe jetmoe minimax minimax_m2 mixtral olmoe phimoe qwen2_moe qwen3_moe solar_open""",
+        afmoe cohere2_moe dbrx deepseek_v4 dots1 ernie4_5_moe exaone_moe flex_olmo glm4_moe gpt_oss granitemoe
+        granitemoeshared hunyuan_v1_moe jetmoe minimax minimax_m2 mixtral olmoe phimoe qwen2_moe qwen3_moe
+        solar_open""",
     "keeps a recurrent or convolutional state, which is neither keys nor values of tokens": """
         bamba falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear lfm2 lfm2_moe mamba mamba2 nemotron_h
         olmo_hybrid qwen3_5 qwen3_5_moe qwen3_next recurrent_gemma rwkv xlstm zamba zamba2""",

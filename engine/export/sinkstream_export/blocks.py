@@ -32,7 +32,8 @@ class Weights:
     def linear(self, *names: str, order: Tensor | None = None) -> LinearWeight:
         """Projections of the same input as one: their rows stacked, and their biases, if they have any. `order`: which
         row of the stack comes first, second, ..."""
-        weight = torch.cat([self._matrix(f"{name}.weight") for name in names])
+        parts = [self._matrix(f"{name}.weight") for name in names]
+        weight = torch.cat(parts) if len(parts) > 1 else parts[0]
         bias = self._bias(*names)
         if order is not None:
             weight, bias = weight[order], None if bias is None else bias[order]

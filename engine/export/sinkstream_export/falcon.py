@@ -89,16 +89,18 @@ def build(checkpoint: Checkpoint, config: FalconConfig, dtype: torch.dtype) -> n
 
 
 def prepare_reference(model: nn.Module) -> None:
-    """Gives transformers' layers exact ALiBi: its own is rounded to bfloat16, and in its eager attention, whose mask
-    holds it too, added twice."""
+    """Gives transformers' layers exact ALiBi, all of it in the mask: its own is rounded to bfloat16, and in eager
+    attention added twice, once with the mask and once by itself."""
     if not model.config.alibi:
         return
-    slopes = alibi.slopes(Alibi(), model.config.num_attention_heads)[:, None, None]
+    heads = model.config.num_attention_heads
+    slopes = alibi.slopes(Alibi(scale=model.config.head_dim**-0.5), heads)[:, None, None]
 
     def exact(layer: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         count, dtype = arguments[0].shape[1], arguments[0].dtype
         future = torch.full((count, count), -math.inf, dtype=dtype).triu(1)
-        return arguments, {**keywords, "alibi": slopes.to(dtype) * torch.arange(count), "attention_mask": future}
+        biases = slopes.to(dtype) * torch.arange(count) + future  # [heads, queries, keys]
+        return arguments, {**keywords, "alibi": torch.zeros_like(biases[:, :1]), "attention_mask": biases[None]}
 
     for layer in model.transformer.h:
         layer.register_forward_pre_hook(exact, with_kwargs=True)

@@ -36,13 +36,14 @@ def number(config: dict, key: str, default: float) -> float:
 
 
 def sizes(config: dict, words: dict[str, str] = {}, **defaults: Any) -> dict:
-    """DecoderConfig's sizes. `words`: what an architecture calls a key of Llama's config.json; `defaults` of keys that may
-    be left out, under Llama's names."""
+    """DecoderConfig's sizes. `words`: what an architecture calls a key of Llama's config.json; `defaults` of keys that
+    may be left out, under Llama's names."""
+
     def size(key: str) -> int:
         return positive(config, words.get(key, key), key, default=defaults.get(key))
 
     heads, hidden = size("num_attention_heads"), size("hidden_size")
-    kv_heads = config.get("num_key_value_heads") or heads
+    kv_heads = positive(config, "num_key_value_heads", default=heads)
     if heads % kv_heads != 0:
         raise ExportError(f"num_attention_heads {heads} is not a multiple of num_key_value_heads {kv_heads}")
     head_dim = config.get("head_dim") or defaults.get("head_dim")
@@ -55,7 +56,7 @@ def sizes(config: dict, words: dict[str, str] = {}, **defaults: Any) -> dict:
         "intermediate": size("intermediate_size"),
         "heads": heads,
         "kv_heads": kv_heads,
-        "head_dim": head_dim or hidden // heads,
+        "head_dim": positive({"head_dim": head_dim}, "head_dim", default=hidden // heads),
         "trained_context": size("max_position_embeddings"),
         "tied_head": bool(config.get("tie_word_embeddings", defaults.get("tie_word_embeddings", False))),
     }

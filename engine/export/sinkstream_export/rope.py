@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,17 +17,24 @@ def read(
     config: dict, head_dim: int, partial: float | None = None, theta_key: str = "rope_theta",
     partial_key: str = "partial_rotary_factor",
 ) -> Rope:
-    """`partial`: the part of a head that is rotated unless the configuration says otherwise; None where the architecture
-    rotates whole heads. ExportError for what is malformed or not implemented."""
+    """`partial`: the part of a head that is rotated unless the configuration says otherwise; None where the
+    architecture rotates whole heads. ExportError for what is malformed or not implemented."""
     key, rope = _parameters(config)
     share = rope.get("partial_rotary_factor", config.get(partial_key, partial))
-    if partial is None and share not in (None, 1):
+    share = 1.0 if share is None else _number(partial_key, share)
+    if partial is None and share != 1:
         raise ExportError(f"partial_rotary_factor {share} is not supported: this architecture rotates whole heads")
-    dims = int(head_dim * (1 if share is None else share))
+    dims = int(head_dim * share)
     if not 0 < dims <= head_dim or dims % 2 != 0:
         raise ExportError(f"rotary positions turn {dims} of head_dim {head_dim} dimensions, which are no pairs")
     theta = rope.get("rope_theta", config.get(theta_key))
-    return Rope(10000.0 if theta is None else float(theta), dims, _scaling(config, key, rope))
+    return Rope(10000.0 if theta is None else _number(theta_key, theta), dims, _scaling(config, key, rope))
+
+
+def _number(name: str, value: object) -> float:
+    if type(value) not in (int, float) or value <= 0:
+        raise ExportError(f"config: {name} must be a positive number, not {value!r}")
+    return float(value)
 
 
 def _parameters(config: dict) -> tuple[str, dict]:
@@ -60,10 +68,7 @@ def _scaling(config: dict, key: str, rope: dict) -> dict | None:
         return None
 
     def number(name: str, default: float | None = None) -> float:
-        value = default if rope.get(name) is None else rope[name]
-        if type(value) not in (int, float) or value <= 0:
-            raise ExportError(f"{key}: {name} must be a positive number, not {value!r}")
-        return float(value)
+        return _number(f"{key}: {name}", default if rope.get(name) is None else rope[name])
 
     scaling = {"type": kind, "factor": number("factor")}
     if kind in ("llama3", "yarn"):
@@ -76,7 +81,7 @@ def _scaling(config: dict, key: str, rope: dict) -> dict | None:
     return scaling
 
 
-def _yarn_magnitude(rope: dict, number) -> float:
+def _yarn_magnitude(rope: dict, number: Callable[[str], float]) -> float:
     """What cos and sin are multiplied by: the temperature of attention over a stretched context."""
     if rope.get("attention_factor") is not None:
         return number("attention_factor")

@@ -1,4 +1,4 @@
-"""StableLM: LayerNorm, a quarter of each head rotated, gated MLP; in the 12B size beside attention, on the same norm."""
+"""StableLM: LayerNorm, a quarter of each head rotated, gated MLP, after attention or beside it on the same norm."""
 
 from dataclasses import dataclass
 from typing import Optional
