@@ -11,19 +11,25 @@ import torch
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
 
 
+def _as_it_is(reference: torch.nn.Module) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Architecture:
     """`read_config` turns Checkpoint.source_config into sizes and refuses (ExportError) what it does not implement.
 
     `build` makes the module that is scripted: forward(tokens, logit_rows, step) as in docs/model_artifact.md, weights
     in the given dtype. `streaming_oracle` (transformers' model, tokens [T], sinks, window, float32 or float64) gives
-    the logits [T, vocab_size] of the streamed text by other means, computed in that type, for the verifier; without it
-    the verifier checks the dense logits alone.
+    the logits [T, vocab_size] of the streamed text by other means, computed in that type, for the verifier; left out,
+    it is oracle.band_sink_logits, which knows transformers' models. `prepare_reference` corrects
+    transformers' model where it departs from what the model was trained as.
     """
 
     read_config: Callable[[dict], DecoderConfig]
     build: Callable[[Checkpoint, DecoderConfig, torch.dtype], torch.nn.Module]
     streaming_oracle: Callable[[torch.nn.Module, torch.Tensor, int, int, torch.dtype], torch.Tensor] | None = None
+    prepare_reference: Callable[[torch.nn.Module], None] = _as_it_is
 
 
 # Their modules name classes of the operator library, so they are imported once it has been loaded.

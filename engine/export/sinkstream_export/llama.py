@@ -163,4 +163,4 @@ def streaming_oracle(
     return reference.band_sink_forward(model.state_dict(), shape, tokens, sinks, window, dtype=dtype)
 
 
-register("llama", Architecture(read_config, build, streaming_oracle))
+register("llama", Architecture(read_config, build))
