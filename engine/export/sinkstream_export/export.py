@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,7 @@ def run(request: Request) -> dict:
     _report(f"reading {request.source}")
     checkpoint = read(request.source)
     architecture = architectures.find(checkpoint.architecture)
+    checkpoint = replace(checkpoint, tensors=checkpoint.tensors.renamed(architecture.tensor_name))
     config = architecture.read_config(checkpoint.source_config)
     # The ids that end a reply: these, and the chat format's, which are the tokenizer's own.
     check_token_ids(checkpoint, config.vocab_size)

@@ -91,5 +91,9 @@ inline Vec Exp(Vec x) {
   return x != x ? x : number;  // the arithmetic above would make a finite number of a NaN
 }
 
+inline Vec Magnitude(Vec x) {
+  return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(x) & 0x7fffffff);
+}
+
 }  // namespace
 }  // namespace sinkstream::kernels
