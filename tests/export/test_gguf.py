@@ -3,6 +3,7 @@
 import json
 
 import gguf as gguf_format
+import numpy as np
 import pytest
 import torch
 from sinkstream_export import gguf, tokenizer
@@ -11,7 +12,9 @@ from tokenizers import Tokenizer
 
 import tiny_models
 
-TYPES = ["Q4_0", "Q4_1", "Q8_0", "F16", "BF16", "F32"]
+TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16", "F32"]
+# The gguf package reads these and does not write them.
+READ_ONLY_TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
 
 
 def tiny(**overrides):
@@ -31,6 +34,28 @@ def test_tensors_of_each_type_are_dequantised_to_float32(tmp_path, kind):
             # Whole rows are quantised, so llama.cpp's order of the rows of q and k makes no difference to their values.
             expected = gguf_format.dequantize(gguf_format.quantize(expected, kind), kind)
         assert torch.equal(tensors[name], torch.tensor(expected)), name
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # random scales may be infinite
+@pytest.mark.parametrize("kind", READ_ONLY_TYPES)
+def test_blocks_of_each_type_are_dequantised_as_the_package_does_it(tmp_path, monkeypatch, kind):
+    kind, random = gguf_format.GGMLQuantizationType[kind], np.random.default_rng(0)
+    written = {}
+
+    def random_blocks(data, wanted):
+        if wanted is not kind:
+            return data
+        shape = gguf_format.quant_shape_to_byte_shape(data.shape, kind)
+        written[data.shape] = random.integers(0, 256, shape, dtype=np.uint8)
+        return written[data.shape]
+
+    monkeypatch.setattr(gguf_format, "quantize", random_blocks)
+    model = tiny_models.make_model(hidden_size=256, intermediate_size=512, head_dim=128, num_attention_heads=2,
+                                   num_hidden_layers=1)
+    tensors = gguf.read(tiny_models.write_gguf(tmp_path / "tiny.gguf", model, kind)).tensors
+    down = tensors["model.layers.0.mlp.down_proj.weight"].numpy()
+    expected = gguf_format.dequantize(written[256, 512], kind)
+    assert np.array_equal(down, expected, equal_nan=True) and np.isfinite(down).any()
 
 
 def test_configuration_is_in_the_words_of_config_json(tmp_path):
@@ -187,8 +212,9 @@ def test_keys_that_say_what_their_absence_says_change_nothing(tmp_path):
 
 
 def test_tensor_type_is_refused_by_name(tmp_path):
-    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", tiny(), gguf_format.GGMLQuantizationType.Q5_1)
-    with pytest.raises(ExportError, match=r"tensor token_embd.weight: type Q5_1 is not supported .*Q4_0, Q4_1"):
+    model = tiny_models.make_model(hidden_size=256, intermediate_size=256, head_dim=128, num_attention_heads=2)
+    path = tiny_models.write_gguf(tmp_path / "tiny.gguf", model, gguf_format.GGMLQuantizationType.TQ1_0)
+    with pytest.raises(ExportError, match=r"tensor token_embd.weight: type TQ1_0 is not supported .*Q4_0, Q4_1"):
         gguf.read(path)
 
 

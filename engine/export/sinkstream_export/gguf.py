@@ -15,7 +15,9 @@ from .gguf_layouts import Layout
 from .gguf_metadata import Metadata
 
 _SUPPORTED_TYPES = {
-    QuantizationType.Q4_0, QuantizationType.Q4_1, QuantizationType.Q8_0,
+    QuantizationType.Q4_0, QuantizationType.Q4_1, QuantizationType.Q5_0, QuantizationType.Q5_1, QuantizationType.Q8_0,
+    QuantizationType.Q2_K, QuantizationType.Q3_K, QuantizationType.Q4_K, QuantizationType.Q5_K, QuantizationType.Q6_K,
+    QuantizationType.IQ4_NL, QuantizationType.IQ4_XS,
     QuantizationType.F16, QuantizationType.BF16, QuantizationType.F32,
 }
 
