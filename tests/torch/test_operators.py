@@ -184,6 +184,23 @@ def test_a_weight_gives_back_and_serialises_the_plain_tensors(rng, tmp_path, dty
     assert path.stat().st_size < 1.5 * weight.numel() * weight.element_size()  # shared: stored once
     for result in torch.jit.load(str(path))(x):
         assert torch.equal(result, ops.linear(x, packed))
+    plain, plain_bias = packed.plain()  # once it is packed
+    assert torch.equal(plain, weight) and torch.equal(plain_bias, bias)
+
+
+def test_of_a_view_only_what_it_shows_is_serialised(tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = weight
+
+        def forward(self, x: torch.Tensor):
+            return torch.ops.sinkstream.linear(x, self.weight)
+
+    path, stack = tmp_path / "model.pt", torch.randn(1000, 300)
+    torch.jit.save(torch.jit.script(Model(LinearWeight(stack[10:20], None))), str(path))
+    assert path.stat().st_size < 4 * 10 * 300 + 10_000
+    assert torch.equal(torch.jit.load(str(path))(torch.eye(300)), stack[10:20].T)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -32,6 +33,7 @@ def run(request: Request) -> dict:
     """Writes `request.out` and returns its manifest. On an error (ExportError, OSError) an existing file stays as it
     was and nothing else is left behind."""
     operators.load(request.ops)
+    _return_freed_tensors()
     _report(f"reading {request.source}")
     checkpoint = read(request.source)
     architecture = architectures.find(checkpoint.architecture)
@@ -80,6 +82,13 @@ def read(source: Path) -> Checkpoint:
     if source.is_file():
         return gguf.read(source)
     raise ExportError(f"{source} does not exist")
+
+
+def _return_freed_tensors() -> None:
+    """glibc would keep what is freed of tensors up to 32 MiB, as much as the whole model, from the system."""
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        m_mmap_threshold = -3  # malloc.h
+        mallopt(m_mmap_threshold, 1 << 20)
 
 
 def _require_space(paths: list[Path], size: int) -> None:

@@ -84,7 +84,7 @@ struct KvSlot {
 struct AttentionCall {
   const float* qkv;     // [rows][(heads + 2 * kv_heads) * head_dim]
   const float* rotary;  // [rows][2 (recent, pinned)][2 (cos, sin)][rotary_half], null if that is 0
-  const float* slopes;  // [heads], ALiBi: magnitudes below 1e7; or null
+  const float* slopes;  // ALiBi: [heads], magnitudes of 1e6 at most; or null
   void* kv;  // one layer: [blocks][kv_heads][2][16 * padded_dim]; keys [dim][slot], values
              // [slot][dim]
   const KvSlot* slots;  // [rows]
