@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from sinkstream_export import gguf, llama, oracle, verify
+import transformers
+from sinkstream_export import gguf, llama, oracle
 from sinkstream_export.step import BlockPool, KvWindow, blocks_needed, make_kv, make_step, stream_logits
 from tokenizers import Tokenizer
 
@@ -21,8 +22,10 @@ def config(checkpoint):
 
 @pytest.fixture(scope="module")
 def reference(checkpoint):
-    """transformers' model on the same weights, float32."""
-    return verify.reference_model(checkpoint, torch.float32)
+    """transformers' model on the same weights, float32. verify's would read them anew at each forward."""
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**checkpoint.source_config)).eval()
+    model.load_state_dict({**checkpoint.tensors, "lm_head.weight": checkpoint.tensors["model.embed_tokens.weight"]})
+    return model
 
 
 @pytest.fixture(scope="module")

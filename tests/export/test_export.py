@@ -100,9 +100,14 @@ def test_sources_that_say_the_same_get_the_same_model(folder, tmp_path, export, 
     same_weights(from_gguf.module, from_folder.module)
 
 
-def test_exporting_again_gives_the_same_bytes(folder, tmp_path, run_cli):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_exporting_again_gives_the_same_bytes(tmp_path, run_cli, dtype):
+    source = tmp_path / "sharded"
+    source.mkdir()
+    tiny_models.write_hf(source, dtype=getattr(torch, dtype), shard_size="100KB")
+    assert len(list(source.glob("*.safetensors"))) > 2
     for name in ("one.pt", "two.pt"):
-        assert run_cli("--from", folder, "--out", tmp_path / name).returncode == 0
+        assert run_cli("--from", source, "--out", tmp_path / name, "--dtype", dtype).returncode == 0
     assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
 
 
@@ -124,15 +129,20 @@ def test_file_names_no_path_of_the_machine_that_exported(folder, export):
             assert b".py\"" not in archive.read(record) and str(tiny_models.ROOT).encode() not in archive.read(record)
 
 
-def test_module_that_differs_from_transformers_is_not_written(folder, tmp_path, monkeypatch):
-    reference = verify.reference_model
+def one_weight_off(monkeypatch, amount):
+    """transformers' model has another weight than the module that is verified."""
+    reference, name = verify.reference_model, "model.layers.1.mlp.down_proj.weight"
 
     def altered(checkpoint, dtype):
-        model = reference(checkpoint, dtype)
-        model.model.layers[1].mlp.down_proj.weight[0, 0] += 1.0
-        return model
+        weight = checkpoint.tensors[name].clone()
+        weight[0, 0] += amount
+        return reference(dataclasses.replace(checkpoint, tensors={**checkpoint.tensors, name: weight}), dtype)
 
     monkeypatch.setattr(verify, "reference_model", altered)
+
+
+def test_module_that_differs_from_transformers_is_not_written(folder, tmp_path, monkeypatch):
+    one_weight_off(monkeypatch, 1.0)
     refused(folder, tmp_path, "verification failed: logits differ from the reference by .* nothing was written")
 
 
@@ -151,18 +161,12 @@ def test_sound_model_whose_logits_float32_cannot_hold_to_1e_3_is_written(folder,
 @pytest.mark.parametrize("what", ["dense", "streamed"])
 def test_unsound_model_of_large_logits_is_not_written(folder, tmp_path, monkeypatch, what):
     tiny_models.write_hf(folder, model_of_large_logits())
-    reference = verify.reference_model
 
     def one_token_less(model, tokens, sinks, window, dtype):
         return oracle.band_sink_logits(model, tokens, sinks, window - 1, dtype)
 
-    def altered(checkpoint, dtype):
-        model = reference(checkpoint, dtype)
-        model.model.layers[1].mlp.down_proj.weight[0, 0] += 1e-3
-        return model
-
     if what == "dense":
-        monkeypatch.setattr(verify, "reference_model", altered)
+        one_weight_off(monkeypatch, 1e-3)
     else:
         changed = dataclasses.replace(architectures.find("llama"), streaming_oracle=one_token_less)
         monkeypatch.setitem(architectures._registered, "llama", changed)
@@ -350,6 +354,14 @@ def test_malformed_tokenizer_is_named_when_the_eos_token_is_looked_up_in_it(fold
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "tokenizer.json").write_text(text)
     refused(folder, tmp_path, named)
+
+
+def test_tokenizer_that_the_servers_parser_refuses_is_refused_with_its_message(folder, tmp_path):
+    split = {"type": "Split", "pattern": {"Regex": r"(a)\1|."}, "behavior": "Isolated", "invert": False}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    tiny_models.edit_json(
+        folder / "tokenizer.json", pre_tokenizer={"type": "Sequence", "pretokenizers": [split, byte_level]})
+    refused(folder, tmp_path, "^pre_tokenizer: unsupported in a regular expression: a group other than .*$")
 
 
 @pytest.mark.parametrize("value, named", [

@@ -47,6 +47,7 @@ def run(request: Request) -> dict:
         "tokenizer.json": checkpoint.tokenizer_json,
         "chat_format.json": _json(chat_format.compile_format(checkpoint, model_tokenizer)),
     }
+    operators.check_text(extra_files["tokenizer.json"], extra_files["chat_format.json"], config.vocab_size)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the result, so that the last step is a rename.
     with tempfile.TemporaryDirectory(prefix=".sinkstream-export-", dir=request.out.parent) as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_s
 from .gguf_layouts import Layout
 from .gguf_metadata import Metadata
 
+_PIECE = 1 << 22  # numbers dequantised at once
 _SUPPORTED_TYPES = {
     QuantizationType.Q4_0, QuantizationType.Q4_1, QuantizationType.Q5_0, QuantizationType.Q5_1, QuantizationType.Q8_0,
     QuantizationType.Q2_K, QuantizationType.Q3_K, QuantizationType.Q4_K, QuantizationType.Q5_K, QuantizationType.Q6_K,
@@ -102,8 +104,14 @@ def _shape(tensor: gguf_format.ReaderTensor) -> tuple[int, ...]:
 
 
 def _dequantize(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
-    values = gguf_format.quants.dequantize(tensor.data, tensor.tensor_type)
-    return torch.tensor(values, dtype=torch.float32).reshape(_shape(tensor))
+    shape = _shape(tensor)
+    rows, values = tensor.data.reshape(-1, tensor.data.shape[-1]), torch.empty(math.prod(shape[:-1]), shape[-1])
+    # In pieces: gguf takes several copies of what it is given.
+    count = max(1, _PIECE // shape[-1])
+    for first in range(0, len(rows), count):
+        piece = gguf_format.quants.dequantize(rows[first:first + count], tensor.tensor_type)
+        values[first:first + count] = torch.tensor(piece, dtype=torch.float32)
+    return values.reshape(shape)
 
 
 def _restored_tensors(stored: LazyTensors, layout: Layout, architecture: str, config: dict) -> LazyTensors:
