@@ -19,7 +19,6 @@ using testing::ElementsAreArray;
 using testing::IsEmpty;
 using testing::Le;
 using testing::SizeIs;
-using testing::StartsWith;
 
 // What a stream has been told of scores, put together.
 struct Told {
