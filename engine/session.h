@@ -49,7 +49,8 @@ struct Session {
   // Its blocks are those of SharedPrefixes, whose reservation is not this session's.
   bool shares_prefix = false;
   Unread unread;  // taken in, not yet fed
-  // Latest tokens read, for the penalties; at least kMaxPenaltyLastN once there are as many.
+  // Latest tokens read, for the penalties and for text that goes on behind them; at least
+  // kMaxPenaltyLastN once there are as many.
   std::vector<TokenId> recent;
   std::deque<Sequence> requests;  // the first one runs, the others wait
 
