@@ -1,6 +1,7 @@
 #include "engine/prompt.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace sinkstream {
@@ -10,8 +11,13 @@ void Append(std::vector<TokenId>& tokens, absl::Span<const TokenId> more) {
   tokens.insert(tokens.end(), more.begin(), more.end());
 }
 
-// How many of `tokens` it takes to cover the first `bytes` bytes of their text. Bytes that the
-// vocabulary lacks have no token: then it may be more than it takes.
+size_t Bytes(absl::Span<const TokenId> tokens, const Tokenizer& tokenizer) {
+  size_t bytes = 0;
+  for (const TokenId token : tokens) bytes += tokenizer.TokenBytes(token).size();
+  return bytes;
+}
+
+// How many of `tokens` it takes to cover the first `bytes` bytes of their text; it may be one more.
 int64_t TokensThatCover(size_t bytes, absl::Span<const TokenId> tokens,
                         const Tokenizer& tokenizer) {
   size_t covered = 0;
@@ -39,19 +45,30 @@ JoinedText Join(const std::string& held, SplitText text, const Tokenizer& tokeni
   return joined;
 }
 
+// Behind what `prompt` has, which is behind `previous`.
+void AppendText(std::string_view text, const Tokenizer& tokenizer, TokenId previous,
+                Prompt& prompt) {
+  if (!prompt.tokens.empty()) previous = prompt.tokens.back();
+  Append(prompt.tokens, tokenizer.Encode(text, previous));
+}
+
 // Adds the text's own tokens, all of them if a reply follows.
-void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer, Prompt& prompt) {
+void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer, TokenId previous,
+             Prompt& prompt) {
   const SplitText& text = joined.split;
-  if (text.has_boundary || replies) Append(prompt.tokens, tokenizer.Encode(text.head));
+  const TokenId before = prompt.tokens.empty() ? previous : prompt.tokens.back();
+  if (text.has_boundary || replies) AppendText(text.head, tokenizer, previous, prompt);
   Append(prompt.tokens, text.body);
-  size_t to_cover = prompt.held_before.size();
+  std::string_view carried = prompt.held_before;
   if (replies) {
-    Append(prompt.tokens, tokenizer.Encode(text.tail));
+    AppendText(text.tail, tokenizer, previous, prompt);
   } else {
     prompt.held_after = text.has_boundary ? text.tail : text.head;
     prompt.held_rest = prompt.held_after.substr(0, joined.held_in_tail);
-    to_cover -= joined.held_in_tail;
+    carried.remove_suffix(joined.held_in_tail);
   }
+  // A text's tokens may have other bytes than the text: it is normalized, a space is put before it.
+  const size_t to_cover = Bytes(tokenizer.Encode(carried, before), tokenizer);
   const auto own = absl::MakeConstSpan(prompt.tokens).subspan(prompt.owed);
   prompt.carried = TokensThatCover(to_cover, own, tokenizer);
 }
@@ -59,17 +76,18 @@ void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer,
 }  // namespace
 
 Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
-                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer) {
+                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer, TokenId previous) {
   Prompt prompt;
   prompt.tokens = std::move(before.owed);
   prompt.owed = static_cast<int64_t>(prompt.tokens.size());
   prompt.held_before = std::move(before.held);
   if (input.text) {
-    AddText(Join(prompt.held_before, *input.text, tokenizer), replies, tokenizer, prompt);
+    const JoinedText text = Join(prompt.held_before, *input.text, tokenizer);
+    AddText(text, replies, tokenizer, previous, prompt);
     return prompt;
   }
   Append(prompt.tokens, begin);
-  Append(prompt.tokens, tokenizer.Encode(prompt.held_before));
+  AppendText(prompt.held_before, tokenizer, previous, prompt);
   prompt.carried = static_cast<int64_t>(prompt.tokens.size()) - prompt.owed;
   Append(prompt.tokens, input.tokens);
   return prompt;

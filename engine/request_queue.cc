@@ -76,8 +76,9 @@ void RequestQueue::StartNext(Session& session) {
   const bool opens =
       request.input.user_turn && session.window.position() == 0 && session.unread.empty();
   const absl::Span<const TokenId> begin = opens ? begin_ : absl::Span<const TokenId>();
+  const TokenId previous = session.recent.empty() ? kNoToken : session.recent.back();
   auto prompt = MakePrompt(std::exchange(session.unread, {}), request.input, request.replies, begin,
-                           tokenizer_);
+                           tokenizer_, previous);
   const std::string field = InputField(request);
   int64_t first_scored = 0;
   if (request.scoring) {

@@ -27,7 +27,11 @@ void Sequence::Start(Prompt prompt, int64_t first_scored, const KvWindow& window
   usage_.cached_tokens = window.visible();
   evicted_at_start_ = window.evicted();
   if (request_.replies) {
-    detokenizer_ = std::make_unique<Detokenizer>(tokenizer, request_.sampling.stop_strings);
+    // A reply in the chat format is a text of its own; one to raw text goes on with that text.
+    const bool continues = !request_.input.user_turn && !prompt_.tokens.empty() &&
+                           !tokenizer.IsSpecial(prompt_.tokens.back());
+    detokenizer_ =
+        std::make_unique<Detokenizer>(tokenizer, request_.sampling.stop_strings, continues);
   }
 }
 

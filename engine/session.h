@@ -50,7 +50,8 @@ struct Session {
   bool shares_prefix = false;
   int64_t system_tokens = 0;  // length of its system prompt, with which it begins
   Unread unread;              // taken in, not yet fed
-  // Latest tokens read, for the penalties; at least kMaxPenaltyLastN once there are as many.
+  // Latest tokens read, for the penalties and for text that goes on behind them; at least
+  // kMaxPenaltyLastN once there are as many.
   std::vector<TokenId> recent;
   std::deque<Sequence> requests;  // the first one runs, the others wait
 

@@ -10,33 +10,33 @@ uint64_t PairKey(TokenId left, TokenId right) {
 }
 
 struct LaterFirst {
-  bool operator()(const BytePairEncoder::Scratch::Candidate& a,
-                  const BytePairEncoder::Scratch::Candidate& b) const {
+  bool operator()(const BytePairMerges::Scratch::Candidate& a,
+                  const BytePairMerges::Scratch::Candidate& b) const {
     return a.order > b.order;
   }
 };
 
 }  // namespace
 
-void BytePairEncoder::AddMerge(TokenId left, TokenId right, TokenId merged) {
+void BytePairMerges::Add(TokenId left, TokenId right, TokenId merged) {
   merges_[PairKey(left, right)] = {next_rank_++, merged};
 }
 
-const BytePairEncoder::Merge* BytePairEncoder::FindMerge(TokenId left, TokenId right) const {
+const BytePairMerges::Merge* BytePairMerges::Find(TokenId left, TokenId right) const {
   const auto found = merges_.find(PairKey(left, right));
   return found == merges_.end() ? nullptr : &found->second;
 }
 
-void BytePairEncoder::PushCandidate(Scratch& scratch, int32_t left) const {
+void BytePairMerges::PushCandidate(Scratch& scratch, int32_t left) const {
   const Scratch::Symbol& symbol = scratch.symbols[left];
   if (symbol.next < 0) return;
-  const Merge* merge = FindMerge(symbol.id, scratch.symbols[symbol.next].id);
+  const Merge* merge = Find(symbol.id, scratch.symbols[symbol.next].id);
   if (merge == nullptr) return;
   const uint64_t order = static_cast<uint64_t>(merge->rank) << 32 | static_cast<uint32_t>(left);
   scratch.heap.push_back({order, merge->merged});
 }
 
-void BytePairEncoder::MergeAll(Scratch& scratch) const {
+void BytePairMerges::MergeAll(Scratch& scratch) const {
   auto& [symbols, heap] = scratch;
   heap.clear();
   for (int32_t i = 0; i < static_cast<int32_t>(symbols.size()); ++i) PushCandidate(scratch, i);
@@ -50,7 +50,7 @@ void BytePairEncoder::MergeAll(Scratch& scratch) const {
     if (!left.alive || left.next < 0) continue;
     Scratch::Symbol& right = symbols[left.next];
     // A neighbour may have merged since this candidate was found.
-    const Merge* merge = FindMerge(left.id, right.id);
+    const Merge* merge = Find(left.id, right.id);
     if (merge == nullptr || merge->merged != top.merged) continue;
     left.id = top.merged;
     left.next = right.next;
@@ -65,17 +65,15 @@ void BytePairEncoder::MergeAll(Scratch& scratch) const {
   }
 }
 
-void BytePairEncoder::Encode(std::string_view word, Scratch& scratch,
-                             std::vector<TokenId>& tokens) const {
+void BytePairMerges::Apply(absl::Span<const TokenId> word, Scratch& scratch,
+                           std::vector<TokenId>& tokens) const {
+  if (word.empty()) return;
   auto& symbols = scratch.symbols;
   symbols.clear();
-  for (char byte : word) {
-    const TokenId id = byte_tokens_[static_cast<uint8_t>(byte)];
-    if (id == kNoToken) continue;
+  for (const TokenId id : word) {
     const auto place = static_cast<int32_t>(symbols.size());
     symbols.push_back({id, place - 1, place + 1, true});
   }
-  if (symbols.empty()) return;
   symbols.back().next = -1;
   MergeAll(scratch);
   for (const auto& symbol : symbols) {

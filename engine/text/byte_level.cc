@@ -1,7 +1,9 @@
 #include "engine/text/byte_level.h"
 
 #include <array>
+#include <charconv>
 
+#include "absl/strings/str_format.h"
 #include "engine/text/utf8.h"
 
 namespace sinkstream {
@@ -50,6 +52,17 @@ std::optional<std::string> ByteLevelBytes(std::string_view token) {
     i += character.size;
   }
   return bytes;
+}
+
+std::string ByteToken(uint8_t byte) { return absl::StrFormat("<0x%02X>", byte); }
+
+std::optional<char> ByteOfToken(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || !token.ends_with('>')) return std::nullopt;
+  uint8_t byte = 0;
+  const char* end = token.data() + 5;
+  const auto [read, error] = std::from_chars(token.data() + 3, end, byte, 16);
+  if (error != std::errc() || read != end) return std::nullopt;
+  return static_cast<char>(byte);
 }
 
 }  // namespace sinkstream

@@ -6,21 +6,32 @@
 
 namespace sinkstream {
 
-Detokenizer::Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stop_strings)
-    : tokenizer_(tokenizer), stop_strings_(std::move(stop_strings)) {}
+Detokenizer::Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+                         bool continues)
+    : tokenizer_(tokenizer), stop_strings_(std::move(stop_strings)), begun_(continues) {}
+
+std::string Detokenizer::Replaced(std::string_view bytes) const {
+  return LossyUtf8(bytes, tokenizer_.ReplacesBrokenBytes() ? Broken::kByte : Broken::kPart);
+}
 
 std::string Detokenizer::Push(TokenId token) {
   if (stopped_.has_value()) return "";
-  bytes_ += tokenizer_.TokenBytes(token);
+  const std::string_view bytes = tokenizer_.TokenBytes(token);
+  if (begun_) {
+    bytes_ += bytes;
+  } else if (!bytes.empty()) {
+    begun_ = true;
+    bytes_ += tokenizer_.FirstTokenBytes(token);
+  }
   const size_t complete = CompleteUtf8Prefix(bytes_);
-  const std::string characters = LossyUtf8(std::string_view(bytes_).substr(0, complete));
+  const std::string characters = Replaced(std::string_view(bytes_).substr(0, complete));
   bytes_.erase(0, complete);
   return Release(characters, /*flush=*/false);
 }
 
 std::string Detokenizer::Flush() {
   if (stopped_.has_value()) return "";
-  const std::string characters = LossyUtf8(std::exchange(bytes_, ""));
+  const std::string characters = Replaced(std::exchange(bytes_, ""));
   return Release(characters, /*flush=*/true);
 }
 

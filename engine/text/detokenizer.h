@@ -2,11 +2,16 @@
 // bytes that do not yet end a UTF-8 character and text that may be the beginning of a stop string,
 // so that a client never sees half a character or part of a stop string. One per reply; engine
 // thread only.
+//
+// The text is what the `tokenizers` package decodes from all tokens at once, but where a run of
+// tokens of the decoder ByteFallback has both whole characters and broken ones: the package then
+// gives U+FFFD for the whole characters too, which have been released here.
 #pragma once
 
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/text/tokenizer.h"
@@ -17,8 +22,12 @@ namespace sinkstream {
 
 class Detokenizer {
  public:
-  // `tokenizer` outlives this. `stop_strings`: each non-empty.
-  Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stop_strings);
+  // `tokenizer` outlives this. `stop_strings`: each non-empty. `continues`: the tokens go on with a
+  // text, so a space that they begin with belongs to it. Otherwise they are a text of their own, and
+  // the space that SentencePiece-style tokenizers put before a text is left out, as transformers'
+  // decode and its streamers do.
+  Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+              bool continues = false);
 
   // The text that `token` releases, possibly none. Special tokens give no text. After a stop string
   // has matched (Stopped()), nothing more is released.
@@ -34,6 +43,8 @@ class Detokenizer {
   const std::optional<std::string>& Stopped() const { return stopped_; }
 
  private:
+  // `bytes` with U+FFFD for what is broken, as the tokenizer's decoder gives it.
+  std::string Replaced(std::string_view bytes) const;
   // Takes whole characters; gives what may be released, all of it if `flush`.
   std::string Release(const std::string& characters, bool flush);
   // Ends the text before the first stop string that is complete in held_ after its first `searched`
@@ -44,6 +55,7 @@ class Detokenizer {
 
   const Tokenizer& tokenizer_;
   const std::vector<std::string> stop_strings_;
+  bool begun_;          // a token with text has come
   std::string bytes_;  // not yet whole characters
   std::string held_;   // whole characters that may begin a stop string
   std::optional<std::string> stopped_;

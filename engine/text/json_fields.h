@@ -14,6 +14,12 @@ inline const nlohmann::json* FindField(const nlohmann::json& object, const char*
   return found == object.end() ? nullptr : &*found;
 }
 
+// The text of the field `name`; null if it is absent or no text.
+inline const std::string* FindString(const nlohmann::json& object, const char* name) {
+  const nlohmann::json* field = FindField(object, name);
+  return field == nullptr ? nullptr : field->get_ptr<const std::string*>();
+}
+
 // True if the field is there and is this boolean.
 inline bool HasBool(const nlohmann::json& object, const char* name, bool value) {
   const nlohmann::json* field = FindField(object, name);

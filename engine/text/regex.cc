@@ -29,13 +29,14 @@ std::string ErrorText(int error) {
 
 absl::StatusOr<Regex> Regex::Compile(std::string_view pattern) {
   if (absl::Status status = CheckRegexSyntax(pattern); !status.ok()) return status;
+  const std::string flat = WithoutNestedClasses(pattern);
   // "." is anything but \n, as in Oniguruma, whatever PCRE2 was built with.
   std::unique_ptr<pcre2_compile_context, FreeCompileContext> context(
       pcre2_compile_context_create(nullptr));
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code = pcre2_compile(Bytes(pattern), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error,
+  pcre2_code* code = pcre2_compile(Bytes(flat), flat.size(), PCRE2_UTF | PCRE2_UCP, &error,
                                    &offset, context.get());
   if (code == nullptr) {
     return absl::InvalidArgumentError(

@@ -116,9 +116,14 @@ class Checker {
     rest_.remove_prefix(1);
     Consume("^");
     if (!rest_.empty() && rest_.front() == ']') return Unsupported("an empty class");
-    while (!rest_.empty() && rest_.front() != ']') {
-      if (rest_.front() == '[') return Unsupported("[ inside a class");
+    for (char before = '\0'; !rest_.empty() && rest_.front() != ']';) {
+      if (rest_.front() == '[') {
+        if (before == '-') return Unsupported("- before a class inside a class");
+        if (absl::Status status = CheckNestedClass(); !status.ok()) return status;
+        continue;
+      }
       if (rest_.substr(0, 2) == "&&") return Unsupported("&& inside a class");
+      before = rest_.front();
       if (rest_.front() == '\\') {
         if (absl::Status status = CheckEscape(); !status.ok()) return status;
       } else {
@@ -127,6 +132,18 @@ class Checker {
     }
     if (rest_.empty()) return Unsupported("a class without end");
     rest_.remove_prefix(1);
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckNestedClass() {
+    rest_.remove_prefix(1);
+    const size_t end = rest_.find(']');
+    const std::string_view body = rest_.substr(0, end == std::string_view::npos ? 0 : end);
+    if (body.empty() || body.find_first_of("[:^-\\&") != std::string_view::npos) {
+      return Unsupported("[ inside a class, but for plain characters");
+    }
+    rest_.remove_prefix(end + 1);
+    if (!rest_.empty() && rest_.front() == '-') return Unsupported("- after a class inside a class");
     return absl::OkStatus();
   }
 
@@ -180,5 +197,22 @@ class Checker {
 }  // namespace
 
 absl::Status CheckRegexSyntax(std::string_view pattern) { return Checker(pattern).Check(); }
+
+std::string WithoutNestedClasses(std::string_view pattern) {
+  std::string flat;
+  int depth = 0;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\') {
+      flat += pattern.substr(i++, 2);
+      continue;
+    }
+    const bool closes = c == ']' && depth > 0;
+    if (c == '[') ++depth;
+    if ((c != '[' && !closes) || depth == 1) flat += c;
+    if (closes) --depth;
+  }
+  return flat;
+}
 
 }  // namespace sinkstream

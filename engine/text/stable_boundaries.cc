@@ -35,45 +35,37 @@ std::string_view CharacterFrom(std::string_view text, size_t begin) {
   return text.substr(begin, FirstCodePoint(text.substr(begin)).size);
 }
 
-// Requires: a character begins at `at`, 0 < at < text.size().
-bool WordEndsAt(std::string_view text, size_t at) {
-  const Kind before = KindOf(CharacterFrom(text, CharacterAt(text, at - 1)));
-  return before != Kind::kOther && before != KindOf(CharacterFrom(text, at));
-}
-
-bool IsBoundary(std::string_view text, size_t at) {
-  return at > 0 && text[at] == ' ' && WordEndsAt(text, at);
+bool IsBoundary(const Tokenizer& tokenizer, std::string_view text, size_t at) {
+  return at > 0 && text[at] == ' ' && EndsWord(text, at) && tokenizer.IsStableCut(text, at);
 }
 
 struct Cuts {
   size_t first, last;
 };
 
-std::optional<Cuts> FindBoundaries(std::string_view text) {
+std::optional<Cuts> FindBoundaries(const Tokenizer& tokenizer, std::string_view text) {
   size_t first = text.find(' ');
-  while (first != std::string_view::npos && !IsBoundary(text, first)) {
+  while (first != std::string_view::npos && !IsBoundary(tokenizer, text, first)) {
     first = text.find(' ', first + 1);
   }
   if (first == std::string_view::npos) return std::nullopt;
   size_t last = text.rfind(' ');
-  while (!IsBoundary(text, last)) last = text.rfind(' ', last - 1);
+  while (!IsBoundary(tokenizer, text, last)) last = text.rfind(' ', last - 1);
   return Cuts{first, last};
 }
 
-// A place in (low, high] to cut a text without boundaries: the last end of a word, else the last
+// A place in (low, high] to cut a text without boundaries: the last stable cut, else the last
 // character's beginning. Requires: high < text.size(), high - low >= 4.
 size_t ForcedCut(const Tokenizer& tokenizer, std::string_view text, size_t low, size_t high) {
   const size_t last = CharacterAt(text, high);
-  if (!tokenizer.WordsEndTokens()) return last;
   for (size_t at = last; at > low; at = CharacterAt(text, at - 1)) {
-    if (WordEndsAt(text, at)) return at;
+    if (tokenizer.IsStableCut(text, at)) return at;
   }
   return last;
 }
 
 std::optional<Cuts> FindCuts(const Tokenizer& tokenizer, std::string_view text) {
-  std::optional<Cuts> cuts;
-  if (tokenizer.WordsEndTokens()) cuts = FindBoundaries(text);
+  const std::optional<Cuts> cuts = FindBoundaries(tokenizer, text);
   if (!cuts.has_value() && text.size() <= kMaxHeldBytes) return std::nullopt;
   const size_t first = cuts.has_value() ? cuts->first : text.size();
   const size_t last = cuts.has_value() ? cuts->last : 0;
@@ -89,19 +81,32 @@ std::optional<Cuts> FindCuts(const Tokenizer& tokenizer, std::string_view text) 
   return bounded;
 }
 
+TokenId LastOr(const std::vector<TokenId>& tokens, TokenId otherwise) {
+  return tokens.empty() ? otherwise : tokens.back();
+}
+
 }  // namespace
+
+bool Tokenizer::IsStableCut(std::string_view text, size_t at) const { return EndsWord(text, at); }
+
+bool EndsWord(std::string_view text, size_t at) {
+  const Kind before = KindOf(CharacterFrom(text, CharacterAt(text, at - 1)));
+  return before != Kind::kOther && before != KindOf(CharacterFrom(text, at));
+}
 
 SplitText SplitAtStableBoundaries(const Tokenizer& tokenizer, std::string_view text) {
   SplitText split;
   const std::optional<Cuts> cuts = FindCuts(tokenizer, text);
   split.has_boundary = cuts.has_value();
   split.head = std::string(text.substr(0, cuts ? cuts->first : text.size()));
-  if (cuts.has_value()) {
-    split.body = tokenizer.Encode(text.substr(cuts->first, cuts->last - cuts->first));
-    split.tail = std::string(text.substr(cuts->last));
-  }
-  split.tokens =
-      tokenizer.Encode(split.head).size() + split.body.size() + tokenizer.Encode(split.tail).size();
+  const std::vector<TokenId> head = tokenizer.Encode(split.head);
+  split.tokens = head.size();
+  if (!cuts.has_value()) return split;
+  const TokenId before_body = LastOr(head, kNoToken);
+  split.body = tokenizer.Encode(text.substr(cuts->first, cuts->last - cuts->first), before_body);
+  split.tail = std::string(text.substr(cuts->last));
+  split.tokens += split.body.size();
+  split.tokens += tokenizer.Encode(split.tail, LastOr(split.body, before_body)).size();
   return split;
 }
 

@@ -34,6 +34,18 @@ bool IsNumeric(uint32_t code_point) {
   return FindRange(kNumeric, code_point) != nullptr;
 }
 
+bool IsPunctuation(uint32_t code_point) { return FindRange(kPunctuation, code_point) != nullptr; }
+
+bool IsWhiteSpace(uint32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+bool IsNewToNormalizers(uint32_t code_point) {
+  return FindRange(kNewToNormalizers, code_point) != nullptr;
+}
+
 std::string_view WithKnownCategories(std::string_view text, std::string& substituted) {
   bool changed = false;
   for (size_t i = 0; i < text.size();) {

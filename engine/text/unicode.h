@@ -1,6 +1,6 @@
-// The two views of Unicode that the `tokenizers` package has (0.23: Unicode 16 in its regular
-// expressions, Unicode 17 in its Digits pre-tokenizer), so that neither depends on the Unicode of
-// the installed PCRE2. Pure; any thread.
+// The views of Unicode that the `tokenizers` package has (0.23: Unicode 16 in its regular
+// expressions, 17 in its Digits pre-tokenizer, 8 in its Punctuation one, 9 in its normalizers), so
+// that none depends on the Unicode of the installed PCRE2 or utf8proc. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,16 @@ namespace sinkstream {
 
 // Rust's char::is_numeric, Unicode 17: categories Nd, Nl and No.
 bool IsNumeric(uint32_t code_point);
+
+// What the Punctuation pre-tokenizer cuts at.
+bool IsPunctuation(uint32_t code_point);
+
+// The property White_Space.
+bool IsWhiteSpace(uint32_t code_point);
+
+// True for characters that the package's normalizers leave alone since they are newer than its
+// Unicode (up to Unicode 18): they neither decompose, compose nor move.
+bool IsNewToNormalizers(uint32_t code_point);
 
 // Fills `substituted` with `text` in which every character that PCRE2 may see in another category
 // than Unicode 16 does is replaced by an older one of the right category and of the same length in

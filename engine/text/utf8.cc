@@ -61,12 +61,16 @@ bool IsValidUtf8(std::string_view text) {
   return true;
 }
 
-std::string LossyUtf8(std::string_view text) {
+std::string LossyUtf8(std::string_view text, Broken broken) {
   std::string result;
   result.reserve(text.size());
   while (!text.empty()) {
     const Sequence sequence = FirstSequence(text);
-    result += sequence.state == Sequence::kWhole ? text.substr(0, sequence.size) : kReplacement;
+    const size_t replacements = broken == Broken::kByte ? sequence.size : 1;
+    if (sequence.state == Sequence::kWhole) result += text.substr(0, sequence.size);
+    for (size_t i = 0; sequence.state != Sequence::kWhole && i < replacements; ++i) {
+      result += kReplacement;
+    }
     text.remove_prefix(sequence.size);
   }
   return result;

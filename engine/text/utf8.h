@@ -16,8 +16,12 @@ size_t CompleteUtf8Prefix(std::string_view text);
 // True if `text` is valid UTF-8.
 bool IsValidUtf8(std::string_view text);
 
-// `text` with U+FFFD for each maximal broken part, as Rust's String::from_utf8_lossy does it.
-std::string LossyUtf8(std::string_view text);
+// What U+FFFD stands for: a maximal broken part, as Rust's String::from_utf8_lossy has it, or each
+// of its bytes.
+enum class Broken { kPart, kByte };
+
+// `text` with U+FFFD for what is broken in it.
+std::string LossyUtf8(std::string_view text, Broken broken = Broken::kPart);
 
 // A code point and the number of bytes it takes.
 struct CodePoint {

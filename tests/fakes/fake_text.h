@@ -23,7 +23,8 @@ class FakeTokenizer final : public Tokenizer {
   FakeTokenizer() {
     for (int byte = 0; byte < 256; ++byte) bytes_ += static_cast<char>(byte);
   }
-  std::vector<TokenId> Encode(std::string_view text) const override {
+  using Tokenizer::Encode;
+  std::vector<TokenId> Encode(std::string_view text, TokenId) const override {
     std::vector<TokenId> tokens;
     for (const char byte : text) tokens.push_back(static_cast<unsigned char>(byte));
     return tokens;

@@ -21,7 +21,7 @@ constexpr TokenId kBroken = 0;  // the likeliest that the fake model does not ch
 // Breaks at a text that ends so and at the bytes of kBroken.
 class BreakingTokenizer final : public Tokenizer {
  public:
-  std::vector<TokenId> Encode(std::string_view text) const override {
+  std::vector<TokenId> Encode(std::string_view text, TokenId) const override {
     if (text.ends_with("break")) throw std::runtime_error("the tokenizer broke");
     return whole_.Encode(text);
   }

@@ -17,7 +17,7 @@ using testing::ElementsAre;
 class PieceTokenizer final : public Tokenizer {
  public:
   explicit PieceTokenizer(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
-  std::vector<TokenId> Encode(std::string_view) const override { return {}; }
+  std::vector<TokenId> Encode(std::string_view, TokenId) const override { return {}; }
   std::string_view TokenBytes(TokenId token) const override { return pieces_[token]; }
   bool IsSpecial(TokenId token) const override { return pieces_[token].empty(); }
   int32_t VocabSize() const override { return static_cast<int32_t>(pieces_.size()); }

@@ -1,8 +1,9 @@
 """Writes engine/text/unicode_tables.inc: where the `tokenizers` package and PCRE2 see Unicode differently.
 
 The package's regular expressions (Oniguruma) know a newer Unicode than PCRE2 may, and its Digits pre-tokenizer (Rust's
-char::is_numeric) a newer one still. The tables are asked of the package itself. Run it with a Python whose
-unicodedata is the oldest Unicode that is to be supported (Python 3.11: 14.0, as PCRE2 10.40 to 10.42):
+char::is_numeric) a newer one still; its Punctuation pre-tokenizer and its normalizers know old ones. The tables are
+asked of the package itself. Run it with a Python whose unicodedata is the oldest Unicode that is to be supported
+(Python 3.11: 14.0, as PCRE2 10.40 to 10.42), and with the newest Unicode as unicodedata2:
 
     python make_unicode_tables.py > engine/text/unicode_tables.inc
 """
@@ -11,7 +12,8 @@ import sys
 import unicodedata
 
 import tokenizers
-from tokenizers import Regex, pre_tokenizers
+import unicodedata2
+from tokenizers import Regex, normalizers, pre_tokenizers
 
 CATEGORIES = "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co Cn"
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -63,6 +65,28 @@ def nearest_known(code, category):
     raise ValueError(hex(code))
 
 
+def new_to_normalizers():
+    """Code points that the package's normalizers leave alone and the newest Unicode does not."""
+    forms = {name: getattr(normalizers, name)() for name in ("NFD", "NFC", "NFKD", "NFKC")}
+    classes = "\u0334\u0301\u0345\u0316"  # of several combining classes: an order tells a character's own
+    found = set()
+    for code in CODE_POINTS:
+        c = chr(code)
+        orders = [text for mark in classes for text in ("a" + mark + c, "a" + c + mark)]
+        cases = [(name, c) for name in forms] + [("NFD", text) for text in orders]
+        if any(forms[name].normalize_str(text) != unicodedata2.normalize(name, text) for name, text in cases):
+            found.add(code)
+            found.update(int(part, 16) for part in unicodedata2.decomposition(c).split()[:2] if "<" not in part
+                         and unicodedata.category(chr(int(part, 16))) in ("Cn", "Mc"))
+    return found
+
+
+def print_ranges(name, codes):
+    print(f"}};\n\nconstexpr CodeRange {name}[] = {{")
+    for first, last, _ in ranges((c, None) for c in sorted(codes)):
+        print(f"    {{0x{first:04X}, 0x{last:04X}}},")
+
+
 def main():
     categories = oniguruma_categories()
     if len(categories) != len(CODE_POINTS):
@@ -79,10 +103,9 @@ def main():
     rows.append((0x180E, 0x180E, 0x200B, r"Cf, but white space to PCRE2"))
     for first, last, known, category in sorted(rows):
         print(f"    {{0x{first:04X}, 0x{last:04X}, 0x{known:04X}}},  // {category}")
-    print("};\n\nconstexpr CodeRange kNumeric[] = {")
-    numeric = sorted(matched(pre_tokenizers.Digits(individual_digits=True)))
-    for first, last, _ in ranges((c, None) for c in numeric):
-        print(f"    {{0x{first:04X}, 0x{last:04X}}},")
+    print_ranges("kNumeric", matched(pre_tokenizers.Digits(individual_digits=True)))
+    print_ranges("kPunctuation", matched(pre_tokenizers.Punctuation()))
+    print_ranges("kNewToNormalizers", new_to_normalizers())
     print("};")
 
 
