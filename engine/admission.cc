@@ -144,6 +144,7 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   if (!opened.ok()) return opened;
   Session& session = **opened;
   (session.shares_prefix ? session.recent : session.unread.owed) = system_turn;
+  if (command.request.system_prompt) session.turn_place = TurnPlace::kAfterSystem;
   return opened;
 }
 

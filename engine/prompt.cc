@@ -59,7 +59,7 @@ void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer,
 }  // namespace
 
 Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
-                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer) {
+                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer, TurnPlace place) {
   Prompt prompt;
   prompt.tokens = std::move(before.owed);
   prompt.owed = static_cast<int64_t>(prompt.tokens.size());
@@ -71,7 +71,7 @@ Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
   Append(prompt.tokens, begin);
   Append(prompt.tokens, tokenizer.Encode(prompt.held_before));
   prompt.carried = static_cast<int64_t>(prompt.tokens.size()) - prompt.owed;
-  Append(prompt.tokens, input.tokens);
+  Append(prompt.tokens, input.user_turn ? input.user_turn->At(place) : input.tokens);
   return prompt;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
 #include "engine/types.h"
 
@@ -20,8 +21,8 @@ namespace sinkstream {
 // What a request feeds, encoded as far as the calling thread can: text that joins earlier text
 // waits for the session's.
 struct RequestInput {
-  bool user_turn = false;  // formatted as the user's turn; its reply is closed by the chat format
-  std::optional<SplitText> text;  // text as it is; else `tokens`
+  std::optional<UserTurn> user_turn;  // its reply is closed by the chat format
+  std::optional<SplitText> text;      // else text as it is; else `tokens`
   std::vector<TokenId> tokens;
 };
 
@@ -43,9 +44,11 @@ struct Prompt {
 };
 
 // The prompt of a request that finds `before`. `begin`: what stands before a user's turn that opens
-// the conversation, else empty. `replies`: a reply follows, so no text is held.
+// the conversation, else empty. `replies`: a reply follows, so no text is held. `place`: where a
+// user's turn stands.
 Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
-                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer);
+                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer,
+                  TurnPlace place = TurnPlace::kLater);
 
 // What is unread once `fed` tokens of `prompt` have been fed and no more will be.
 Unread LeftUnread(const Prompt& prompt, int64_t fed);

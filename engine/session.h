@@ -48,7 +48,8 @@ struct Session {
   SharedPrefixes::Key prefix;  // the pinned system prompt; empty tokens: none
   // Its blocks are those of SharedPrefixes, whose reservation is not this session's.
   bool shares_prefix = false;
-  Unread unread;  // taken in, not yet fed
+  Unread unread;                             // taken in, not yet fed
+  TurnPlace turn_place = TurnPlace::kLater;  // of the next user turn, unless it opens the session
   // Latest tokens read, for the penalties; at least kMaxPenaltyLastN once there are as many.
   std::vector<TokenId> recent;
   std::deque<Sequence> requests;  // the first one runs, the others wait

@@ -14,6 +14,7 @@
 namespace sinkstream {
 
 using TokenId = int32_t;
+inline constexpr TokenId kNoToken = -1;
 // 32 lower-case hex digits from the system's random source; a secret of its client.
 using SessionId = std::string;
 using AttachmentId = uint64_t;  // one stream's hold on a session; never reused

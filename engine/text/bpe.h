@@ -14,8 +14,6 @@
 
 namespace sinkstream {
 
-inline constexpr TokenId kNoToken = -1;
-
 class BytePairEncoder {
  public:
   // Memory for Encode, to be used again; for one thread at a time.

@@ -31,6 +31,16 @@ class Tokenizer {
   // after it.
   virtual std::vector<TokenId> Encode(std::string_view text) const = 0;
 
+  // The same of a text that stands behind the token `previous`, or begins a conversation
+  // (kNoToken): a tokenizer may put a space in front of a text, unless it goes on behind an
+  // ordinary token.
+  virtual std::vector<TokenId> Encode(std::string_view text, TokenId /*previous*/) const {
+    return Encode(text);
+  }
+
+  // True if white space at the end of a text is dropped before the special token `token`.
+  virtual bool TakesSpaceBefore(TokenId /*token*/) const { return false; }
+
   // The bytes a token stands for: possibly part of a character. Empty for special tokens, and for
   // ids that the tokenizer does not know: a model's vocabulary may be padded. `token` >= 0.
   virtual std::string_view TokenBytes(TokenId token) const = 0;
