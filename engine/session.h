@@ -50,6 +50,7 @@ struct Session {
   bool shares_prefix = false;
   int64_t system_tokens = 0;  // length of its system prompt, with which it begins
   Unread unread;              // taken in, not yet fed
+  TurnPlace turn_place = TurnPlace::kLater;  // of the next user turn, unless it opens the session
   // Latest tokens read, for the penalties and for text that goes on behind them; at least
   // kMaxPenaltyLastN once there are as many.
   std::vector<TokenId> recent;
