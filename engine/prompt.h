@@ -43,8 +43,8 @@ struct Prompt {
 };
 
 // The prompt of a request that finds `before`. `begin`: what stands before a user's turn that opens
-// the conversation, else empty. `replies`: a reply follows, so no text is held. `previous`: the last
-// token that the session has read, kNoToken if it has read none.
+// the conversation, else empty. `replies`: a reply follows, so no text is held. `previous`: the
+// last token that the session has read, kNoToken if it has read none.
 Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
                   absl::Span<const TokenId> begin, const Tokenizer& tokenizer, TokenId previous);
 
