@@ -143,6 +143,7 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
       pool_.Open(NewSessionId(), principal, *std::move(settings), prefix, clock_.Now());
   if (!opened.ok()) return opened;
   Session& session = **opened;
+  session.system_tokens = static_cast<int64_t>(system_turn.size());
   (session.shares_prefix ? session.recent : session.unread.owed) = system_turn;
   return opened;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct RequestCommand {
   uint64_t request_id = 0;
   bool replies = false;
   RequestInput input;
-  SamplingOverrides sampling;
+  SamplingOverrides sampling;                           // of a turn
+  std::optional<ScoringParams> scoring = std::nullopt;  // of an append
 };
 
 struct CancelCommand {

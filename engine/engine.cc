@@ -45,7 +45,8 @@ absl::Status ValidateLimits(const EngineLimits& limits) {
         at_least("max_tokens", limits.max_tokens, 1),
         at_least("step_tokens", limits.step_tokens, 8),
         at_least("prefill_chunk", limits.prefill_chunk, 1),
-        at_least("max_prefills_per_step", limits.max_prefills_per_step, 1)}) {
+        at_least("max_prefills_per_step", limits.max_prefills_per_step, 1),
+        at_least("score_rows", limits.score_rows, 1)}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -201,7 +202,7 @@ absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
 }
 
 absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
-  RequestCommand command{attachment, request.request_id, false, {}, {}};
+  RequestCommand command{attachment, request.request_id, false, {}, {}, request.scoring};
   if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
     command.input.tokens = std::move(*tokens);
   } else {

@@ -52,8 +52,8 @@ class Engine {
   // turn runs or waits. RESOURCE_EXHAUSTED, QUEUE_FULL: too many calls of this attachment, or of
   // all, wait for the engine.
   absl::Status Turn(AttachmentId attachment, TurnRequest request);
-  // Answer: AppendDone or RequestFailed. Appends queue up; a turn may queue behind them. Refused as
-  // Turn().
+  // Answer: Scores where asked for, then AppendDone or RequestFailed. Appends queue up; a turn may
+  // queue behind them. Refused as Turn().
   absl::Status Append(AttachmentId attachment, AppendRequest request);
   // Ends the running turn (TurnDone, kCancelled) and drops the requests that wait: TurnDone for a
   // turn, RequestFailed with CANCELLED for an append. Nothing running: no effect. Always accepted.

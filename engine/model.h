@@ -38,8 +38,6 @@ struct ModelSpec {
   int64_t block_bytes = 0;      // of one block, all layers, keys and values
 };
 
-enum class LogitRows { kNone, kLast, kAll };
-
 // One session's part of a step: `tokens` are fed at text positions start, start+1, ...
 struct StepSequence {
   int64_t start = 0;
@@ -56,7 +54,7 @@ struct StepSequence {
   // Added to the angle position of recent tokens and of queries on them. 0 in serving; tests stand
   // at late positions.
   int64_t rotary_offset = 0;
-  LogitRows logits = LogitRows::kLast;
+  int32_t logit_rows = 1;  // of its last rows, so many whose logits are wanted
 };
 
 struct StepBatch {

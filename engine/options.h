@@ -34,6 +34,7 @@ struct EngineLimits {
   int32_t step_tokens = 256;          // rows of one model step, decode and prefill together
   int32_t prefill_chunk = 64;         // prefill rows of one step while any session decodes
   int32_t max_prefills_per_step = 8;  // sessions that prefill in one step
+  int32_t score_rows = 128;           // rows of one step that score: each gives vocab_size logits
 };
 
 // Where idle sessions' caches go under pressure for KV memory (docs/adr/0007).
@@ -72,6 +73,7 @@ struct AppendRequest {
   uint64_t request_id = 0;
   std::variant<std::string, std::vector<TokenId>>
       input;  // read as it is, not empty; consecutive texts are one text
+  std::optional<ScoringParams> scoring = std::nullopt;  // absent: no scores
 };
 
 }  // namespace sinkstream

@@ -3,6 +3,20 @@
 #include <utility>
 
 namespace sinkstream {
+namespace {
+
+size_t ScoreBytes(const Event& event) {
+  const auto* const scores = std::get_if<Scores>(&event);
+  if (scores == nullptr) return 0;
+  size_t bytes = 0;
+  for (const auto& logprob : scores->logprobs) {
+    bytes += sizeof(logprob) + logprob.top.size() * sizeof(TokenLogprob);
+  }
+  for (const auto& row : scores->distributions) bytes += row.size() * sizeof(float);
+  return bytes;
+}
+
+}  // namespace
 
 Outbox::Outbox(size_t capacity, std::function<void()> on_ready)
     : capacity_(capacity), on_ready_(std::move(on_ready)) {}
@@ -14,13 +28,14 @@ void Outbox::SetOnRoom(std::function<void()> on_room) {
 
 bool Outbox::HasRoom() const {
   MutexLock lock(mutex_);
-  return events_.size() < capacity_;
+  return !Full();
 }
 
 void Outbox::Push(Event event) {
   {
     MutexLock lock(mutex_);
     if (detached_ || closed_) return;
+    bytes_ += ScoreBytes(event);
     events_.push_back(std::move(event));
     if (!std::exchange(waiting_, false)) return;
   }
@@ -47,10 +62,11 @@ Outbox::Batch Outbox::TakeAll() {
   std::function<void()> on_room;
   {
     MutexLock lock(mutex_);
-    if (events_.size() >= capacity_) on_room = on_room_;
+    if (Full()) on_room = on_room_;
     batch.events.assign(std::make_move_iterator(events_.begin()),
                         std::make_move_iterator(events_.end()));
     events_.clear();
+    bytes_ = 0;
     batch.closed = closed_;
     waiting_ = batch.events.empty() && !closed_;
   }

@@ -22,6 +22,9 @@ namespace sinkstream {
 
 class Outbox {
  public:
+  // Scores can be big: so much of them fills an outbox too. A step's may go beyond it.
+  static constexpr size_t kManyBytes = size_t{4} << 20;
+
   // `capacity`: events held before HasRoom() turns false, >= 1.
   // `on_ready`: called on the engine thread when a waiting stream has something to take: an event
   // or the end. Must not block nor call back into this outbox. Never called after Detach() has
@@ -32,9 +35,9 @@ class Outbox {
   // Set once, before the first Push. `on_room`: called on the stream's thread when a full outbox
   // has room again.
   void SetOnRoom(std::function<void()> on_room);
-  // False while `capacity` events or more wait. Then the session's requests pause; what answers or
-  // refuses a request is pushed all the same, a few events for each, so whoever sends requests
-  // bounds these (Engine).
+  // False while `capacity` events or more wait, or kManyBytes in scores. Then the session's
+  // requests pause; what answers or refuses a request is pushed all the same, a few events for
+  // each, so whoever sends requests bounds these (Engine).
   bool HasRoom() const;
   // Never blocks. Dropped after Close() or Detach().
   void Push(Event event);
@@ -55,6 +58,9 @@ class Outbox {
 
  private:
   void Wake();
+  bool Full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return events_.size() >= capacity_ || bytes_ >= kManyBytes;
+  }
 
   const size_t capacity_;
   // Held while on_ready runs, so that Detach() can wait for it. Taken before mutex_, never after
@@ -65,6 +71,7 @@ class Outbox {
   mutable Mutex mutex_;
   std::function<void()> on_room_ ABSL_GUARDED_BY(mutex_);
   std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the scores among them
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
   bool waiting_ ABSL_GUARDED_BY(mutex_) = true;  // the stream found nothing at its last TakeAll
   bool detached_ ABSL_GUARDED_BY(mutex_) = false;

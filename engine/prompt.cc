@@ -93,12 +93,15 @@ Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
   return prompt;
 }
 
+void KeepLast(Prompt& prompt) { prompt.kept = prompt.tokens.empty() ? 0 : 1; }
+
 Unread LeftUnread(const Prompt& prompt, int64_t fed) {
   const auto begin = prompt.tokens.begin();
-  if (fed == static_cast<int64_t>(prompt.tokens.size())) return {{}, prompt.held_after};
+  const auto all = static_cast<int64_t>(prompt.tokens.size());
+  if (fed == all - prompt.kept) return {{begin + fed, prompt.tokens.end()}, prompt.held_after};
   if (fed <= prompt.owed) return {{begin + fed, begin + prompt.owed}, prompt.held_before};
-  const int64_t kept = prompt.owed + prompt.carried;
-  return {{begin + std::min(fed, kept), begin + kept}, prompt.held_rest};
+  const int64_t carried_end = prompt.owed + prompt.carried;
+  return {{begin + std::min(fed, carried_end), begin + carried_end}, prompt.held_rest};
 }
 
 }  // namespace sinkstream

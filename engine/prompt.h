@@ -27,8 +27,9 @@ struct RequestInput {
 
 // What a session has taken in and not yet fed.
 struct Unread {
-  std::vector<TokenId> owed;  // first: the end of the former reply, the system turn
-  std::string held;           // then: text whose last tokens depend on what follows
+  // First: the end of the former reply, the system turn, the last token of a scored append.
+  std::vector<TokenId> owed;
+  std::string held;  // then: text whose last tokens depend on what follows
 
   bool empty() const { return owed.empty() && held.empty(); }
 };
@@ -39,7 +40,8 @@ struct Prompt {
   std::string held_before;  // the session's held text when the request began
   int64_t carried = 0;      // of those after them, the first: `held_before`, but for its end
   std::string held_rest;    // that end, if it is held still
-  std::string held_after;   // what is held once all of `tokens` have been fed
+  std::string held_after;   // what is held once it has all been read
+  int64_t kept = 0;         // of `tokens`, the last: read, but left to the next request to feed
 };
 
 // The prompt of a request that finds `before`. `begin`: what stands before a user's turn that opens
@@ -47,6 +49,9 @@ struct Prompt {
 // last token that the session has read, kNoToken if it has read none.
 Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
                   absl::Span<const TokenId> begin, const Tokenizer& tokenizer, TokenId previous);
+
+// Leaves the last token to the next request, whose first token is scored by the logits it gives.
+void KeepLast(Prompt& prompt);
 
 // What is unread once `fed` tokens of `prompt` have been fed and no more will be.
 Unread LeftUnread(const Prompt& prompt, int64_t fed);

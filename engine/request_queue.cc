@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
+#include "engine/scoring.h"
 
 namespace sinkstream {
 namespace {
@@ -79,7 +80,17 @@ void RequestQueue::StartNext(Session& session) {
   auto prompt = MakePrompt(std::exchange(session.unread, {}), request.input, request.replies, begin,
                            tokenizer_, previous);
   const std::string field = InputField(request);
-  next.Start(std::move(prompt), session.window, tokenizer_);
+  int64_t first_scored = 0;
+  if (request.scoring) {
+    KeepLast(prompt);
+    first_scored =
+        FirstScored(prompt, *request.scoring, session.window.position(), session.system_tokens);
+  }
+  next.Start(std::move(prompt), first_scored, session.window, tokenizer_);
+  if (request.scoring) {
+    auto few = CheckDistributions(*request.scoring, next.AllScored(), "append.scoring.");
+    if (!few.ok()) return Fail(session, few);
+  }
   if (next.prompt_tokens() > 0) return;
   if (!next.request().replies) return FinishAppend(session);  // all of its text is held back
   Fail(session, InvalidField(field, "has no tokens: the model's vocabulary lacks its bytes"));
@@ -117,10 +128,11 @@ void RequestQueue::FinishTurn(Session& session, FinishReason reason) {
 void RequestQueue::FinishAppend(Session& session) {
   const Sequence& append = session.requests.front();
   const auto usage = append.FinalUsage(session.window);
+  const auto timings = append.FinalTimings(clock_.Now());
   const uint64_t id = append.request().id;
   if (usage.evicted_tokens > 0) TellWindow(session);
   DropFirst(session);
-  Push(session, AppendDone{id, usage, static_cast<int64_t>(session.unread.held.size())});
+  Push(session, AppendDone{id, usage, static_cast<int64_t>(session.unread.held.size()), timings});
   StartNext(session);
 }
 

@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "engine/logprobs.h"
+
 namespace sinkstream {
 namespace {
 
@@ -23,16 +25,6 @@ TokenId Argmax(absl::Span<const float> logits) {
   return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-bool IsUsable(absl::Span<const float> logits) {
-  float highest = -std::numeric_limits<float>::infinity();
-  bool nan = false;
-  for (const float logit : logits) {
-    nan |= std::isnan(logit);
-    highest = std::max(highest, logit);
-  }
-  return !nan && std::isfinite(highest);
-}
-
 }  // namespace
 
 double UniformDraw(uint64_t seed, uint64_t index) {
@@ -47,31 +39,14 @@ double UniformDraw(uint64_t seed, uint64_t index) {
 absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits,
                                         const SamplingParams& params,
                                         absl::Span<const TokenId> recent, double draw) {
-  if (!IsUsable(logits)) return absl::InternalError("the model gave logits that are not finite");
+  if (auto status = CheckLogits(logits); !status.ok()) return status;
   const auto scores = HasPenalty(params) ? Penalise(logits, params, recent) : logits;
   Sampled sampled;
   sampled.token = params.temperature == 0 ? Argmax(scores) : Draw(scores, params, draw);
-  if (params.top_logprobs) sampled.logprob = Logprobs(logits, sampled.token, *params.top_logprobs);
+  if (params.top_logprobs) {
+    sampled.logprob = Logprobs(logits, LogSumExp(logits), sampled.token, *params.top_logprobs);
+  }
   return sampled;
-}
-
-ChosenLogprob Sampler::Logprobs(absl::Span<const float> logits, TokenId token, int32_t top) {
-  const double highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - highest);
-  const double log_sum = highest + std::log(sum);
-  const auto entry = [&](TokenId id) {
-    return TokenLogprob{id, static_cast<float>(logits[id] - log_sum)};
-  };
-
-  ChosenLogprob result{entry(token), {}};
-  if (top == 0) return result;
-  const auto count = std::min<size_t>(top, logits.size());
-  candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<TokenId>(i)};
-  std::partial_sort(candidates_.begin(), candidates_.begin() + count, candidates_.end(), Likelier);
-  for (size_t i = 0; i < count; ++i) result.top.push_back(entry(candidates_[i].second));
-  return result;
 }
 
 absl::Span<const float> Sampler::Penalise(absl::Span<const float> logits,

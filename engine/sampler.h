@@ -2,8 +2,9 @@
 // parameters, recent tokens and draw give the same token, whoever else is in the batch.
 //
 // Order: repetition, presence and frequency penalties, temperature, top_k, top_p, min_p, draw. Ties
-// go to the lower id. Log-probabilities are of the logits as the model gave them. Sources:
-// transformers' logits processors (repetition, top-k, top-p, min-p); vLLM (presence, frequency).
+// go to the lower id. Log-probabilities (logprobs.h) are of the logits as the model gave them.
+// Sources: transformers' logits processors (repetition, top-k, top-p, min-p); vLLM (presence,
+// frequency).
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,6 @@ class Sampler {
  private:
   using Candidate = std::pair<double, TokenId>;  // score, id
 
-  ChosenLogprob Logprobs(absl::Span<const float> logits, TokenId token, int32_t top);
   TokenId Draw(absl::Span<const float> logits, const SamplingParams& params, double draw);
   void FillCandidates(absl::Span<const float> logits, double temperature);
   size_t KeepTopP(double top_p, double mass);

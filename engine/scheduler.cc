@@ -5,6 +5,7 @@
 
 #include "engine/errors.h"
 #include "engine/sampling_rules.h"
+#include "engine/scoring.h"
 
 namespace sinkstream {
 namespace {
@@ -150,6 +151,10 @@ void Scheduler::Carry(RequestCommand& command) {
       return queue_.Reject(*session, request.id, valid);
     }
     request.seed = request.sampling.seed ? *request.sampling.seed : parts_.random();
+  } else if (command.scoring) {
+    const auto valid = ValidateScoring(*command.scoring, "append.scoring.");
+    if (!valid.ok()) return queue_.Reject(*session, request.id, valid);
+    request.scoring = command.scoring;
   }
   queue_.Submit(*session, std::move(request));
 }
@@ -208,8 +213,10 @@ std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& se
     if (paused && !session.paused) parts_.observer.OnPaused();
     session.paused = paused;
     if (paused) continue;
-    candidates.push_back(
-        {static_cast<int32_t>(i), sequence.decodes(), sequence.prompt_left(), session.planned_at});
+    StepCandidate candidate{static_cast<int32_t>(i), sequence.decodes(), sequence.prompt_left(),
+                            session.planned_at};
+    if (const auto rows = sequence.RowsBeforeScored()) candidate.rows_before_scored = *rows;
+    candidates.push_back(candidate);
   }
   return candidates;
 }
@@ -233,7 +240,7 @@ StepBatch Scheduler::BuildBatch(const std::vector<Session*>& sessions,
     step.recent_blocks = session.window.recent_blocks();
     step.first_recent_block = session.window.first_recent_block();
     step.rotary_offset = options_.position_offset;
-    step.logits = sequence.NeedsLogits(planned.rows) ? LogitRows::kLast : LogitRows::kNone;
+    step.logit_rows = sequence.LogitRows(planned.rows);
     batch.sequences.push_back(step);
   }
   return batch;
@@ -289,8 +296,8 @@ bool Scheduler::RunStep() {
   const auto sessions = pool_.All();
   const auto candidates = Candidates(sessions);
   const auto& limits = options_.limits;
-  const auto plan = PlanStep(
-      candidates, {limits.step_tokens, limits.prefill_chunk, limits.max_prefills_per_step});
+  const auto plan = PlanStep(candidates, {limits.step_tokens, limits.prefill_chunk,
+                                          limits.max_prefills_per_step, limits.score_rows});
   if (plan.empty()) return false;
   const StepBatch batch = BuildBatch(sessions, plan);
   const auto planned = parts_.clock.Now();
@@ -318,14 +325,40 @@ void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& se
   for (size_t i = 0; i < plan.size(); ++i) {
     Session& session = *sessions[plan[i].index];
     const int32_t rows = plan[i].rows;
-    const bool decodes = session.requests.front().decodes();
+    const auto own = logits.first(batch.sequences[i].logit_rows * vocab_size);
+    logits.remove_prefix(own.size());
+    const Sequence& sequence = session.requests.front();
+    const bool decodes = sequence.decodes();
+    const bool replies = sequence.request().replies;
     (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
+    const auto scored = replies ? 0 : TellScores(session, rows, own);
     stats.evicted_tokens += AdvanceWindow(session, rows);
+    if (!scored.ok()) {
+      queue_.Fail(session, scored.status());
+      EndStreamIfDone(session);
+      continue;
+    }
+    stats.scored_tokens += *scored;
     if (!decodes) AfterRows(session, rows);
-    if (batch.sequences[i].logits == LogitRows::kNone) continue;
-    SampleNext(session, logits.first(vocab_size));
-    logits.remove_prefix(vocab_size);
+    if (replies && !own.empty()) SampleNext(session, own);
   }
+}
+
+// Before the window moves on. How many tokens it scored.
+absl::StatusOr<int32_t> Scheduler::TellScores(Session& session, int32_t rows,
+                                              absl::Span<const float> logits) {
+  const Sequence& sequence = session.requests.front();
+  const auto tokens = sequence.ScoredTokens(rows);
+  if (tokens.empty()) return 0;
+  const auto count = static_cast<int32_t>(tokens.size());
+  const int64_t position = session.window.position() + rows - count + 1;
+  auto scores = ScoreTokens(logits, tokens, position, *sequence.request().scoring);
+  if (!scores.ok()) return scores.status();
+  for (Scores& event : *scores) {
+    event.request_id = sequence.request().id;
+    if (session.outbox) session.outbox->Push(std::move(event));
+  }
+  return count;
 }
 
 void Scheduler::FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,

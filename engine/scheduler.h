@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/admission.h"
 #include "engine/clock.h"
@@ -89,6 +90,8 @@ class Scheduler {
                const absl::Status& status);
   int64_t AdvanceWindow(Session& session, int32_t rows);
   void AfterRows(Session& session, int32_t rows);
+  absl::StatusOr<int32_t> TellScores(Session& session, int32_t rows,
+                                     absl::Span<const float> logits);
   void SampleNext(Session& session, absl::Span<const float> logits);
   void EndStreamIfDone(Session& session);
 

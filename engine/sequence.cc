@@ -16,10 +16,12 @@ bool Contains(const std::vector<TokenId>& tokens, TokenId token) {
 
 Sequence::Sequence(Request request) : request_(std::move(request)) {}
 
-void Sequence::Start(Prompt prompt, const KvWindow& window, const Tokenizer& tokenizer) {
+void Sequence::Start(Prompt prompt, int64_t first_scored, const KvWindow& window,
+                     const Tokenizer& tokenizer) {
   SINKSTREAM_CHECK(state_ == State::kWaiting);
   state_ = State::kPrefill;
   prompt_ = std::move(prompt);
+  first_scored_ = first_scored;
   request_.input.text.reset();
   request_.input.tokens = {};
   usage_.cached_tokens = window.visible();
@@ -42,8 +44,27 @@ absl::Span<const TokenId> Sequence::NextTokens(int32_t rows) const {
   return absl::MakeConstSpan(prompt_.tokens).subspan(fed_, rows);
 }
 
-bool Sequence::NeedsLogits(int32_t rows) const {
-  return request_.replies && (decodes() || rows == prompt_left());
+int32_t Sequence::LogitRows(int32_t rows) const {
+  if (request_.scoring) return static_cast<int32_t>(ScoredTokens(rows).size());
+  return request_.replies && (decodes() || rows == prompt_left()) ? 1 : 0;
+}
+
+int64_t Sequence::AllScored() const {
+  if (!request_.scoring) return 0;
+  return static_cast<int64_t>(prompt_.tokens.size()) - first_scored_;
+}
+
+std::optional<int64_t> Sequence::RowsBeforeScored() const {
+  if (AllScored() == 0) return std::nullopt;
+  return std::max<int64_t>(0, first_scored_ - 1 - fed_);
+}
+
+absl::Span<const TokenId> Sequence::ScoredTokens(int32_t rows) const {
+  if (!request_.scoring) return {};
+  const int64_t first = std::max(first_scored_, fed_ + 1);  // row i scores token i + 1
+  const int64_t count = std::max<int64_t>(0, fed_ + rows + 1 - first);
+  return count == 0 ? absl::Span<const TokenId>()
+                    : absl::MakeConstSpan(prompt_.tokens).subspan(first, count);
 }
 
 void Sequence::Fed(int32_t rows, absl::Time now) {
@@ -121,12 +142,18 @@ TurnDone Sequence::Done(FinishReason reason, const KvWindow& window, absl::Time 
   }
   done.seed = request_.seed;
   done.usage = FinalUsage(window);
-  done.timings.total = now - request_.accepted;
-  if (state_ == State::kWaiting) return done;
-  done.timings.queue = planned_.value_or(now) - request_.accepted;
-  if (prompt_left() == 0) done.timings.prefill = prompt_read_ - *planned_;
-  if (decodes()) done.timings.first_token = first_token_ - request_.accepted;
+  done.timings = FinalTimings(now);
   return done;
+}
+
+Timings Sequence::FinalTimings(absl::Time now) const {
+  Timings timings;
+  timings.total = now - request_.accepted;
+  if (state_ == State::kWaiting) return timings;
+  timings.queue = planned_.value_or(now) - request_.accepted;
+  if (planned_ && prompt_left() == 0) timings.prefill = prompt_read_ - *planned_;
+  if (decodes()) timings.first_token = first_token_ - request_.accepted;
+  return timings;
 }
 
 }  // namespace sinkstream

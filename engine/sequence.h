@@ -29,8 +29,9 @@ class Sequence {
     uint64_t id = 0;
     bool replies = false;  // a turn; else an append
     RequestInput input;
-    SamplingParams sampling;  // of a turn
-    uint64_t seed = 0;        // of a turn
+    std::optional<ScoringParams> scoring = std::nullopt;  // of an append
+    SamplingParams sampling;                              // of a turn
+    uint64_t seed = 0;                                    // of a turn
     absl::Time accepted;
   };
 
@@ -39,20 +40,31 @@ class Sequence {
   const Request& request() const { return request_; }
   State state() const { return state_; }
   bool decodes() const { return state_ == State::kDecode; }
-  int64_t prompt_tokens() const { return static_cast<int64_t>(prompt_.tokens.size()); }
+  // That it feeds.
+  int64_t prompt_tokens() const {
+    return static_cast<int64_t>(prompt_.tokens.size()) - prompt_.kept;
+  }
   int64_t prompt_left() const { return prompt_tokens() - fed_; }
   int64_t prompt_fed() const { return fed_; }
 
   // It is first in its session: feeds `prompt`, made from request().input, which it gives up.
-  void Start(Prompt prompt, const KvWindow& window, const Tokenizer& tokenizer);
+  // `first_scored`: FirstScored (scoring.h) where it is to be scored.
+  void Start(Prompt prompt, int64_t first_scored, const KvWindow& window,
+             const Tokenizer& tokenizer);
 
   // It has a place in a step: the first one ends its time in the queue.
   void Planned(absl::Time now);
 
   // The next tokens to feed, at most `rows`: of the prompt, or the last token sampled.
   absl::Span<const TokenId> NextTokens(int32_t rows) const;
-  // True if feeding `rows` more tokens calls for a sampled token.
-  bool NeedsLogits(int32_t rows) const;
+  // Of the next `rows` rows, how many need logits; they are the last.
+  int32_t LogitRows(int32_t rows) const;
+  // Rows left before the first that scores a token; absent where none will.
+  std::optional<int64_t> RowsBeforeScored() const;
+  // The tokens that the next `rows` rows score.
+  absl::Span<const TokenId> ScoredTokens(int32_t rows) const;
+  // All that will be scored.
+  int64_t AllScored() const;
   // They have been fed.
   void Fed(int32_t rows, absl::Time now);
 
@@ -74,6 +86,7 @@ class Sequence {
   // Final counts and times.
   TurnDone Done(FinishReason reason, const KvWindow& window, absl::Time now) const;
   Usage FinalUsage(const KvWindow& window) const;
+  Timings FinalTimings(absl::Time now) const;
 
  private:
   std::optional<FinishReason> StopReason(TokenId token, const ChatFormat& format) const;
@@ -81,9 +94,10 @@ class Sequence {
   Request request_;
   State state_ = State::kWaiting;
   Prompt prompt_;
-  int64_t fed_ = 0;        // of prompt_
-  TokenId last_ = 0;       // sampled; in kDecode
-  bool last_fed_ = false;  // it is in the cache
+  int64_t fed_ = 0;           // of prompt_
+  int64_t first_scored_ = 0;  // of prompt_; with Request::scoring
+  TokenId last_ = 0;          // sampled; in kDecode
+  bool last_fed_ = false;     // it is in the cache
   std::unique_ptr<Detokenizer> detokenizer_;
   Usage usage_;
   int64_t evicted_at_start_ = 0;

@@ -34,12 +34,19 @@ std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
 
   int32_t left = budget.step_tokens - decode_rows;
   if (decode_rows > 0) left = std::min(left, budget.prefill_chunk);
+  int64_t score_left = budget.score_rows;
   auto sharers = std::min<int32_t>(static_cast<int32_t>(prefills.size()), budget.max_prefills);
   for (int32_t i = 0; sharers > 0 && left > 0; ++i, --sharers) {
     const int64_t share = (left + sharers - 1) / sharers;
-    const auto rows = static_cast<int32_t>(std::min(share, prefills[i].prompt_left));
-    plan.push_back({prefills[i].index, rows});
-    left -= rows;
+    const int64_t unscored = prefills[i].rows_before_scored;
+    int64_t rows = std::min(share, prefills[i].prompt_left);
+    if (rows > unscored) {
+      rows = std::min(rows, unscored + score_left);
+      score_left -= rows - unscored;
+    }
+    if (rows == 0) continue;
+    plan.push_back({prefills[i].index, static_cast<int32_t>(rows)});
+    left -= static_cast<int32_t>(rows);
   }
   return plan;
 }

@@ -5,10 +5,12 @@
 // ago. While anyone decodes, prompts get at most `prefill_chunk` rows in all, so that a long prompt
 // delays a decode by one chunk at most; with nobody decoding they get the whole step. Prompts share
 // it evenly, the one planned longest ago first. Prompts are never starved: as long as one waits,
-// decode rows leave it a part of the step.
+// decode rows leave it a part of the step. Rows that
+// score are bounded apart, as each gives a vocabulary of logits.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -19,6 +21,7 @@ struct StepBudget {
   int32_t step_tokens = 256;   // rows of a step, >= 2, so that prompts get one beside decodes
   int32_t prefill_chunk = 64;  // prefill rows of a step while any session decodes, >= 1
   int32_t max_prefills = 8;    // sessions that prefill in one step, >= 1
+  int32_t score_rows = 128;    // rows of a step that score, >= 1
 };
 
 // A session that has something to feed.
@@ -28,6 +31,8 @@ struct StepCandidate {
   int64_t prompt_left = 0;  // tokens still to be read, when it prefills; >= 1
   // Serial number of its latest place in a plan: the lower, the longer ago.
   uint64_t planned_at = 0;
+  // Of the prompt's rows, those behind so many score: their logits are wanted.
+  int64_t rows_before_scored = std::numeric_limits<int64_t>::max();
 };
 
 struct PlannedRows {

@@ -74,6 +74,13 @@ struct ChosenLogprob {
   std::vector<TokenLogprob> top;  // likeliest first
 };
 
+// What is told of each token of a text that is read.
+struct ScoringParams {
+  int32_t top_logprobs = 0;    // beside the token's own, so many likeliest ones; [0, 20]
+  int32_t skip_tokens = 0;     // the first tokens of the request, which are not scored; >= 0
+  bool distributions = false;  // the whole vocabulary's too; then few tokens (kMaxDistributions)
+};
+
 // What a session was opened with, after defaults; constant for its life.
 struct SessionSettings {
   int32_t sinks = 4;  // pinned tokens, >= 0: the first tokens of the stream
@@ -110,6 +117,14 @@ struct Delta {
   std::vector<ChosenLogprob> logprobs;  // one per token, where asked for
 };
 
+// Of tokens that were read: their log-probabilities, as the tokens before them predict them.
+struct Scores {
+  uint64_t request_id = 0;
+  int64_t position = 0;                 // text position of the first; the others follow it
+  std::vector<ChosenLogprob> logprobs;  // one per token
+  std::vector<std::vector<float>> distributions;  // where asked for: [tokens][vocab_size]
+};
+
 struct Usage {
   int64_t prompt_tokens = 0;     // fed for this request, the chat format's own among them
   int64_t generated_tokens = 0;  // sampled, the stop token included
@@ -138,6 +153,7 @@ struct AppendDone {
   Usage usage;
   // Trailing text whose tokens depend on what follows; read with the next append or turn.
   int64_t held_bytes = 0;
+  Timings timings = {};
 };
 
 // Sent when eviction has moved on at the end of a request, and when it first begins.
@@ -153,7 +169,7 @@ struct RequestFailed {
   absl::Status status;
 };
 
-using Event =
-    std::variant<Opened, PrefillProgress, Delta, TurnDone, AppendDone, WindowMoved, RequestFailed>;
+using Event = std::variant<Opened, PrefillProgress, Delta, Scores, TurnDone, AppendDone,
+                           WindowMoved, RequestFailed>;
 
 }  // namespace sinkstream

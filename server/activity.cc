@@ -4,7 +4,7 @@ namespace sinkstream {
 
 void EngineActivity::OnPool(const PoolStats& stats) {
   MutexLock lock(mutex_);
-  requests_ = int64_t{stats.running_requests} + stats.waiting_requests;
+  pool_ = stats;
   if (Drained()) changed_.NotifyAll();
 }
 
@@ -31,6 +31,11 @@ bool EngineActivity::WaitUntilDrained(std::chrono::steady_clock::time_point dead
     changed_.WaitUntil(mutex_, deadline);
   }
   return Drained();
+}
+
+PoolStats EngineActivity::Pool() const {
+  MutexLock lock(mutex_);
+  return pool_;
 }
 
 void EngineActivity::Hurry() {

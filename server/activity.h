@@ -1,5 +1,5 @@
-// EngineActivity: watches the engine for the drain of a server, and tells the operator what clients
-// are not told: the text of internal errors.
+// EngineActivity: watches the engine for the drain of a server and for whoever asks what it holds,
+// and tells the operator what clients are not told: the text of internal errors.
 #pragma once
 
 #include <chrono>
@@ -27,16 +27,20 @@ class EngineActivity final : public EngineObserver {
   // Waits until the engine drains and no request runs or waits, Hurry() is called or `deadline` has
   // come; true in the first case. Requests that lay in front of the drain are counted by then.
   bool WaitUntilDrained(std::chrono::steady_clock::time_point deadline);
+  // Any thread. As it was last told.
+  PoolStats Pool() const;
   // From now on nobody waits.
   void Hurry();
 
  private:
-  bool Drained() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return draining_ && requests_ == 0; }
+  bool Drained() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return draining_ && pool_.running_requests + pool_.waiting_requests == 0;
+  }
 
   std::FILE* const log_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
-  int64_t requests_ ABSL_GUARDED_BY(mutex_) = 0;
+  PoolStats pool_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool hurry_ ABSL_GUARDED_BY(mutex_) = false;
 };

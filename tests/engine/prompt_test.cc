@@ -140,6 +140,28 @@ TEST_F(PromptTest, NothingThatWasHeldIsLostWhereverTheNextRequestIsCut) {
   }
 }
 
+// ---- the last token, left to the next request ----
+
+TEST_F(PromptTest, AKeptTokenIsOwedOnceTheOthersHaveBeenFed) {
+  Prompt prompt = MakePrompt({{1}, ""}, Ids({2, 3}), false, {}, tokenizer_);
+  KeepLast(prompt);
+  EXPECT_THAT(prompt.tokens, ElementsAre(1, 2, 3));
+  EXPECT_THAT(LeftUnread(prompt, 0).owed, ElementsAre(1));
+  EXPECT_THAT(LeftUnread(prompt, 1).owed, IsEmpty());
+  EXPECT_THAT(LeftUnread(prompt, 2).owed, ElementsAre(3));
+}
+
+TEST_F(PromptTest, AKeptTokenMayBeAllThereIs) {
+  Prompt prompt = Append({{7}, ""}, "held");
+  KeepLast(prompt);
+  EXPECT_THAT(LeftUnread(prompt, 0).owed, ElementsAre(7));
+  EXPECT_EQ(LeftUnread(prompt, 0).held, "held");
+  Prompt none = Append({}, "held");
+  KeepLast(none);
+  EXPECT_THAT(LeftUnread(none, 0).owed, IsEmpty());
+  EXPECT_EQ(LeftUnread(none, 0).held, "held");
+}
+
 // ---- where a text is split ----
 
 TEST_F(PromptTest, TokensDoNotDependOnThePiecesWhateverIsHeldBack) {

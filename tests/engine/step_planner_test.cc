@@ -17,9 +17,13 @@ StepCandidate Decode(int32_t index, uint64_t planned_at = 0) {
 StepCandidate Prompt(int32_t index, int64_t left, uint64_t planned_at = 0) {
   return {index, false, left, planned_at};
 }
+StepCandidate Scored(int32_t index, int64_t left, int64_t before) {
+  return {index, false, left, 0, before};
+}
 PlannedRows Rows(int32_t index, int32_t rows) { return {index, rows}; }
 
-constexpr StepBudget kBudget{.step_tokens = 100, .prefill_chunk = 20, .max_prefills = 3};
+constexpr StepBudget kBudget{
+    .step_tokens = 100, .prefill_chunk = 20, .max_prefills = 3, .score_rows = 30};
 
 TEST(StepPlannerTest, NothingToDoGivesAnEmptyPlan) {
   EXPECT_THAT(PlanStep({}, kBudget), IsEmpty());
@@ -70,6 +74,19 @@ TEST(StepPlannerTest, TooManyDecodesTakeTurnsAndLeavePromptsAPart) {
   EXPECT_EQ(planned[20], 10);  // the prompt, every step
   for (int32_t i = 0; i < 10; ++i)
     EXPECT_EQ(planned[i], 6) << i;  // 6 decode rows a step over 10 sessions
+}
+
+TEST(StepPlannerTest, RowsThatScoreAreBoundedAndThoseBeforeThemAreNot) {
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 0)}, kBudget), ElementsAre(Rows(0, 30)));
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 60)}, kBudget), ElementsAre(Rows(0, 90)));
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 500)}, kBudget), ElementsAre(Rows(0, 100)));
+}
+
+TEST(StepPlannerTest, WhatOneScoringLeavesIsTheNextOnesAndPromptsGoOn) {
+  EXPECT_THAT(PlanStep({Scored(0, 25, 0), Scored(1, 1000, 10), Prompt(2, 1000)}, kBudget),
+              ElementsAre(Rows(0, 25), Rows(1, 15), Rows(2, 60)));
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 0), Scored(1, 1000, 0), Prompt(2, 1000)}, kBudget),
+              ElementsAre(Rows(0, 30), Rows(2, 70)));
 }
 
 TEST(StepPlannerTest, APlanNeverExceedsTheStep) {

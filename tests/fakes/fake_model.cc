@@ -92,9 +92,7 @@ absl::Status FakeModel::Feed(const StepSequence& sequence) {
   for (int64_t i = 0; i < count; ++i) {
     const auto visible = Visible(sequence, sequence.start + i);
     if (!visible.ok()) return visible.status();
-    const bool wanted = sequence.logits == LogitRows::kAll ||
-                        (sequence.logits == LogitRows::kLast && i == count - 1);
-    if (wanted) AddLogits(options_.next(*visible));
+    if (i >= count - sequence.logit_rows) AddLogits(options_.next(*visible));
   }
   return absl::OkStatus();
 }

@@ -207,14 +207,14 @@ class Session {
   }
 
   // The next `rows` tokens of a fixed text.
-  StepSequence Next(int rows, LogitRows logits) {
+  StepSequence Next(int rows, int32_t logit_rows) {
     sequence_.start = static_cast<int64_t>(fed_);
     const size_t begin = fed_;
     fed_ += static_cast<size_t>(rows);
     sequence_.tokens = absl::MakeConstSpan(text_).subspan(begin, static_cast<size_t>(rows));
     sequence_.pinned_blocks = absl::MakeConstSpan(blocks_).subspan(0, 1);
     sequence_.recent_blocks = absl::MakeConstSpan(blocks_).subspan(1);
-    sequence_.logits = logits;
+    sequence_.logit_rows = logit_rows;
     return sequence_;
   }
 
@@ -241,29 +241,28 @@ Logits Step(Model& model, std::vector<StepSequence> sequences) {
 
 TEST(TorchModel, GivesTheRowsAskedForInTheOrderOfTheBatch) {
   const auto model = LoadSound();
-  Session all(0, 4, 20), last(8, 4, 20), none(16, 4, 20);
-  const Logits logits = Step(*model, {all.Next(3, LogitRows::kAll), none.Next(5, LogitRows::kNone),
-                                      last.Next(3, LogitRows::kLast)});
-  ASSERT_EQ(logits.size(), 4 * 50);
+  Session two(0, 4, 20), last(8, 4, 20), none(16, 4, 20);
+  const Logits logits = Step(*model, {two.Next(3, 2), none.Next(5, 0), last.Next(3, 1)});
+  ASSERT_EQ(logits.size(), 3 * 50);
   // Two sessions with the same text: the last row of the first is the one row of the other.
-  EXPECT_EQ(Logits(logits.begin() + 100, logits.begin() + 150),
-            Logits(logits.begin() + 150, logits.end()));
+  EXPECT_EQ(Logits(logits.begin() + 50, logits.begin() + 100),
+            Logits(logits.begin() + 100, logits.end()));
 }
 
 TEST(TorchModel, AStepThatWantsNoLogitsGivesNone) {
   const auto model = LoadSound();
-  EXPECT_THAT(Step(*model, {Session(0, 4, 20).Next(5, LogitRows::kNone)}), testing::IsEmpty());
+  EXPECT_THAT(Step(*model, {Session(0, 4, 20).Next(5, 0)}), testing::IsEmpty());
 }
 
 TEST(TorchModel, ChunksAndCompanyChangeNoBit) {
   const auto model = LoadSound();
   Session whole(0, 4, 20), chunked(8, 4, 20), company(16, 0, 7);
-  const Logits expected = Step(*model, {whole.Next(90, LogitRows::kAll)});
+  const Logits expected = Step(*model, {whole.Next(90, 90)});
   Logits pieces;
   for (int i = 0; i < 15; ++i) {
     const int company_rows = 1 + i % 3;
-    const Logits logits = Step(*model, {company.Next(company_rows, LogitRows::kNone),
-                                        chunked.Next(i % 2 == 0 ? 1 : 11, LogitRows::kAll)});
+    const int rows = i % 2 == 0 ? 1 : 11;
+    const Logits logits = Step(*model, {company.Next(company_rows, 0), chunked.Next(rows, rows)});
     pieces.insert(pieces.end(), logits.begin(), logits.end());
   }
   ASSERT_EQ(pieces.size(), (8 * 1 + 7 * 11) * 50);
@@ -273,28 +272,27 @@ TEST(TorchModel, ChunksAndCompanyChangeNoBit) {
 TEST(TorchModel, ABlockIsCopiedOutAndInBitForBit) {
   const auto model = LoadSound();
   Session stays(0, 4, 20), moves(8, 4, 20), moved(24, 4, 20);
-  Step(*model, {stays.Next(30, LogitRows::kNone), moves.Next(30, LogitRows::kNone)});
-  moved.Next(30, LogitRows::kNone);  // it stands where the others do, its tokens come by copying
+  Step(*model, {stays.Next(30, 0), moves.Next(30, 0)});
+  moved.Next(30, 0);  // it stands where the others do, its tokens come by copying
   std::vector<char> copy(static_cast<size_t>(model->Spec().block_bytes));
   for (BlockId block = 0; block < 8; ++block) {
     model->CopyOut(8 + block, copy.data());
     model->CopyIn(24 + block, copy.data());
   }
-  EXPECT_EQ(Step(*model, {stays.Next(40, LogitRows::kAll)}),
-            Step(*model, {moved.Next(40, LogitRows::kAll)}));
+  EXPECT_EQ(Step(*model, {stays.Next(40, 40)}), Step(*model, {moved.Next(40, 40)}));
 }
 
 TEST(TorchModel, AFailedStepLeavesTheModelUsable) {
   const auto model = LoadSound();
   const std::vector<TokenId> outside = {50};
   Session session(0, 4, 20);
-  StepSequence bad = session.Next(1, LogitRows::kLast);
+  StepSequence bad = session.Next(1, 1);
   bad.tokens = outside;
   StepBatch batch;
   batch.sequences = {bad};
   const absl::Status status = model->Step(batch).status();
   ExpectRefused(status, absl::StatusCode::kInternal, "the model failed: embedding: token 50 of 50");
-  EXPECT_EQ(Step(*model, {Session(0, 4, 20).Next(1, LogitRows::kLast)}).size(), 50);
+  EXPECT_EQ(Step(*model, {Session(0, 4, 20).Next(1, 1)}).size(), 50);
 }
 
 }  // namespace

@@ -20,10 +20,18 @@ class Case:
     sinks: int = 4
     window: int = 60
     offset: int = 0
+    alibi: bool = False
+    magnitude: float = 1.0
 
     @property
-    def inv_freq(self) -> Tensor:
+    def inv_freq(self) -> Tensor | None:
+        if self.rotary_dims == 0:
+            return None
         return 1.0 / 10000.0 ** (torch.arange(0, self.rotary_dims, 2, dtype=torch.float64) / self.rotary_dims)
+
+    @property
+    def slopes(self) -> Tensor | None:
+        return 2.0 ** (-8.0 * torch.arange(1, self.heads + 1) / self.heads) if self.alibi else None
 
     @property
     def scale(self) -> float:
@@ -41,12 +49,13 @@ def poisoned_kv(case: Case, blocks: int, dtype: torch.dtype = torch.float32, lay
 
 @dataclass
 class Stream:
-    """A sequence whose every block stays: pinned token i in pinned[i / 16], recent token m in recent[(m - S) / 16]."""
+    """A sequence whose every block stays: pinned token i in pinned[i / 16], recent token m in recent[(m - S) / 16 - first]."""
 
     case: Case
     pinned: list[int]
     recent: list[int]
     position: int = 0
+    first: int = 0
 
     def line(self, rows: int, blocks: list[int]) -> list[int]:
         """This sequence's line of `sequences` for its next `rows` tokens; its blocks are added to `blocks`."""
@@ -55,7 +64,7 @@ class Stream:
         pinned_begin = len(blocks)
         blocks += self.pinned
         recent_begin = len(blocks)
-        table = self.recent[first:]
+        table = self.recent[first - self.first :]
         blocks += table
         self.position = end
         return [end - rows, rows, case.sinks, case.window, pinned_begin, recent_begin, len(table), first, case.offset]
@@ -75,9 +84,11 @@ def attend(kv: Tensor, parts: list[tuple[Stream, Tensor]], layer: int = 1) -> Te
     lines = [stream.line(len(qkv), blocks) for stream, qkv in parts]
     step = torch.classes.sinkstream.StepContext(
         kv, case.head_dim, torch.tensor(lines), torch.tensor(blocks, dtype=torch.int32))
-    rotary = torch.ops.sinkstream.rotary_table(case.inv_freq, step)
-    return torch.ops.sinkstream.sink_attention(
-        torch.cat([qkv for _, qkv in parts]), rotary, layer, case.heads, case.kv_heads, case.head_dim, case.scale, step)
+    ops, inv_freq = torch.ops.sinkstream, case.inv_freq
+    rotary = None if inv_freq is None else ops.rotary_table(inv_freq, step, case.magnitude)
+    return ops.sink_attention(
+        torch.cat([qkv for _, qkv in parts]), rotary, layer, case.heads, case.kv_heads, case.head_dim, case.scale, step,
+        case.slopes)
 
 
 def feed(case: Case, qkv: Tensor, chunk: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from sinkstream_export import reference
-from stream import NAN, Case, Stream, attend, feed, make_stream, poisoned_kv
+from stream import BLOCK, NAN, Case, Stream, attend, feed, make_stream, poisoned_kv
 
 ops = torch.ops.sinkstream
+
+ALIBI = {"rotary_dims": 0, "alibi": True}
 
 CASES = {
     "grouped queries": Case(),
@@ -23,6 +25,15 @@ CASES = {
     "groups of five, odd head": Case(heads=5, kv_heads=1, head_dim=23, rotary_dims=22),
     "partial rotary": Case(head_dim=80, rotary_dims=20),
     "ten million tokens in": Case(offset=10_000_000),
+    "scaled rotary": Case(magnitude=1.25),
+    "71 heads share one": Case(heads=71, kv_heads=1, head_dim=16, rotary_dims=16, window=20),
+    "ALiBi": Case(**ALIBI),
+    "ALiBi, six heads of 80": Case(heads=6, kv_heads=6, head_dim=80, sinks=1, **ALIBI),
+    "ALiBi, 71 heads share one": Case(heads=71, kv_heads=1, head_dim=16, window=20, **ALIBI),
+    "ALiBi without sinks, odd head": Case(heads=5, kv_heads=5, head_dim=23, sinks=0, **ALIBI),
+    "ALiBi and a pinned prompt": Case(sinks=45, window=33, **ALIBI),
+    "ALiBi and partial rotary": Case(rotary_dims=20, alibi=True),
+    "no positions": Case(rotary_dims=0),
 }
 
 
@@ -34,7 +45,7 @@ def case(request) -> Case:
 def expected(case: Case, qkv: torch.Tensor) -> torch.Tensor:
     return reference.sink_attention(
         qkv.double(), case.inv_freq, case.heads, case.kv_heads, case.head_dim, case.scale, case.sinks, case.window,
-        case.offset)
+        case.offset, case.slopes, case.magnitude)
 
 
 def test_matches_the_dense_forward(isa, rng, case):
@@ -124,8 +135,9 @@ def test_a_key_is_stored_rotated_by_text_position_and_a_value_as_it_is(rng):
     assert torch.equal(blocks[2, 1].view(16, 16)[1], v[19])
 
 
-def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng):
-    case = Case(sinks=0)
+@pytest.mark.parametrize("positions", [{}, ALIBI], ids=["rotary", "ALiBi"])
+def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng, positions):
+    case = Case(sinks=0, **positions)
     qkv = case.random_qkv(24, rng)
     clean = feed(case, qkv, chunk=24)
     poisoned = qkv.clone()
@@ -133,8 +145,9 @@ def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng):
     assert torch.equal(feed(case, poisoned, chunk=24)[:20], clean[:20])
 
 
-def test_what_has_left_the_window_never_comes_back(isa, rng):
-    case = Case(sinks=0, window=10)
+@pytest.mark.parametrize("positions", [{}, ALIBI], ids=["rotary", "ALiBi"])
+def test_what_has_left_the_window_never_comes_back(isa, rng, positions):
+    case = Case(sinks=0, window=10, **positions)
     qkv = case.random_qkv(40, rng)
     clean = feed(case, qkv, chunk=40)
     poisoned = qkv.clone()
@@ -168,14 +181,41 @@ def test_a_visible_nan_gives_nan(isa, rng, part, bits):
                     assert out[n].isnan().all(), n
 
 
-def test_a_table_of_angles_is_double_however_late(isa):
+@pytest.mark.parametrize("late", [10_000_000, 2**48 - 2**12])
+def test_alibi_distances_are_exact_however_late(isa, rng, late):
+    """Pinned tokens at the start of the text, the others a multiple of the block's 16 tokens later."""
+    case = Case(heads=6, kv_heads=2, sinks=4, window=60, **ALIBI)
+    qkv = case.random_qkv(200, rng)
+    kv, stream = poisoned_kv(case, 32), Stream(case, [31], list(range(20)), first=late // BLOCK - 4)
+    attend(kv, [(stream, qkv[: case.sinks])])
+    stream.position += late
+    outs = torch.cat([attend(kv, [(stream, piece)]) for piece in qkv[case.sinks :].split(23)])
+    full = case.window - 1  # rows whose window holds no token of the gap
+    assert torch.equal(outs[full:], feed(case, qkv, chunk=200)[case.sinks + full :])
+
+
+def test_slopes_of_zero_change_no_bit(isa, rng):
+    case = Case(heads=6, kv_heads=2)
+    qkv = case.random_qkv(100, rng)
+    kv, stream = poisoned_kv(case, 8), make_stream(case, 100, list(range(8)))
+    step = torch.classes.sinkstream.StepContext(
+        kv, case.head_dim, torch.tensor([stream.line(100, blocks := [])]), torch.tensor(blocks, dtype=torch.int32))
+    rotary = ops.rotary_table(case.inv_freq, step)
+    shape = (1, case.heads, case.kv_heads, case.head_dim, case.scale, step)
+    without = ops.sink_attention(qkv, rotary, *shape)
+    assert torch.equal(ops.sink_attention(qkv, rotary, *shape, torch.zeros(case.heads)), without)
+
+
+@pytest.mark.parametrize("magnitude", [1.0, 1.25])
+def test_a_table_of_angles_is_double_however_late(isa, magnitude):
     case = Case(offset=10_000_000)
     kv = poisoned_kv(case, 8)
     blocks = []
     line = Stream(case, [0], [1, 2, 3, 4, 5, 6, 7], position=0).line(100, blocks)
     step = torch.classes.sinkstream.StepContext(kv, 64, torch.tensor([line]), torch.tensor(blocks, dtype=torch.int32))
-    table = ops.rotary_table(case.inv_freq, step)
-    wanted = reference.rotary_table(case.inv_freq, torch.arange(100), case.sinks, case.window, case.offset)
+    table = ops.rotary_table(case.inv_freq, step, magnitude)
+    wanted = reference.rotary_table(
+        case.inv_freq, torch.arange(100), case.sinks, case.window, case.offset, magnitude)
     torch.testing.assert_close(table.double(), wanted, atol=1e-7, rtol=0)
 
 
@@ -217,10 +257,15 @@ def test_a_step_with_a_block_that_does_not_exist_is_refused():
             poisoned_kv(Case(), 8), 64, torch.tensor([line_of()]), torch.tensor([1, 2, 8], dtype=torch.int32))
 
 
+def step_of(case: Case) -> torch.ScriptObject:
+    """Four rows."""
+    return torch.classes.sinkstream.StepContext(
+        poisoned_kv(case, 8), case.head_dim, torch.tensor([line_of()]), torch.tensor([1, 2, 3], dtype=torch.int32))
+
+
 def test_attention_that_does_not_fit_the_step_is_refused(rng):
     case = Case()
-    step = torch.classes.sinkstream.StepContext(
-        poisoned_kv(case, 8), 64, torch.tensor([line_of()]), torch.tensor([1, 2, 3], dtype=torch.int32))
+    step = step_of(case)
     rotary = ops.rotary_table(case.inv_freq, step)
     for qkv, layer, kv_heads in ((case.random_qkv(3, rng), 0, 3), (case.random_qkv(4, rng), 2, 3),
                                  (case.random_qkv(4, rng), -1, 3), (case.random_qkv(4, rng), 0, 1)):
@@ -228,13 +273,37 @@ def test_attention_that_does_not_fit_the_step_is_refused(rng):
             ops.sink_attention(qkv, rotary, layer, 9, kv_heads, 64, 0.125, step)
 
 
+@pytest.mark.parametrize(
+    ("rotary", "slopes", "message"),
+    [
+        (torch.zeros(3, 2, 2, 32), None, r"rotary is \[3, 2, 2, 32\]"),
+        (torch.zeros(4, 2, 2, 33), None, r"rotary is \[4, 2, 2, 33\]"),
+        (torch.zeros(4, 2, 2), None, "rotary must be float32 with 4 dimensions"),
+        (None, torch.zeros(8), r"slopes is \[8\] for 9 heads"),
+        (None, torch.zeros(9, 1), "slopes must be float32 with 1 dimensions"),
+        (None, torch.zeros(9, dtype=torch.float64), "slopes must be float32"),
+        (None, torch.full((9,), NAN), "slopes must be within .* not nan"),
+        (None, torch.full((9,), 1e7), "slopes must be within"),
+    ],
+)
+def test_positions_that_do_not_fit_are_refused(rng, rotary, slopes, message):
+    case = Case()
+    with pytest.raises(RuntimeError, match=f"sink_attention: {message}"):
+        ops.sink_attention(case.random_qkv(4, rng), rotary, 0, 9, 3, 64, 0.125, step_of(case), slopes)
+
+
+@pytest.mark.parametrize("magnitude", [0.0, -1.0, NAN, float("inf")])
+def test_a_magnitude_that_is_no_scale_is_refused(magnitude):
+    with pytest.raises(RuntimeError, match="rotary_table: magnitude must be positive"):
+        ops.rotary_table(Case().inv_freq, step_of(Case()), magnitude)
+
+
 @pytest.mark.parametrize(("heads", "kv_heads", "head_dim"), [
     (2**32 + 9, 3, 64), (9, 2**32 + 3, 64), (9, 3, 2**32 + 64), (-9, 3, 64), (0, 3, 64)])
 def test_attention_of_heads_beyond_an_int_is_refused(rng, heads, kv_heads, head_dim):
     """2**32 + 9 is 9 once it is cut to an int."""
     case = Case()
-    step = torch.classes.sinkstream.StepContext(
-        poisoned_kv(case, 8), 64, torch.tensor([line_of()]), torch.tensor([1, 2, 3], dtype=torch.int32))
+    step = step_of(case)
     rotary = ops.rotary_table(case.inv_freq, step)
     with pytest.raises(RuntimeError, match="sink_attention: "):
         ops.sink_attention(case.random_qkv(4, rng), rotary, 0, heads, kv_heads, head_dim, 0.125, step)

@@ -1,4 +1,4 @@
-"""Linear, embedding, norm and gated unit against their references, and row by row against themselves."""
+"""Linear, embedding, norms and activations against their references, and row by row against themselves."""
 
 import pytest
 import torch
@@ -100,6 +100,70 @@ def test_silu_mul(isa, rng, size):
     assert torch.equal(torch.cat([ops.silu_mul(row[None]) for row in gate_up]), actual)
 
 
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("size", [1, 16, 33, 75, 576])
+def test_layer_norm(isa, rng, size, biased):
+    x, weight = torch.randn(19, size, generator=rng) * 30 + 7, torch.randn(size, generator=rng)
+    bias = torch.randn(size, generator=rng) if biased else None
+    expected = reference.layer_norm(x.double(), weight.double(), bias.double() if biased else None, 1e-5)
+    actual = ops.layer_norm(x, weight, bias, 1e-5)
+    torch.testing.assert_close(actual.double(), expected, atol=3e-6, rtol=2e-6)
+    assert torch.equal(torch.cat([ops.layer_norm(row[None], weight, bias, 1e-5) for row in x]), actual)
+
+
+def test_layer_norm_of_a_long_row_far_from_zero(isa, rng):
+    """The mean rounded to float32 is off by 3e-5 here, and one of a float32 sum by more."""
+    x = torch.randn(16, 4099, generator=rng) + 1000
+    expected = reference.layer_norm(x.double(), torch.ones(4099, dtype=torch.float64), None, 1e-5)
+    actual = ops.layer_norm(x, torch.ones(4099), None, 1e-5)
+    torch.testing.assert_close(actual.double(), expected, atol=3e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("heads", "normed", "head_dim"), [(1, 1, 1), (8, 6, 16), (5, 3, 80), (73, 72, 23), (4, 4, 33)])
+def test_head_rms_norm(isa, rng, heads, normed, head_dim):
+    qkv = torch.randn(19, heads * head_dim, generator=rng) * 30
+    weight = torch.randn(normed, head_dim, generator=rng)
+    actual = ops.head_rms_norm(qkv, weight, 1e-6)
+    expected = reference.head_rms_norm(qkv.double(), weight.double(), 1e-6)
+    torch.testing.assert_close(actual.double(), expected, atol=1e-6, rtol=2e-6)
+    assert torch.equal(actual[:, normed * head_dim :], qkv[:, normed * head_dim :])
+    assert torch.equal(torch.cat([ops.head_rms_norm(row[None], weight, 1e-6) for row in qkv]), actual)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_is_exact_to_float32(isa, approximate):
+    x = torch.cat([torch.linspace(-30, 30, 300_001), torch.linspace(-2, 2, 200_001)]).view(2, -1)
+    error = ops.gelu(x, approximate).double() - torch.nn.functional.gelu(x.double(), approximate=approximate)
+    assert (error.abs() / x.double().abs().clamp(min=1)).max() < 2e-7
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_of_extremes(isa, approximate):
+    x = torch.tensor([[-3e38, -1e20, -200.0, -0.0, 0.0, 1e-40, 200.0, 1e20, 3e38, float("inf"), float("nan")]])
+    wanted = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 5e-41, 200.0, 1e20, 3e38, float("inf"), float("nan")]])
+    torch.testing.assert_close(ops.gelu(x, approximate), wanted, equal_nan=True, atol=0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("size", [1, 16, 33, 1536])
+def test_gelu_mul(isa, rng, size, approximate):
+    gate_up = torch.randn(19, 2 * size, generator=rng) * 5
+    actual = ops.gelu_mul(gate_up, approximate)
+    expected = reference.gelu_mul(gate_up.double(), approximate)
+    torch.testing.assert_close(actual.double(), expected, atol=5e-6, rtol=2e-6)
+    assert torch.equal(torch.cat([ops.gelu_mul(row[None], approximate) for row in gate_up]), actual)
+    gate, up = gate_up.chunk(2, dim=1)
+    assert torch.equal(ops.gelu(gate, approximate) * up, actual)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_a_rows_activation_does_not_depend_on_the_batch(isa, rng, approximate):
+    x = torch.randn(50, 75, generator=rng) * 5
+    alone = torch.cat([ops.gelu(row[None], approximate) for row in x])
+    for chunk in (1, 2, 7, 50):
+        assert torch.equal(torch.cat([ops.gelu(part, approximate) for part in x.split(chunk)]), alone)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_a_weight_gives_back_and_serialises_the_plain_tensors(rng, tmp_path, dtype):
     class Model(torch.nn.Module):
@@ -120,6 +184,23 @@ def test_a_weight_gives_back_and_serialises_the_plain_tensors(rng, tmp_path, dty
     assert path.stat().st_size < 1.5 * weight.numel() * weight.element_size()  # shared: stored once
     for result in torch.jit.load(str(path))(x):
         assert torch.equal(result, ops.linear(x, packed))
+    plain, plain_bias = packed.plain()  # once it is packed
+    assert torch.equal(plain, weight) and torch.equal(plain_bias, bias)
+
+
+def test_of_a_view_only_what_it_shows_is_serialised(tmp_path):
+    class Model(torch.nn.Module):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = weight
+
+        def forward(self, x: torch.Tensor):
+            return torch.ops.sinkstream.linear(x, self.weight)
+
+    path, stack = tmp_path / "model.pt", torch.randn(1000, 300)
+    torch.jit.save(torch.jit.script(Model(LinearWeight(stack[10:20], None))), str(path))
+    assert path.stat().st_size < 4 * 10 * 300 + 10_000
+    assert torch.equal(torch.jit.load(str(path))(torch.eye(300)), stack[10:20].T)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +228,27 @@ def test_shapes_that_do_not_fit_are_refused(rng):
         ops.silu_mul(torch.zeros(2, 7))
     with pytest.raises(RuntimeError, match="float32"):
         ops.linear(torch.zeros(2, 8, dtype=torch.float64), weight)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ops.layer_norm(torch.zeros(2, 8), torch.zeros(7), None, 1e-5), r"layer_norm: x is \[2, 8\], weight \[7\]"),
+        (lambda: ops.layer_norm(torch.zeros(2, 8), torch.zeros(8), torch.zeros(1), 1e-5), r"layer_norm: bias is \[1\]"),
+        (lambda: ops.layer_norm(torch.zeros(8), torch.zeros(8), None, 1e-5), "layer_norm: x must be float32 with 2"),
+        (lambda: ops.head_rms_norm(torch.zeros(2, 8), torch.zeros(3, 4), 1e-6), r"head_rms_norm: qkv is \[2, 8\]"),
+        (lambda: ops.head_rms_norm(torch.zeros(2, 9), torch.zeros(1, 4), 1e-6), r"head_rms_norm: qkv is \[2, 9\]"),
+        (lambda: ops.head_rms_norm(torch.zeros(2, 8), torch.zeros(0, 4), 1e-6), r"head_rms_norm: weight is \[0, 4\]"),
+        (lambda: ops.head_rms_norm(torch.zeros(2, 8), torch.zeros(2, 0), 1e-6), r"head_rms_norm: weight is \[2, 0\]"),
+        (lambda: ops.gelu(torch.zeros(2, 8).double(), "none"), "gelu: x must be float32"),
+        (lambda: ops.gelu(torch.zeros(2, 8), "quick"), "gelu: approximate must be none or tanh, not quick"),
+        (lambda: ops.gelu_mul(torch.zeros(2, 7), "none"), r"gelu_mul: gate_up is \[2, 7\]"),
+        (lambda: ops.gelu_mul(torch.zeros(2, 8), ""), "gelu_mul: approximate must be none or tanh"),
+    ],
+)
+def test_what_norms_and_activations_cannot_take_is_refused_by_name(call, message):
+    with pytest.raises(RuntimeError, match=message):
+        call()
 
 
 def test_an_unknown_instruction_set_is_refused_and_changes_nothing():

@@ -30,6 +30,12 @@ class LazyTensors(Mapping[str, torch.Tensor]):
     def shape(self, name: str) -> tuple[int, ...]:
         return self._shapes[name]
 
+    def renamed(self, rename: Callable[[str], str | None]) -> LazyTensors:
+        """The same tensors under the names that `rename` gives; without those it gives None."""
+        names = {new: name for name in self._loaders if (new := rename(name)) is not None}
+        return LazyTensors({new: self._loaders[name] for new, name in names.items()},
+                           {new: self._shapes[name] for new, name in names.items()})
+
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._loaders:
             raise ExportError(f"the checkpoint has no tensor {name}")
@@ -46,8 +52,26 @@ class LazyTensors(Mapping[str, torch.Tensor]):
 
 
 @dataclass(frozen=True)
+class Rope:
+    """Rotary positions, in pairs (i, i + dims / 2) of a head's first `dims` dimensions; the others are not rotated."""
+
+    theta: float
+    dims: int
+    scaling: dict | None = None  # its "type" and what that type is set by (rope.py); None: not scaled
+
+
+@dataclass(frozen=True)
+class Alibi:
+    """Attention with linear biases: the score loses a head's slope (alibi.py) for each token of distance."""
+
+    bias_max: float = 8.0  # the steepest exponent: slopes reach down to 2^-bias_max
+    scale: float = 1.0  # of all slopes
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
-    """Sizes of a decoder-only model; an architecture makes it from Checkpoint.source_config."""
+    """What every decoder-only model is described by; an architecture makes it from Checkpoint.source_config, and adds
+    fields of its own in a subclass."""
 
     vocab_size: int
     layers: int
@@ -57,9 +81,8 @@ class DecoderConfig:
     kv_heads: int
     head_dim: int
     norm_epsilon: float
-    rope_theta: float
-    rope_dims: int  # of head_dim; the rest is not rotated
-    trained_context: int  # tokens
+    positions: Rope | Alibi
+    trained_context: int  # tokens; of a model trained with a sliding window: at most that window
     tied_head: bool  # the output head is the embedding
 
 

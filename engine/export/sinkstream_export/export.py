@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,9 +33,11 @@ def run(request: Request) -> dict:
     """Writes `request.out` and returns its manifest. On an error (ExportError, OSError) an existing file stays as it
     was and nothing else is left behind."""
     operators.load(request.ops)
+    _return_freed_tensors()
     _report(f"reading {request.source}")
     checkpoint = read(request.source)
     architecture = architectures.find(checkpoint.architecture)
+    checkpoint = replace(checkpoint, tensors=checkpoint.tensors.renamed(architecture.tensor_name))
     config = architecture.read_config(checkpoint.source_config)
     # The ids that end a reply: these, and the chat format's, which are the tokenizer's own.
     check_token_ids(checkpoint, config.vocab_size)
@@ -44,6 +47,7 @@ def run(request: Request) -> dict:
         "tokenizer.json": checkpoint.tokenizer_json,
         "chat_format.json": _json(chat_format.compile_format(checkpoint, model_tokenizer)),
     }
+    operators.check_text(extra_files["tokenizer.json"], extra_files["chat_format.json"], config.vocab_size)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the result, so that the last step is a rename.
     with tempfile.TemporaryDirectory(prefix=".sinkstream-export-", dir=request.out.parent) as folder:
@@ -79,6 +83,13 @@ def read(source: Path) -> Checkpoint:
     if source.is_file():
         return gguf.read(source)
     raise ExportError(f"{source} does not exist")
+
+
+def _return_freed_tensors() -> None:
+    """glibc would keep what is freed of tensors up to 32 MiB, as much as the whole model, from the system."""
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        m_mmap_threshold = -3  # malloc.h
+        mallopt(m_mmap_threshold, 1 << 20)
 
 
 def _require_space(paths: list[Path], size: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import torch
 import transformers
 
@@ -29,7 +31,7 @@ def build(
         "heads": config.heads,
         "kv_heads": config.kv_heads,
         "head_dim": config.head_dim,
-        "positions": {"kind": "rope", "theta": config.rope_theta, "dims": config.rope_dims},
+        "positions": {"kind": type(config.positions).__name__.lower(), **asdict(config.positions)},
         "trained_context": config.trained_context,
         "bos_token": checkpoint.bos_token,
         "eos_token": next(iter(checkpoint.eos_tokens), None),

@@ -22,3 +22,12 @@ def load(path: str | None = None) -> None:
         torch.ops.load_library(str(chosen.resolve()))
     except OSError as error:
         raise ExportError(f"operator library {chosen} cannot be loaded: {error}") from error
+
+
+def check_text(tokenizer_json: str, chat_format_json: str, vocab_size: int) -> None:
+    """ExportError with what the server's own parsers say if they refuse one of the texts. The library is loaded."""
+    try:
+        torch.ops.sinkstream.check_text(tokenizer_json, chat_format_json, vocab_size)
+    except RuntimeError as error:
+        said = str(error).partition("\nException raised from ")[0]  # there where torch shows C++ stacks
+        raise ExportError(" ".join(said.split())) from error

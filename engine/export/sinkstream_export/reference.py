@@ -33,10 +33,35 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 
 
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    centred = x - x.mean(-1, keepdim=True)
+    y = centred * torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + eps) * weight
+    return y if bias is None else y + bias
+
+
+def head_rms_norm(qkv: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Norm of each of the first M heads of [N, heads * D] with its own row of weight [M, D]; the others stay."""
+    normed, others = qkv.tensor_split([weight.numel()], dim=-1)
+    return torch.cat([rms_norm(normed.unflatten(-1, weight.shape), weight, eps).flatten(1), others], dim=-1)
+
+
 def silu_mul(gate_up: Tensor) -> Tensor:
     """[N, 2 I] -> [N, I]."""
     gate, up = gate_up.chunk(2, dim=-1)
     return gate * torch.sigmoid(gate) * up
+
+
+def gelu(x: Tensor, approximate: str) -> Tensor:
+    """`approximate`: "none" (x times the normal distribution function) or "tanh"."""
+    if approximate == "none":
+        return x * (1 + torch.erf(x * 0.5**0.5)) / 2
+    return x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x.pow(3)))) / 2
+
+
+def gelu_mul(gate_up: Tensor, approximate: str) -> Tensor:
+    """[N, 2 I] -> [N, I]."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return gelu(gate, approximate) * up
 
 
 def cache_positions(positions: Tensor, sinks: int, window: int) -> Tensor:
@@ -50,9 +75,9 @@ def recent_positions(positions: Tensor, sinks: int, offset: int) -> Tensor:
 
 
 def rotary_table(
-    inv_freq: Tensor, positions: Tensor, sinks: int, window: int, offset: int = 0
+    inv_freq: Tensor, positions: Tensor, sinks: int, window: int, offset: int = 0, magnitude: float = 1.0
 ) -> Tensor:
-    """float64 [N, 2 (recent, pinned), 2 (cos, sin), R / 2] of the tokens at `positions`."""
+    """float64 [N, 2 (recent, pinned), 2 (cos, sin), R / 2] of the tokens at `positions`, times `magnitude`."""
     angles = torch.stack(
         [
             recent_positions(positions, sinks, offset).double()[:, None] * inv_freq.double(),
@@ -60,13 +85,15 @@ def rotary_table(
         ],
         dim=1,
     )
-    return torch.stack([angles.cos(), angles.sin()], dim=2)
+    return torch.stack([angles.cos(), angles.sin()], dim=2) * magnitude
 
 
-def rotate(x: Tensor, positions: Tensor, inv_freq: Tensor) -> Tensor:
-    """Rotates the first R dimensions of [T, heads, head_dim] by halves; the others stay."""
+def rotate(x: Tensor, positions: Tensor, inv_freq: Tensor | None, magnitude: float = 1.0) -> Tensor:
+    """Rotates the first R dimensions of [T, heads, head_dim] by halves, times `magnitude`; the others stay."""
+    if inv_freq is None:
+        return x
     angles = positions.double()[:, None, None] * inv_freq.double()
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    cos, sin = (angles.cos() * magnitude).to(x.dtype), (angles.sin() * magnitude).to(x.dtype)
     half = inv_freq.numel()
     a, b = x[..., :half], x[..., half : 2 * half]
     return torch.cat([a * cos - b * sin, b * cos + a * sin, x[..., 2 * half :]], dim=-1)
@@ -76,24 +103,27 @@ def band_sink_attention(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    inv_freq: Tensor,
+    inv_freq: Tensor | None,
     scale: float,
     sinks: int,
     window: int,
     offset: int = 0,
+    slopes: Tensor | None = None,
+    magnitude: float = 1.0,
 ) -> Tensor:
     """Attention of a whole text with sinks and a band: q [T, heads, D], k and v [T, kv_heads, D] -> [T, heads, D].
 
     Token n sees {0 .. S-1} and {max(S, n-W+1) .. n}. Recent tokens are at their true distance, pinned ones at the distance
-    inside the cache.
+    inside the cache: for rotary positions (inv_freq) and for ALiBi (slopes [heads], times the distance off each score).
     """
     count, heads, _ = q.shape
     tokens = torch.arange(count)
     group = heads // k.shape[1]
     recent = recent_positions(tokens, sinks, offset)
-    true_q, true_k = rotate(q, recent, inv_freq), rotate(k, recent, inv_freq)
-    cache_q = rotate(q, cache_positions(tokens, sinks, window), inv_freq)
-    cache_k = rotate(k, tokens, inv_freq)  # used for pinned tokens, whose place is their text position
+    places = cache_positions(tokens, sinks, window)
+    true_q, true_k = (rotate(x, recent, inv_freq, magnitude) for x in (q, k))
+    cache_q = rotate(q, places, inv_freq, magnitude)
+    cache_k = rotate(k, tokens, inv_freq, magnitude)  # used for pinned tokens, whose place is their text position
     true_k, cache_k, v = (t.repeat_interleave(group, dim=1) for t in (true_k, cache_k, v))
     out = torch.empty_like(q)
     for first in range(0, count, QUERY_ROWS):
@@ -103,6 +133,9 @@ def band_sink_attention(
         pinned = tokens < sinks
         scores = torch.where(pinned, cache_scores, true_scores) * scale
         n = tokens[rows, None]
+        if slopes is not None:
+            distances = torch.where(pinned, places[rows, None] - tokens, n - tokens)
+            scores = scores - slopes.to(q.dtype)[:, None, None] * distances
         seen = (tokens <= n) & (pinned | (tokens > n - window))
         scores = scores.masked_fill(~seen, float("-inf"))
         out[rows] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v)
@@ -111,7 +144,7 @@ def band_sink_attention(
 
 def sink_attention(
     qkv: Tensor,
-    inv_freq: Tensor,
+    inv_freq: Tensor | None,
     heads: int,
     kv_heads: int,
     head_dim: int,
@@ -119,11 +152,13 @@ def sink_attention(
     sinks: int,
     window: int,
     offset: int = 0,
+    slopes: Tensor | None = None,
+    magnitude: float = 1.0,
 ) -> Tensor:
     """The operator, for a text that is fed from its first token: [T, (heads + 2 kv_heads) * D] -> [T, heads * D]."""
     count = qkv.shape[0]
     q, k, v = qkv.view(count, -1, head_dim).split([heads, kv_heads, kv_heads], dim=1)
-    out = band_sink_attention(q, k, v, inv_freq, scale, sinks, window, offset)
+    out = band_sink_attention(q, k, v, inv_freq, scale, sinks, window, offset, slopes, magnitude)
     return out.reshape(count, heads * head_dim)
 
 

@@ -9,8 +9,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
+from . import oracle
 from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
+from .lazy_weights import parameters_on_meta, read_at_use
 from .step import stream_logits
 
 TOLERANCE = 1e-3  # largest difference of a logit, in float32
@@ -32,18 +34,19 @@ def check(
 ) -> dict:
     """The manifest's `verification`. ExportError if the logits of a fixed text differ by TOLERANCE or more, and by more
     than float32 accounts for, from transformers' on the same weights, rounded to `dtype` and computed in float32; or,
-    streamed, from the architecture's oracle."""
+    streamed, from the architecture's oracle. Beside `module`, memory holds one tensor of the checkpoint at a time."""
     ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
     count = min(_TOKENS, config.trained_context, len(ids))
     tokens = torch.tensor(ids[:count])
     with torch.inference_mode():
         reference = reference_model(checkpoint, dtype)
+        architecture.prepare_reference(reference)
         dense = _run(module, config, tokens, sinks=0, window=count)
         difference = _difference("", dense, partial(_dense_logits, reference, tokens))
-        if architecture.streaming_oracle is not None:
-            streamed = _run(module, config, tokens, _SINKS, _WINDOW)
-            expected = partial(architecture.streaming_oracle, reference, tokens, _SINKS, _WINDOW)
-            difference = max(difference, _difference("streamed ", streamed, expected))
+        streamed = _run(module, config, tokens, _SINKS, _WINDOW)
+        streaming_oracle = architecture.streaming_oracle or oracle.band_sink_logits
+        expected = partial(streaming_oracle, reference, tokens, _SINKS, _WINDOW)
+        difference = max(difference, _difference("streamed ", streamed, expected))
     return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": count}
 
 
@@ -65,7 +68,7 @@ def _dense_logits(reference: torch.nn.Module, tokens: torch.Tensor, dtype: torch
 
 def _difference(what: str, got: torch.Tensor, expected: Callable[[torch.dtype], torch.Tensor]) -> float:
     """The largest of `got` [T, vocab_size] from `expected(float32)`. ExportError if it is beyond the limit; only then
-    is `expected(float64)` computed, which takes twice the memory."""
+    is `expected(float64)` computed, which takes longer."""
     reference = expected(torch.float32)
     difference = (got - reference).abs().max().item()
     if difference < TOLERANCE:
@@ -100,18 +103,29 @@ def _transformers_model(checkpoint: Checkpoint) -> torch.nn.Module:
 
 
 def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
-    """transformers' model with the checkpoint's matrices rounded to `dtype`, computing in float32. Shapes as
-    check_shapes() has found them."""
-    model = _transformers_model(checkpoint)
-    wanted = model.state_dict()
+    """transformers' model with the checkpoint's matrices rounded to `dtype`, computing in float32. A forward reads each
+    weight where it is used and does not keep it. Shapes as check_shapes() has found them."""
+    with parameters_on_meta():
+        model = _transformers_model(checkpoint)
+    wanted = model.state_dict(keep_vars=True)
     _refuse_unused(checkpoint, wanted)
-    with torch.no_grad():
-        for name, parameter in wanted.items():
-            if name in checkpoint.tensors:
-                parameter.copy_(_rounded(checkpoint.tensors[name], dtype))
-            elif not (name == "lm_head.weight" and model.config.tie_word_embeddings):
-                raise ExportError(f"the checkpoint has no tensor {name}")
+    readers = {}
+    for name, tensor in wanted.items():
+        if name not in checkpoint.tensors:
+            continue
+        if tensor.is_meta:
+            readers[id(tensor)] = partial(_read, checkpoint, name, dtype)
+        else:
+            tensor.copy_(checkpoint.tensors[name])
+    for name, tensor in wanted.items():
+        if name not in checkpoint.tensors and id(tensor) not in readers:  # a tied head is the embedding
+            raise ExportError(f"the checkpoint has no tensor {name}")
+    read_at_use(model, readers)
     return model
+
+
+def _read(checkpoint: Checkpoint, name: str, dtype: torch.dtype) -> torch.Tensor:
+    return _rounded(checkpoint.tensors[name], dtype)
 
 
 def _rounded(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -16,6 +16,7 @@ inline constexpr int kBlockTokens = 16;   // tokens a KV block holds
 inline constexpr int kMaxHeadDim = 512;
 
 enum class Element { kFloat32, kBfloat16 };
+enum class GeluKind { kErf, kTanh };  // exact, or its approximation by tanh
 
 // y = x @ W.T + bias + residual. bias and residual may be null.
 struct LinearCall {
@@ -41,7 +42,34 @@ struct RmsNormCall {
   float epsilon;
 };
 
-struct SiluMulCall {
+struct LayerNormCall {
+  const float* x;       // [rows][size]
+  const float* weight;  // [size]
+  const float* bias;    // [size], or null
+  float* y;             // [rows][size]
+  int64_t size;
+  float epsilon;
+};
+
+// RMS norm of each of a row's first heads by itself; the others are copied.
+struct HeadRmsNormCall {
+  const float* x;       // [rows][heads][head_dim]
+  const float* weight;  // [normed_heads][head_dim]
+  float* y;             // [rows][heads][head_dim]
+  int64_t heads;
+  int64_t normed_heads;
+  int64_t head_dim;
+  float epsilon;
+};
+
+struct ActivationCall {
+  const float* x;  // [rows][size]
+  float* y;        // [rows][size]
+  int64_t size;
+};
+
+// y = activation(gate) * up.
+struct GatedCall {
   const float* gate_up;  // [rows][2 * size]
   float* y;              // [rows][size]
   int64_t size;
@@ -55,7 +83,8 @@ struct KvSlot {
 
 struct AttentionCall {
   const float* qkv;     // [rows][(heads + 2 * kv_heads) * head_dim]
-  const float* rotary;  // [rows][2 (recent, pinned)][2 (cos, sin)][rotary_half]
+  const float* rotary;  // [rows][2 (recent, pinned)][2 (cos, sin)][rotary_half], null if that is 0
+  const float* slopes;  // ALiBi: [heads], magnitudes of 1e6 at most; or null
   void* kv;  // one layer: [blocks][kv_heads][2][16 * padded_dim]; keys [dim][slot], values
              // [slot][dim]
   const KvSlot* slots;  // [rows]
@@ -86,7 +115,11 @@ struct KernelTable {
   const char* name;
   void (*linear)(Element, const LinearCall&, Range panels, Range rows);
   void (*rms_norm)(const RmsNormCall&, Range rows);
-  void (*silu_mul)(const SiluMulCall&, Range rows);
+  void (*layer_norm)(const LayerNormCall&, Range rows);
+  void (*head_rms_norm)(const HeadRmsNormCall&, Range rows);
+  void (*silu_mul)(const GatedCall&, Range rows);
+  void (*gelu)(GeluKind, const ActivationCall&, Range rows);
+  void (*gelu_mul)(GeluKind, const GatedCall&, Range rows);
   // Rotates the rows' keys and puts keys and values into their blocks.
   void (*write_kv)(Element, const AttentionCall&, Range rows);
   // Floats of scratch that `attend` needs for a tile.

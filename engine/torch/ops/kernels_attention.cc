@@ -79,9 +79,11 @@ struct Segment {
 
 // Up to kQueryTile queries (row, head) and what they see.
 struct Queries {
-  int first;                     // in the tile; query = row * heads per kv head + head
-  Range visible[2][kQueryTile];  // slots of the pinned and of the recent segment
-  float* scores;                 // [kQueryTile][score_stride]
+  int first;                         // in the tile; query = row * heads per kv head + head
+  Range visible[2][kQueryTile];      // slots of the pinned and of the recent segment
+  int64_t distances[2][kQueryTile];  // of the query from slot 0 of either segment
+  float slopes[kQueryTile];          // with ALiBi
+  float* scores;                     // [kQueryTile][score_stride]
   int64_t score_stride;
 };
 
@@ -147,6 +149,27 @@ void ScoreSegment(const AttentionCall& call, const Segment& segment, int kv_head
     ScoreVectors<Kv, kRows, 2>(call, segment, kv_head, kind, queries, vector);
   }
   if (vector < vectors) ScoreVectors<Kv, kRows, 1>(call, segment, kv_head, kind, queries, vector);
+}
+
+// ALiBi: takes slope * distance from a query's scores with the slots of a segment, `distance` being
+// that of slot 0. In integers first: a text position is more than a float can count. A masked
+// slot's score is -infinity and stays it.
+void SubtractDistances(float slope, int64_t distance, float* scores, int64_t slots) {
+  for (int64_t slot = 0; slot < slots; slot += kLanes) {
+    const IntVec distances = static_cast<int32_t>(distance - slot) - LaneNumbers();
+    Store(scores + slot, Load(scores + slot) - __builtin_convertvector(distances, Vec) * slope);
+  }
+}
+
+template <int kRows>
+void SubtractDistances(const Segment (&segments)[2], const Queries& queries) {
+  for (int r = 0; r < kRows; ++r) {
+    float* scores = queries.scores + r * queries.score_stride;
+    for (int kind = 0; kind < 2; ++kind) {
+      SubtractDistances(queries.slopes[r], queries.distances[kind][r],
+                        scores + segments[kind].score_offset, segments[kind].count * kBlockTokens);
+    }
+  }
 }
 
 // Turns scores into weights in place; returns one over their sum. Slots that are not seen get
@@ -248,6 +271,7 @@ void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int 
   for (int kind = 0; kind < 2; ++kind) {
     ScoreSegment<Kv, kRows>(call, segments[kind], kv_head, kind, queries);
   }
+  if (call.slopes != nullptr) SubtractDistances<kRows>(segments, queries);
   float scales[kRows];
   const int64_t slots = (segments[0].count + segments[1].count) * kBlockTokens;
   for (int r = 0; r < kRows; ++r) {
@@ -289,6 +313,9 @@ void SetVisible(const AttentionTile& tile, int64_t row, int index, Queries& quer
   const int64_t oldest = Max(tile.sinks, n - tile.window + 1);
   queries.visible[0][index] = {0, Min(tile.sinks, n + 1)};
   queries.visible[1][index] = {oldest - tile.recent_position, n + 1 - tile.recent_position};
+  const int64_t evicted = Max(n - tile.window + 1 - tile.sinks, 0);
+  queries.distances[0][index] = n - evicted;
+  queries.distances[1][index] = n - tile.recent_position;
 }
 
 // A tile's scratch: its queries rotated for pinned tokens, then for recent ones, [queries]
@@ -327,6 +354,7 @@ void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_hea
     for (int q = 0; q < taken; ++q) {
       const int64_t row = (first + q) / group, head = (first + q) % group;
       SetVisible(tile, row, q, queries);
+      if (call.slopes != nullptr) queries.slopes[q] = call.slopes[kv_head * group + head];
       to[q] = call.out + ((tile.row + row) * call.heads + kv_head * group + head) * call.head_dim;
     }
     AttendQueriesOf<Kv, kQueryTile>(taken, call, segments, kv_head, queries, to);

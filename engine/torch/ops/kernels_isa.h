@@ -8,7 +8,11 @@ namespace sinkstream::kernels::SINKSTREAM_ISA {
 
 void Linear(Element element, const LinearCall& call, Range panels, Range rows);
 void RmsNorm(const RmsNormCall& call, Range rows);
-void SiluMul(const SiluMulCall& call, Range rows);
+void LayerNorm(const LayerNormCall& call, Range rows);
+void HeadRmsNorm(const HeadRmsNormCall& call, Range rows);
+void SiluMul(const GatedCall& call, Range rows);
+void Gelu(GeluKind kind, const ActivationCall& call, Range rows);
+void GeluMul(GeluKind kind, const GatedCall& call, Range rows);
 void WriteKv(Element element, const AttentionCall& call, Range rows);
 int64_t AttendScratch(const AttentionCall& call, const AttentionTile& tile);
 void Attend(Element element, const AttentionCall& call, const AttentionTile& tile, int kv_head,

@@ -6,7 +6,16 @@
 namespace sinkstream::kernels::SINKSTREAM_ISA {
 
 extern const KernelTable kTable;
-const KernelTable kTable = {
-    SINKSTREAM_NAME(SINKSTREAM_ISA), Linear, RmsNorm, SiluMul, WriteKv, AttendScratch, Attend};
+const KernelTable kTable = {SINKSTREAM_NAME(SINKSTREAM_ISA),
+                            Linear,
+                            RmsNorm,
+                            LayerNorm,
+                            HeadRmsNorm,
+                            SiluMul,
+                            Gelu,
+                            GeluMul,
+                            WriteKv,
+                            AttendScratch,
+                            Attend};
 
 }  // namespace sinkstream::kernels::SINKSTREAM_ISA

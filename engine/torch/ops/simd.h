@@ -85,10 +85,14 @@ inline Vec Exp(Vec x) {
   series = series * rest + 1.6666665459e-1f;
   series = series * rest + 5.0000001201e-1f;
   series = series * (rest * rest) + rest + 1.0f;
-  const IntVec exponent = reinterpret_cast<IntVec>(shifted) << 23;
-  const Vec scaled = reinterpret_cast<Vec>(reinterpret_cast<IntVec>(series) + exponent);
+  const BitVec exponent = reinterpret_cast<BitVec>(shifted) << 23;  // wraps where it is not used
+  const Vec scaled = reinterpret_cast<Vec>(reinterpret_cast<BitVec>(series) + exponent);
   const Vec number = x < -87.0f ? Vec{} : scaled;
   return x != x ? x : number;  // the arithmetic above would make a finite number of a NaN
+}
+
+inline Vec Magnitude(Vec x) {
+  return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(x) & 0x7fffffff);
 }
 
 }  // namespace

@@ -1,0 +1,105 @@
+#include "server/event_stream.h"
+
+#include <utility>
+
+#include "server/status.h"
+
+namespace sinkstream {
+
+template <typename Reactor>
+EventStream<Reactor>::EventStream(StreamEnvironment& environment)
+    : environment_(environment),
+      outbox_(std::make_shared<Outbox>(environment.rules.limits.outbox_capacity,
+                                       [this] {
+                                         if (state_.Ready()) environment_.wakes.Post(this);
+                                       })),
+      state_(outbox_) {}
+
+template <typename Reactor>
+bool EventStream<Reactor>::Join() {
+  const absl::Status added = environment_.streams.Add(this);
+  if (added.ok()) return true;
+  Perform(state_.End(added));
+  return false;
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::EndAfterWriting(const absl::Status& status) {
+  Guarded([&] { Perform(state_.EndAfterWriting(status)); });
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::OnWriteDone(bool ok) {
+  Guarded([&] { Perform(state_.WriteDone(ok)); });
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::OnWake() {
+  Guarded([&] { Perform(state_.Woken()); });
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::OnCancel() {
+  Guarded([&] {
+    if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
+    Perform(state_.End(absl::CancelledError("the client is gone")));
+  });
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::OnDone() {
+  OnEnd();
+  outbox_->Detach();
+  if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
+  environment_.streams.Remove(this);
+  delete this;
+}
+
+template <typename Reactor>
+absl::Status EventStream<Reactor>::Reported(const std::exception& error) const {
+  absl::Status status = absl::InternalError(error.what());
+  environment_.on_error(status);
+  return status;
+}
+
+template <typename Reactor>
+bool EventStream<Reactor>::MakeMessage(StreamState::Step& step) {
+  try {
+    auto message = Message(*step.write);
+    if (message.has_value()) {
+      outbound_ = *std::move(message);
+      return true;
+    }
+    step = state_.WriteDone(true);
+  } catch (const std::exception& error) {
+    step = state_.WriteNotStarted(Reported(error));
+  }
+  return false;
+}
+
+// What may throw comes first: the state counts on what it has decided.
+template <typename Reactor>
+void EventStream<Reactor>::Perform(StreamState::Step step) {
+  bool read = step.read;
+  while (step.write.has_value() && !MakeMessage(step)) read |= step.read;
+  grpc::Status end;
+  if (step.finish.has_value()) end = EndStatus(*step.finish);
+  if (read) Read();
+  if (step.write.has_value()) this->StartWrite(&outbound_);
+  if (step.finish.has_value()) this->Finish(std::move(end));
+}
+
+template <typename Reactor>
+grpc::Status EventStream<Reactor>::EndStatus(const absl::Status& status) const {
+  try {
+    return ToGrpcStatus(status);
+  } catch (const std::exception& error) {
+    Reported(error).IgnoreError();
+    return grpc::Status(grpc::StatusCode::INTERNAL, "internal error");
+  }
+}
+
+template class EventStream<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
+template class EventStream<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+
+}  // namespace sinkstream

@@ -1,0 +1,70 @@
+// EventStream: a call that writes the events of a session. It carries out what StreamState decides;
+// nothing in it blocks on the model. It deletes itself when gRPC is done with it.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <exception>
+#include <memory>
+#include <optional>
+
+#include "engine/outbox.h"
+#include "server/stream_environment.h"
+#include "server/stream_state.h"
+#include "server/wake_queue.h"
+
+namespace sinkstream {
+
+// `Reactor`: gRPC's base class of a call that writes grpc::ByteBuffer.
+template <typename Reactor>
+class EventStream : public Reactor, private LiveStream, private Wakeable {
+ protected:
+  explicit EventStream(StreamEnvironment& environment);
+
+  // Joins the streams that live. False: there are too many, and the call ends.
+  bool Join();
+
+  // What the client is told of `event`, if anything. Never two calls at a time.
+  virtual std::optional<grpc::ByteBuffer> Message(const Event& event) = 0;
+  // The state asks for a read.
+  virtual void Read() {}
+  // gRPC is done with it, and it is about to go.
+  virtual void OnEnd() {}
+
+  // Never throws: what cannot be made ends the stream with INTERNAL.
+  void Perform(StreamState::Step step);
+
+  // An exception that left a reaction would be swallowed by gRPC, and the call would never end.
+  template <typename Body>
+  void Guarded(Body body) {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      Perform(state_.End(Reported(error)));
+    }
+  }
+
+  StreamEnvironment& environment_;
+  const std::shared_ptr<Outbox> outbox_;
+  StreamState state_;
+
+ private:
+  void EndAfterWriting(const absl::Status& status) final;
+  void OnWriteDone(bool ok) final;
+  void OnCancel() final;
+  void OnDone() final;
+  void OnWake() final;
+
+  // False: there is nothing to write, and the state has been told.
+  bool MakeMessage(StreamState::Step& step);
+  grpc::Status EndStatus(const absl::Status& status) const;
+  // INTERNAL, which the environment has been told.
+  absl::Status Reported(const std::exception& error) const;
+
+  grpc::ByteBuffer outbound_;  // of the write in flight
+};
+
+extern template class EventStream<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
+extern template class EventStream<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+
+}  // namespace sinkstream

@@ -1,0 +1,12 @@
+#include "server/score_service.h"
+
+#include "server/score_stream.h"
+
+namespace sinkstream {
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ScoreServiceImpl::Score(
+    grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
+  return new ScoreStream(*request, environment_);  // deletes itself in OnDone
+}
+
+}  // namespace sinkstream

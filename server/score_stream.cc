@@ -1,0 +1,52 @@
+#include "server/score_stream.h"
+
+#include <utility>
+#include <variant>
+
+#include "server/message_parse.h"
+#include "server/request.h"
+#include "server/response.h"
+#include "sinkstream/v1/score.pb.h"
+
+namespace sinkstream {
+
+ScoreStream::ScoreStream(const grpc::ByteBuffer& request, StreamEnvironment& environment)
+    : EventStream(environment) {
+  if (!Join()) return;
+  Guarded([&] {
+    const absl::Status started = Start(request);
+    if (!started.ok()) Perform(state_.End(started));
+  });
+}
+
+absl::Status ScoreStream::Start(const grpc::ByteBuffer& request) {
+  auto message = ParseAs<v1::ScoreRequest>(request);
+  if (!message.ok()) return message.status();
+  Engine& engine = environment_.engine;
+  auto call = ToScoreCall(*std::move(message), environment_.rules, engine);
+  if (!call.ok()) return call.status();
+  const auto attachment = engine.Open(std::move(call->open), outbox_);
+  if (!attachment.ok()) return attachment.status();
+  if (!state_.Attach(*attachment)) {
+    engine.Detach(*attachment);
+    return absl::OkStatus();
+  }
+  absl::Status accepted = engine.Append(*attachment, std::move(call->append));
+  if (accepted.ok()) engine.HalfClose(*attachment);
+  return accepted;
+}
+
+std::optional<grpc::ByteBuffer> ScoreStream::Message(const Event& event) {
+  if (const auto* const scores = std::get_if<Scores>(&event)) {
+    return ToByteBuffer(ToScoreResponse(*scores, environment_.engine.GetTokenizer()));
+  }
+  if (const auto* const done = std::get_if<AppendDone>(&event)) {
+    return ToByteBuffer(ToScoreResponse(*done));
+  }
+  if (const auto* const failed = std::get_if<RequestFailed>(&event)) {
+    Perform(state_.End(failed->status));
+  }
+  return std::nullopt;
+}
+
+}  // namespace sinkstream
