@@ -1,6 +1,6 @@
-// BpeTokenizer: the pipeline of a tokenizer.json with a model BPE. A text is cut at added tokens, its
-// runs are normalized, cut at the added tokens that are normalized themselves, cut into words, and
-// each word's symbols are merged. Immutable; any thread.
+// BpeTokenizer: the pipeline of a tokenizer.json with a model BPE. A text is cut at added tokens,
+// its runs are normalized, cut at the added tokens that are normalized themselves, cut into words,
+// and each word's symbols are merged. Immutable; any thread.
 #pragma once
 
 #include <memory>
@@ -32,7 +32,7 @@ class BpeTokenizer final : public Tokenizer {
     bool ends_run = false, ends_piece = false;
   };
   struct Parts {
-    std::vector<Token> tokens;  // by id
+    std::vector<Token> tokens;                              // by id
     absl::flat_hash_map<TokenId, std::string> first_bytes;  // where they are not its bytes
     bool replaces_broken_bytes = false;
     AddedTokens raw_added{{}};         // found in text as it is

@@ -28,7 +28,8 @@ bool HasNumber(const json& object, const char* name, int value) {
 absl::StatusOr<Decoder> Decoder::Parse(const json& decoder) {
   Decoder result;
   const json* children = FindField(decoder, "decoders");
-  const bool sequence = TypeOf(decoder) == "Sequence" && children != nullptr && children->is_array();
+  const bool sequence =
+      TypeOf(decoder) == "Sequence" && children != nullptr && children->is_array();
   if (sequence && children->size() > 1) {
     for (const json& component : *children) {
       if (absl::Status status = result.AddToSequence(component); !status.ok()) return status;
@@ -74,7 +75,8 @@ absl::Status Decoder::AddToSequence(const json& component) {
     fuse_ = true;
     return absl::OkStatus();
   }
-  if (type != "Strip") return Unsupported(absl::StrCat("Sequence with ", type, " is not supported"));
+  if (type != "Strip")
+    return Unsupported(absl::StrCat("Sequence with ", type, " is not supported"));
   const std::string* content = FindString(component, "content");
   if (!fuse_ || strip_ || content == nullptr || *content != " " ||
       !HasNumber(component, "start", 1) || !HasNumber(component, "stop", 0)) {

@@ -23,9 +23,9 @@ namespace sinkstream {
 class Detokenizer {
  public:
   // `tokenizer` outlives this. `stop_strings`: each non-empty. `continues`: the tokens go on with a
-  // text, so a space that they begin with belongs to it. Otherwise they are a text of their own, and
-  // the space that SentencePiece-style tokenizers put before a text is left out, as transformers'
-  // decode and its streamers do.
+  // text, so a space that they begin with belongs to it. Otherwise they are a text of their own,
+  // and the space that SentencePiece-style tokenizers put before a text is left out, as
+  // transformers' decode and its streamers do.
   Detokenizer(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
               bool continues = false);
 
@@ -55,7 +55,7 @@ class Detokenizer {
 
   const Tokenizer& tokenizer_;
   const std::vector<std::string> stop_strings_;
-  bool begun_;          // a token with text has come
+  bool begun_;         // a token with text has come
   std::string bytes_;  // not yet whole characters
   std::string held_;   // whole characters that may begin a stop string
   std::optional<std::string> stopped_;

@@ -12,11 +12,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::pair<const char*, NormalizationForm> kForms[] = {
-    {"NFC", NormalizationForm::kNfc},
-    {"NFD", NormalizationForm::kNfd},
-    {"NFKC", NormalizationForm::kNfkc},
-    {"NFKD", NormalizationForm::kNfkd}};
+constexpr std::pair<const char*, NormalizationForm> kForms[] = {{"NFC", NormalizationForm::kNfc},
+                                                                {"NFD", NormalizationForm::kNfd},
+                                                                {"NFKC", NormalizationForm::kNfkc},
+                                                                {"NFKD", NormalizationForm::kNfkd}};
 
 }  // namespace
 
@@ -46,7 +45,8 @@ absl::Status Normalizer::Add(const json& component) {
   }
   if (type == "Prepend") {
     const std::string* text = FindString(component, "prepend");
-    if (text == nullptr) return absl::InvalidArgumentError("normalizer Prepend: prepend is no text");
+    if (text == nullptr)
+      return absl::InvalidArgumentError("normalizer Prepend: prepend is no text");
     steps_.emplace_back(Prepend{*text});
     return absl::OkStatus();
   }

@@ -49,8 +49,8 @@ absl::StatusOr<Behavior> ParseBehavior(const json& component, const std::string&
   for (const auto& [known, behavior] : kBehaviors) {
     if (name != nullptr && *name == known) return behavior;
   }
-  return Unsupported(absl::StrCat(type, ": behavior ", name == nullptr ? "null" : *name,
-                                  " is not supported"));
+  return Unsupported(
+      absl::StrCat(type, ": behavior ", name == nullptr ? "null" : *name, " is not supported"));
 }
 
 // A text in the alphabet of ByteLevel, and where each of its bytes stands there.

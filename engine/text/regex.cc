@@ -36,8 +36,8 @@ absl::StatusOr<Regex> Regex::Compile(std::string_view pattern) {
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code = pcre2_compile(Bytes(flat), flat.size(), PCRE2_UTF | PCRE2_UCP, &error,
-                                   &offset, context.get());
+  pcre2_code* code = pcre2_compile(Bytes(flat), flat.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset,
+                                   context.get());
   if (code == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("regular expression, at byte ", offset, ": ", ErrorText(error)));

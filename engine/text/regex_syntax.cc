@@ -143,7 +143,8 @@ class Checker {
       return Unsupported("[ inside a class, but for plain characters");
     }
     rest_.remove_prefix(end + 1);
-    if (!rest_.empty() && rest_.front() == '-') return Unsupported("- after a class inside a class");
+    if (!rest_.empty() && rest_.front() == '-')
+      return Unsupported("- after a class inside a class");
     return absl::OkStatus();
   }
 

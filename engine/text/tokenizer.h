@@ -1,5 +1,5 @@
-// Tokenizer: text to token ids and token ids to bytes, for byte-level and SentencePiece-style BPE in
-// Hugging Face's tokenizer.json form. Held to the `tokenizers` package (0.23,
+// Tokenizer: text to token ids and token ids to bytes, for byte-level and SentencePiece-style BPE
+// in Hugging Face's tokenizer.json form. Held to the `tokenizers` package (0.23,
 // add_special_tokens=False) id for id. Immutable after construction; every method may be called by
 // any thread.
 //
@@ -8,8 +8,8 @@
 // single_word only if special. post_processor, truncation and padding are not read: they concern
 // templates and batches.
 //
-// What the vocabulary lacks is dropped, as the package drops it: of SmolLM2's these are some control
-// characters and the first bytes of U+40000 to U+BFFFF (planes without characters).
+// What the vocabulary lacks is dropped, as the package drops it: of SmolLM2's these are some
+// control characters and the first bytes of U+40000 to U+BFFFF (planes without characters).
 //
 // Text never becomes a special token: "<|im_end|>" typed by a user is encoded as ordinary text, so
 // that nobody forges a turn boundary. The chat format names special tokens by id (chat_format.h).
@@ -32,8 +32,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Ids of `text` as it stands behind the token `previous`, or behind nothing (kNoToken); nothing is
-  // added before or after it. Requires: valid UTF-8 (the caller has checked).
+  // Ids of `text` as it stands behind the token `previous`, or behind nothing (kNoToken); nothing
+  // is added before or after it. Requires: valid UTF-8 (the caller has checked).
   //
   // SentencePiece-style tokenizers put a space before a text; which ones, the tokenizer.json says:
   // before one behind nothing, and (prepend_scheme always, normalizer Prepend) behind an added

@@ -114,8 +114,8 @@ class Builder {
       if (EndsWord(text, at)) return true;
     }
     const std::string before_space = token.text + " ";
-    const bool changes_what_follows = token.takes_after || parts_.normalizer.Prepends() ||
-                                      parts_.pre_tokenizer.Prepends();
+    const bool changes_what_follows =
+        token.takes_after || parts_.normalizer.Prepends() || parts_.pre_tokenizer.Prepends();
     return changes_what_follows && EndsWord(before_space, text.size());
   }
 
@@ -168,6 +168,8 @@ class Builder {
         return Error(absl::StrCat("model BPE: unk_token ", *unknown, " is not in the vocabulary"));
       }
       alphabet.unknown = found->second;
+      // Text becomes it, so text goes on behind it.
+      parts_.tokens[found->second].ends_run = parts_.tokens[found->second].ends_piece = false;
     }
     alphabet.fuse_unknown = HasBool(model_, "fuse_unk", true);
     parts_.alphabet = std::make_unique<CharacterAlphabet>(std::move(alphabet));

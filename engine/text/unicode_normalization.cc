@@ -40,9 +40,9 @@ void Decompose(uint32_t code_point, NormalizationForm form, CodePoints& to) {
   int boundary_class = 0;
   const int options =
       UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (IsCompatible(form) ? UTF8PROC_COMPAT : 0);
-  const auto count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), parts.data(),
-                                             parts.size(), static_cast<utf8proc_option_t>(options),
-                                             &boundary_class);
+  const auto count =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), parts.data(), parts.size(),
+                              static_cast<utf8proc_option_t>(options), &boundary_class);
   to.insert(to.end(), parts.begin(), parts.begin() + count);
 }
 
@@ -66,17 +66,17 @@ void Finish(CodePoints& stretch, NormalizationForm form, std::string& to) {
   SortMarks(stretch);
   size_t size = stretch.size();
   if (Composes(form)) {
-    constexpr auto kOptions =
-        static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    size = static_cast<size_t>(utf8proc_normalize_utf32(
-        stretch.data(), static_cast<utf8proc_ssize_t>(size), kOptions));
+    constexpr auto kOptions = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    size = static_cast<size_t>(
+        utf8proc_normalize_utf32(stretch.data(), static_cast<utf8proc_ssize_t>(size), kOptions));
   }
   for (size_t i = 0; i < size; ++i) to += EncodeUtf8(static_cast<uint32_t>(stretch[i]));
   stretch.clear();
 }
 
 bool IsAscii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<uint8_t>(c) < 0x80; });
 }
 
 // The character alone is in normal form, and nothing before it moves or takes it.

@@ -1,5 +1,5 @@
-// Vocabulary: the tokens of a tokenizer.json, those of its model and its added ones. Plain data once
-// read.
+// Vocabulary: the tokens of a tokenizer.json, those of its model and its added ones. Plain data
+// once read.
 #pragma once
 
 #include <string>

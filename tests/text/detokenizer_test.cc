@@ -69,6 +69,41 @@ TEST(DetokenizerTest, SpecialTokensGiveNoTextAndDivideNoCharacter) {
   EXPECT_THAT(Decode({"\xC3", "", "\xA9"}, {}).outputs, ElementsAre("", "", "é", ""));
 }
 
+// As SentencePiece-style tokenizers with byte fallback are.
+class SpacedTokenizer final : public Tokenizer {
+ public:
+  std::vector<TokenId> Encode(std::string_view, TokenId) const override { return {}; }
+  std::string_view TokenBytes(TokenId token) const override { return kPieces[token]; }
+  std::string FirstTokenBytes(TokenId token) const override {
+    return std::string(kPieces[token].substr(kPieces[token].starts_with(' ') ? 1 : 0));
+  }
+  bool ReplacesBrokenBytes() const override { return true; }
+  bool IsSpecial(TokenId token) const override { return kPieces[token].empty(); }
+  int32_t VocabSize() const override { return std::size(kPieces); }
+
+ private:
+  static constexpr std::string_view kPieces[] = {"", " a", "\xE5", "\xAD", "\x97"};
+};
+
+std::string DecodeSpaced(const std::vector<TokenId>& tokens, bool continues) {
+  const SpacedTokenizer tokenizer;
+  Detokenizer detokenizer(tokenizer, {}, continues);
+  std::string text;
+  for (const TokenId token : tokens) text += detokenizer.Push(token);
+  return text + detokenizer.Flush();
+}
+
+TEST(DetokenizerTest, TheSpaceBeforeATextIsLeftOutOnce) {
+  EXPECT_EQ(DecodeSpaced({1, 1}, /*continues=*/false), "a a");
+  EXPECT_EQ(DecodeSpaced({0, 1}, /*continues=*/false), "a") << "special tokens are no text";
+  EXPECT_EQ(DecodeSpaced({1, 1}, /*continues=*/true), " a a");
+}
+
+TEST(DetokenizerTest, ByteFallbackGivesAReplacementForEveryBrokenByte) {
+  EXPECT_EQ(DecodeSpaced({2, 3, 1}, true), "\uFFFD\uFFFD a");
+  EXPECT_EQ(DecodeSpaced({2, 3, 4, 2}, true), "字\uFFFD") << "whole characters have been released";
+}
+
 TEST(DetokenizerTest, AStopStringAcrossTokensNeverShows) {
   const Trace trace = Decode({"one E", "N", "D two"}, {"END"});
   EXPECT_THAT(trace.outputs, ElementsAre("one ", "", "", ""));

@@ -5,7 +5,8 @@
 For each tokenizer NAME (tokenizer_families.py): NAME.json (its tokenizer.json) and NAME.vectors: the id of a special
 token, as a uint32, then cases one after another, each
     text, its ids, its ids behind the special token, other ids, text of the other ids
-where a text is a little-endian uint32 of bytes and UTF-8, and ids are a uint32 of ids and as many uint32.
+where a text is a little-endian uint32 of bytes and UTF-8, and ids are a uint32 of ids and as many uint32. The last three
+are those of the empty text from case CASES_IN_FULL on.
 Texts spell special tokens too: the ids are those of a tokenizer in which nothing spells them.
 """
 
@@ -19,6 +20,7 @@ import tokenizer_families
 import tokenizer_texts
 from tokenizers import Tokenizer
 
+CASES_IN_FULL = 4_000
 BYTE_TOKENS = {f"<0x{byte:02X}>": byte for byte in range(256)}
 
 
@@ -99,19 +101,19 @@ def write_vectors(path, tokenizer, cases):
     rng = random.Random(1)
     size = tokenizer.get_vocab_size()
     special_ids = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    special = min(special_ids)
+    special = min(special_ids - {tokenizer.token_to_id("<unk>")})
     hidden = without_special_tokens(tokenizer)
     name = hidden.id_to_token(special)
     encodings = hidden.encode_batch_fast(cases, add_special_tokens=False)
-    behind = hidden.encode_batch_fast([name + case if len(case.encode()) < 100 else name for case in cases],
-                                      add_special_tokens=False)
+    behind = hidden.encode_batch_fast([name + case for case in cases[:CASES_IN_FULL]], add_special_tokens=False)
     with open(path, "wb") as out:
         out.write(struct.pack("<I", special))
-        for case, encoding, after in zip(cases, encodings, behind):
-            others = random_ids(rng, tokenizer, size, special_ids)
+        for i, (case, encoding) in enumerate(zip(cases, encodings)):
+            in_full = i < CASES_IN_FULL
+            others = random_ids(rng, tokenizer, size, special_ids) if in_full else []
             write_text(out, case)
             write_ids(out, encoding.ids)
-            write_ids(out, after.ids[1:])
+            write_ids(out, behind[i].ids[1:] if in_full else [])
             write_ids(out, others)
             write_text(out, tokenizer.decode(others, skip_special_tokens=True))
 
@@ -123,12 +125,12 @@ def main():
     directory.mkdir(parents=True, exist_ok=True)
     rng = random.Random(20240607)
     common = [*tokenizer_texts.short_texts(), *tokenizer_texts.random_texts(rng), *tokenizer_texts.long_texts(rng)]
-    characters = list(tokenizer_texts.every_character())
+    texts_of = {"every": list(tokenizer_texts.characters(tokenizer_texts.every_code())),
+                "most": list(tokenizer_texts.characters(tokenizer_texts.most_codes())), None: []}
     for family in tokenizer_families.families():
         tokenizer = family.tokenizer
         contents = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-        cases = common + list(tokenizer_texts.texts_with(contents, random.Random(2)))
-        cases += characters if family.every_character else []
+        cases = list(tokenizer_texts.texts_with(contents, random.Random(2))) + common + texts_of[family.characters]
         text = tokenizer.to_str()
         (directory / f"{family.name}.json").write_text(string_merges(text) if family.name == "gpt2" else text)
         write_vectors(directory / f"{family.name}.vectors", tokenizer, cases)

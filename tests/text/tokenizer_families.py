@@ -32,7 +32,7 @@ BLOOM = " ?[^(\\s|[.,!?…。，、।۔،])]+"
 class Family:
     name: str
     tokenizer: Tokenizer
-    every_character: bool = False  # it divides or changes characters in its own way
+    characters: str | None = None  # which ones it is asked about: "every", "most"
 
 
 def byte_level(use_regex):
@@ -112,15 +112,15 @@ def byte_families(model):
                    split(Regex(r"[.,]*"), "merged_with_previous"), split(Regex(r"(?=\d)"), "contiguous"),
                    pre_tokenizers.Digits(False), byte_level(True))
     yield Family("gpt2", of_bytes(model, byte_level(True)))
-    yield Family("llama3", of_bytes(model, llama3, ignore_merges=True), every_character=True)
+    yield Family("llama3", of_bytes(model, llama3, ignore_merges=True), "most")
     yield Family("qwen2", of_bytes(model, qwen2, normalizers.NFC(),
                                    plain(["<tool_call>", "</tool_call>", "<think>"], normalized=False)))
-    yield Family("o200k", of_bytes(model, sequence(split(Regex(O200K)), byte_level(False))), every_character=True)
+    yield Family("o200k", of_bytes(model, sequence(split(Regex(O200K)), byte_level(False))), "most")
     yield Family("odd", of_bytes(model, odd))
-    yield Family("falcon", of_bytes(model, falcon), every_character=True)
+    yield Family("falcon", of_bytes(model, falcon), "most")
     yield Family("neox", of_bytes(model, byte_level(True), normalizers.NFC(), plain(spaces, normalized=True)),
-                 every_character=True)
-    yield Family("bloom", of_bytes(model, sequence(split(Regex(BLOOM)), byte_level(False))), every_character=True)
+                 "most")
+    yield Family("bloom", of_bytes(model, sequence(split(Regex(BLOOM)), byte_level(False))), "most")
     yield Family("phi", of_bytes(model, byte_level(True), None,
                                  plain(spaces + ["\t" * n for n in range(9, 1, -1)], normalized=False)))
 
@@ -166,30 +166,29 @@ def character_families(model):
     gemma_tokens = plain(["\n" * n for n in range(4, 1, -1)] + ["▁" * n for n in range(6, 1, -1)] + ["<h1>", "</h1>"],
                          normalized=False)
     phi3_tokens = [special("<|user|>", rstrip=True), special("<|end|>", rstrip=True),
-                   *plain(["<|plain|>"], rstrip=True, lstrip=True, normalized=False),
-                   *plain(["of"], normalized=True)]
-    # Merges across spaces, unknown characters, a symbol that merges take for unknown.
+                   *plain(["<|plain|>"], rstrip=True, lstrip=True, normalized=False)]
+    # Merges across spaces.
     crossing = {**model, "merges": [["e", "▁"], ["s", "▁t"], [",", "▁"], *model["merges"]]}
     for pair in crossing["merges"][:3]:
         crossing["vocab"] = {**crossing["vocab"], "".join(pair): len(crossing["vocab"])}
     without_bytes = {**crossing, "byte_fallback": False}
-    yield Family("llama2", of_characters(model, llama), every_character=True)
+    yield Family("llama2", of_characters(model, llama))
     yield Family("mistral", of_characters(model, None, pre_tokenizers.Metaspace("▁", "first", split=False)))
     yield Family("gemma", of_characters(model, normalizers.Replace(" ", "▁"), split(" ", "merged_with_previous"),
                                         llama_decoder(strip=False), gemma_tokens))
     yield Family("phi3", of_characters(model, llama, None, None, phi3_tokens))
     yield Family("always", of_characters(without_bytes, normalizers.NFKC(), pre_tokenizers.Metaspace(),
-                                         decoders.Metaspace(), plain(["<|plain|>"])), every_character=True)
+                                         decoders.Metaspace(), plain(["<|plain|>"])), "most")
     yield Family("never", of_characters({**without_bytes, "fuse_unk": False},
                                         normalizers.Sequence([normalizers.NFKD(), normalizers.NFC()]),
                                         pre_tokenizers.Metaspace("▁", "never", split=False),
-                                        decoders.Metaspace("▁", "never")))
+                                        decoders.Metaspace("▁", "never"), plain(["of"])))
     yield Family("whole_words", of_characters(crossing, normalizers.NFD(), pre_tokenizers.Metaspace(),
-                                              ignore_merges=True))
+                                              added=plain(["of"]), ignore_merges=True))
 
 
 def families():
     corpus = mixed_text(random.Random(7), 150_000)
-    yield Family("smollm2", default_model(), every_character=True)
+    yield Family("smollm2", default_model(), "every")
     yield from byte_families(train_bytes(corpus))
     yield from character_families(train_characters(corpus))

@@ -84,6 +84,110 @@ TEST(TokenizerTest, TextNeverBecomesASpecialToken) {
   }
 }
 
+TEST(TokenizerTest, NoMergeMakesASpecialToken) {
+  json file = TinyTokenizerJson({{"a", "b"}, {"b", "c"}});
+  file["added_tokens"][0] = {{"id", 256}, {"content", "ab"}, {"special", true}};
+  EXPECT_THAT(MakeTokenizer(file)->Encode("abc"), ElementsAre('a', 257));
+}
+
+TEST(TokenizerTest, TextBecomesAddedTokensThatAreNotSpecial) {
+  json file = TinyTokenizerJson({{"a", "b"}});
+  file["added_tokens"].push_back({{"id", 300}, {"content", "  "}, {"special", false}});
+  file["added_tokens"].push_back({{"id", 301}, {"content", "   "}, {"special", false}});
+  const auto tokenizer = MakeTokenizer(file);
+  EXPECT_THAT(tokenizer->Encode("ab  ab     "), ElementsAre(256, 300, 256, 301, 300));
+  EXPECT_FALSE(tokenizer->IsSpecial(300));
+  EXPECT_EQ(tokenizer->TokenBytes(300), "  ");
+}
+
+TEST(TokenizerTest, AnAddedTokenMayTakeTheWhiteSpaceAroundIt) {
+  json file = TinyTokenizerJson();
+  file["added_tokens"].push_back(
+      {{"id", 300}, {"content", "<x>"}, {"special", false}, {"lstrip", true}, {"rstrip", true}});
+  file["added_tokens"][0]["rstrip"] = true;
+  const auto tokenizer = MakeTokenizer(file);
+  EXPECT_THAT(tokenizer->Encode("a \n<x>\u3000b"), ElementsAre('a', 300, 'b'));
+  EXPECT_THAT(tokenizer->Encode(" \nb ", SpecialToken(*tokenizer)), ElementsAre('b', ' '));
+  EXPECT_TRUE(tokenizer->TakesSpaceBefore(300));
+  EXPECT_FALSE(tokenizer->TakesSpaceBefore(256));
+}
+
+// Characters a, b and the space, "▁a", tokens for bytes, <s>: as LLaMA's.
+json LlamaJson() {
+  json vocab = {{"<unk>", 0}, {"<s>", 1}, {"a", 300}, {"b", 301}, {"▁", 302}, {"▁a", 303}};
+  for (int byte = 0; byte < 256; ++byte) vocab[ByteToken(static_cast<uint8_t>(byte))] = 2 + byte;
+  json file;
+  file["model"] = {{"type", "BPE"},
+                   {"vocab", vocab},
+                   {"merges", {"▁ a"}},
+                   {"unk_token", "<unk>"},
+                   {"byte_fallback", true}};
+  file["added_tokens"] = {{{"id", 1}, {"content", "<s>"}, {"special", true}}};
+  const json strip = {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}};
+  const json replace = {{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}};
+  file["decoder"] = {
+      {"type", "Sequence"},
+      {"decoders", {replace, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}, strip}}};
+  return file;
+}
+
+json MetaspaceJson(const std::string& scheme) {
+  return {
+      {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", scheme}, {"split", false}};
+}
+
+TEST(TokenizerTest, ASpaceIsPutBeforeTheTextsThatTheSchemeSays) {
+  json file = LlamaJson();
+  for (const std::string scheme : {"first", "always", "never"}) {
+    file["pre_tokenizer"] = MetaspaceJson(scheme);
+    const auto tokenizer = MakeTokenizer(file);
+    const TokenId with = 303;
+    const TokenId without = 300;
+    EXPECT_THAT(tokenizer->Encode("a"), ElementsAre(scheme == "never" ? without : with));
+    EXPECT_THAT(tokenizer->Encode("a", 1), ElementsAre(scheme == "always" ? with : without));
+    EXPECT_THAT(tokenizer->Encode("a", 301), ElementsAre(without)) << "the text goes on";
+    EXPECT_THAT(tokenizer->Encode(" a"), ElementsAre(with)) << "a space is there already";
+  }
+}
+
+TEST(TokenizerTest, PrependPutsASpaceBeforeEveryRun) {
+  json file = LlamaJson();
+  const json prepend = {{"type", "Prepend"}, {"prepend", "▁"}};
+  const json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {prepend, replace}}};
+  file["added_tokens"].push_back({{"id", 310}, {"content", "<x>"}, {"special", false}});
+  const auto tokenizer = MakeTokenizer(file);
+  EXPECT_THAT(tokenizer->Encode("a<x>a"), ElementsAre(303, 310, 303));
+  EXPECT_THAT(tokenizer->Encode(" a", 1), ElementsAre(302, 303));
+  EXPECT_THAT(tokenizer->Encode("a", 301), ElementsAre(300));
+  EXPECT_THAT(tokenizer->Encode("", 1), ElementsAre());
+}
+
+TEST(TokenizerTest, ACharacterWithoutTokenBecomesItsBytes) {
+  json file = LlamaJson();
+  const auto tokenizer = MakeTokenizer(file);
+  EXPECT_THAT(tokenizer->Encode("aé"), ElementsAre(300, 2 + 0xC3, 2 + 0xA9));
+  EXPECT_EQ(tokenizer->TokenBytes(2 + 0xC3), "\xC3");
+  file["model"]["byte_fallback"] = false;
+  EXPECT_THAT(MakeTokenizer(file)->Encode("aé"), ElementsAre(300, 0));
+}
+
+TEST(TokenizerTest, TheFirstTokenOfATextLosesTheSpaceThatWasPutThere) {
+  const auto tokenizer = MakeTokenizer(LlamaJson());
+  EXPECT_EQ(tokenizer->TokenBytes(303), " a");
+  EXPECT_EQ(tokenizer->FirstTokenBytes(303), "a");
+  EXPECT_EQ(tokenizer->FirstTokenBytes(300), "a");
+}
+
+TEST(TokenizerTest, AHugeTextThatIsOneWordTakesNoQuadraticTime) {
+  json file = LlamaJson();
+  file["model"]["vocab"]["aa"] = 304;
+  file["model"]["vocab"]["aaaa"] = 305;
+  file["model"]["merges"] = {"▁ a", "a a", "aa aa"};
+  const std::string text(1 << 20, 'a');
+  EXPECT_EQ(MakeTokenizer(file)->Encode(text).size(), text.size() / 4);
+}
+
 TEST(TokenizerTest, SpecialTokensHaveNoBytes) {
   const auto tokenizer = MakeTokenizer(TinyTokenizerJson());
   EXPECT_EQ(tokenizer->VocabSize(), 257);
@@ -163,7 +267,6 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{"Unigram", "/model/type", R"("Unigram")", "model Unigram"},
         Refusal{"Dropout", "/model/dropout", "0.1", "dropout"},
-        Refusal{"ByteFallback", "/model/byte_fallback", "true", "byte_fallback"},
         Refusal{"Prefix", "/model/continuing_subword_prefix", R"("##")",
                 "continuing_subword_prefix"},
         Refusal{"Suffix", "/model/end_of_word_suffix", R"("</w>")", "end_of_word_suffix"},
@@ -177,18 +280,33 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"MergeOfThree", "/model/merges/0", R"("a b c")", "malformed merge"},
         Refusal{"MergeOfNumbers", "/model/merges/0", "[1, 2]", "malformed merge"},
         Refusal{"MergeOfNothing", "/model/merges/0", R"(["a", "zz"])", "names no token"},
-        Refusal{"Normalizer", "/normalizer", R"({"type": "NFC"})", "normalizer NFC"},
-        Refusal{"NoPreTokenizer", "/pre_tokenizer", "null", "pre_tokenizer null"},
+        Refusal{"Normalizer", "/normalizer", R"({"type": "Lowercase"})", "normalizer Lowercase"},
+        Refusal{
+            "NormalizerSequence", "/normalizer",
+            R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Precompiled"}]})",
+            "normalizer Precompiled"},
+        Refusal{"ReplaceRegex", "/normalizer",
+                R"({"type": "Replace", "pattern": {"Regex": " +"}, "content": " "})",
+                "normalizer Replace"},
+        Refusal{"NoPreTokenizer", "/pre_tokenizer", "null", "ByteLevel must be both"},
         Refusal{"Metaspace", "/pre_tokenizer", R"({"type": "Metaspace"})",
                 "pre_tokenizer Metaspace"},
         Refusal{"PrefixSpace", "/pre_tokenizer/add_prefix_space", "true", "add_prefix_space"},
         Refusal{"NotByteLevel", "/pre_tokenizer",
-                R"({"type": "Digits", "individual_digits": true})", "without ByteLevel"},
-        Refusal{"ByteLevelFirst", "/pre_tokenizer",
+                R"({"type": "Digits", "individual_digits": true})", "ByteLevel must be both"},
+        Refusal{"ByteLevelTwice", "/pre_tokenizer",
                 R"({"type": "Sequence", "pretokenizers": [
                     {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
-                    {"type": "Digits", "individual_digits": true}]})",
-                "Digits after ByteLevel"},
+                    {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})",
+                "ByteLevel is there twice"},
+        Refusal{"MetaspaceInside", "/pre_tokenizer",
+                R"({"type": "Sequence", "pretokenizers": [
+                    {"type": "Digits", "individual_digits": true},
+                    {"type": "Metaspace", "replacement": "\u2581"}]})",
+                "Metaspace is supported alone"},
+        Refusal{"PrependScheme", "/pre_tokenizer",
+                R"({"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "last"})",
+                "prepend_scheme last"},
         Refusal{
             "Removed", "/pre_tokenizer",
             R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false})",
@@ -203,15 +321,19 @@ INSTANTIATE_TEST_SUITE_P(
             "regular expression"},
         Refusal{"NoDecoder", "/decoder", "null", "decoder null"},
         Refusal{"WordPieceDecoder", "/decoder", R"({"type": "WordPiece"})", "decoder WordPiece"},
-        Refusal{"PlainAddedToken", "/added_tokens/0/special", "false", "added token \"<|end|>\""},
+        Refusal{"StripOfTwo", "/decoder",
+                R"({"type": "Sequence", "decoders": [
+                    {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 2, "stop": 0}]})",
+                "decoder Strip"},
+        Refusal{"SingleWord", "/added_tokens/0",
+                R"({"id": 300, "content": "<x>", "special": false, "single_word": true})",
+                "single_word"},
         Refusal{"AddedTokenOfOtherId", "/added_tokens/0",
                 R"({"id": 300, "content": "ab", "special": true})", "another id"},
         Refusal{"AddedTokenOfSameId", "/added_tokens/0",
                 R"({"id": 5, "content": "<x>", "special": true})", "two tokens have the id 5"},
         Refusal{"SpecialByte", "/added_tokens/0", R"({"id": 97, "content": "a", "special": true})",
-                "is a byte's token"},
-        Refusal{"SpecialMerge", "/added_tokens/0",
-                R"({"id": 256, "content": "ab", "special": true})", "makes a special token"}),
+                "is a byte's token"}),
     [](const auto& refusal) { return std::string(refusal.param.what); });
 
 TEST(TokenizerTest, RefusesWhatIsNoJson) {
@@ -223,18 +345,23 @@ TEST(TokenizerTest, RefusesWhatIsNoJson) {
 TEST(TokenizerTest, RefusesUnkTokenWhereItWouldBeUsed) {
   json file = TinyTokenizerJson();
   file["model"]["unk_token"] = "a";
+  file["model"]["byte_fallback"] = true;
   EXPECT_TRUE(ParseTokenizer(file.dump()).ok());
   file["model"]["vocab"].erase("b");
   EXPECT_THAT(std::string(ParseTokenizer(file.dump()).status().message()), HasSubstr("unk_token"));
+  file["model"]["unk_token"] = nullptr;
+  EXPECT_THAT(std::string(ParseTokenizer(file.dump()).status().message()),
+              HasSubstr("byte_fallback"));
 }
 
 // Read differently by Oniguruma and PCRE2, or able to run away.
 TEST(RegexSyntaxTest, RefusesWhatTheEnginesReadDifferently) {
   for (const char* regex :
-       {"^a",          "a$",       "\\ba",  "\\w", "\\h",    "\\R",      "\\x41",   "\\1",
-        "[[:alpha:]]", "[a&&b]",   "[]a]",  "(a)", "(?m:a)", "(?i:é)",   "(?i:ss)", "(?i:ST)",
-        "(?:a+)+",     "(?:a|b)*", "a{2}+", "a**", "a{,2}",  "\\p{Han}", "\\pL",    "a\\",
-        "(?:a",        "a)",       "[a",    "*",   "{"}) {
+       {"^a",       "a$",          "\\ba",   "\\w",     "\\h",      "\\R",     "\\x41",
+        "\\1",      "[[:alpha:]]", "[a&&b]", "[a[^b]]", "[a-[b]]",  "[[a]-b]", "[a[b-c]]",
+        "[]a]",     "(a)",         "(?m:a)", "(?i:é)",  "(?i:ss)",  "(?i:ST)", "(?:a+)+",
+        "(?:a|b)*", "a{2}+",       "a**",    "a{,2}",   "\\p{Han}", "\\pL",    "a\\",
+        "(?:a",     "a)",          "[a",     "*",       "{"}) {
     json file = TinyTokenizerJson();
     file["pre_tokenizer"] = SequenceJson(SplitJson(regex));
     EXPECT_EQ(ParseTokenizer(file.dump()).status().code(), absl::StatusCode::kInvalidArgument)
@@ -245,7 +372,7 @@ TEST(RegexSyntaxTest, RefusesWhatTheEnginesReadDifferently) {
 TEST(RegexSyntaxTest, TakesWhatTheyReadAlike) {
   for (const char* regex :
        {"a|b", "[^\\s\\p{L}]+", "(?:ab)?", "(?=a)b", "(?<!a)b", "a{2,3}?", "a{2}", "a++", "\\.",
-        ".", "[一-龥぀-ゟ゠-ヿ]+", "\\P{Lu}\\d\\D\\S", "[!-/:-~]", ""}) {
+        ".", "[一-龥぀-ゟ゠-ヿ]+", "\\P{Lu}\\d\\D\\S", "[!-/:-~]", "[^a[b.]c]", ""}) {
     json file = TinyTokenizerJson();
     file["pre_tokenizer"] = SequenceJson(SplitJson(regex));
     EXPECT_TRUE(ParseTokenizer(file.dump()).ok()) << regex << ParseTokenizer(file.dump()).status();

@@ -79,10 +79,21 @@ def random_character(rng):
     return chr(rng.randrange(0x10000, 0x110000))  # unassigned ones too
 
 
-def every_character():
-    """Every code point of the planes that have characters and a sample of the others, in several places of a word."""
-    codes = [c for c in range(0x40000) if not 0xD800 <= c < 0xE000]
-    codes += list(range(0xE0000, 0xE0200)) + list(range(0x40000, 0x110000, 997))
+def every_code():
+    """Every code point of the planes that have characters and a sample of the others."""
+    yield from (c for c in range(0x40000) if not 0xD800 <= c < 0xE000)
+    yield from [*range(0xE0000, 0xE0200), *range(0x40000, 0x110000, 997)]
+
+
+def most_codes():
+    """Those of the two planes where characters differ most, compatibility ideographs and a sample."""
+    yield from (c for c in range(0x20000) if not 0xD800 <= c < 0xE000)
+    yield from [*range(0x2F800, 0x2FA20), *range(0xE0000, 0xE0200), *range(0x20000, 0x110000, 997)]
+
+
+def characters(codes):
+    """Texts with each character in several places of a word."""
+    codes = list(codes)
     for begin in range(0, len(codes), 512):
         yield "".join(f"a{c}1{c}{c} {c}\n" for c in map(chr, codes[begin : begin + 512]))
 

@@ -51,7 +51,13 @@ def test_what_the_server_reads_passes():
     ({"pre_tokenizer": split(r"\h+")}, "unsupported in a regular expression"),
     ({"model": {"vocab": {"<unk>": 0, "a": 1, "b": 2, "ab": 3}, "unk_token": "<unk>"}},
      "unk_token is not supported where bytes lack tokens"),
-    ({"added_tokens": [{"id": 256, "content": "ab", "special": True}]}, "makes a special token"),
+    ({"model": {"dropout": 0.1}}, "dropout is not supported"),
+    ({"model": {"end_of_word_suffix": "</w>"}}, "end_of_word_suffix is not supported"),
+    ({"normalizer": {"type": "Lowercase"}}, "normalizer Lowercase is not supported"),
+    ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer Whitespace is not supported"),
+    ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, "add_prefix_space must be false"),
+    ({"added_tokens": [{"id": SPECIAL, "content": "<x>", "special": False, "single_word": True}]},
+     "added token \"<x>\": single_word is not supported"),
     ({"decoder": {"type": "WordPiece"}}, "decoder WordPiece is not supported"),
 ])
 def test_a_tokenizer_that_the_server_refuses_is_refused_with_its_reason(changes, message):

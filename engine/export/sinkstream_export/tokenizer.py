@@ -1,4 +1,5 @@
-"""Checks that a tokenizer.json is one that the server's tokenizer (engine/text/tokenizer.h) reads."""
+"""Reads a tokenizer.json as far as the exporter needs it. What the server's tokenizer (engine/text/tokenizer.h) does not
+read, its own parser names (operators.check_text)."""
 
 from __future__ import annotations
 
@@ -11,17 +12,10 @@ from .checkpoint import ExportError
 
 
 def check(tokenizer_json: str, vocab_size: int) -> Tokenizer:
-    """The tokenizer; ExportError names the component that is not supported. Ids must lie in [0, vocab_size)."""
+    """The tokenizer; ExportError names what is malformed and a model other than BPE. Ids must lie in [0, vocab_size)."""
     parts = _parse(tokenizer_json)
     _check_model(_typed(dict, parts.get("model"), "model"))
-    if parts.get("normalizer") is not None:
-        kind = _typed(dict, parts["normalizer"], "normalizer").get("type")
-        raise ExportError(f"tokenizer: normalizer {kind} is not supported (supported: none)")
-    _check_pre_tokenizer(parts.get("pre_tokenizer"))
-    decoder = _typed(dict, parts.get("decoder") or {}, "decoder").get("type")
-    if decoder != "ByteLevel":
-        raise ExportError(f"tokenizer: decoder {decoder} is not supported (supported: ByteLevel)")
-    _check_added_tokens(_added_tokens(parts))
+    _added_tokens(parts)
     try:
         tokenizer = Tokenizer.from_str(tokenizer_json)
     except Exception as error:  # tokenizers raises plain Exception
@@ -64,40 +58,6 @@ def _check_model(model: dict) -> None:
     kind = model.get("type", "BPE" if "merges" in model else None)
     if kind != "BPE":
         raise ExportError(f"tokenizer: model {kind} is not supported (supported: BPE)")
-    for option in ("byte_fallback", "dropout", "continuing_subword_prefix", "end_of_word_suffix"):
-        if model.get(option):
-            raise ExportError(f"tokenizer: BPE option {option} = {model[option]!r} is not supported")
-
-
-def _check_pre_tokenizer(pre_tokenizer: Any) -> None:
-    steps = [_typed(dict, pre_tokenizer or {}, "pre_tokenizer")]
-    if steps[0].get("type") == "Sequence":
-        steps = _typed(list, steps[0].get("pretokenizers"), "pretokenizers")
-    for step in steps:
-        _check_step(_typed(dict, step, "pre_tokenizer"))
-    if [index for index, step in enumerate(steps) if step["type"] == "ByteLevel"] != [len(steps) - 1]:
-        raise ExportError("tokenizer: pre_tokenizer must end in ByteLevel, once")
-
-
-def _check_step(step: dict) -> None:
-    kind = step.get("type")
-    if kind == "ByteLevel":
-        if step.get("add_prefix_space", True):
-            raise ExportError("tokenizer: pre_tokenizer ByteLevel with add_prefix_space is not supported")
-    elif kind == "Split":
-        pattern = _typed(dict, step.get("pattern") or {}, "pattern")
-        if "Regex" not in pattern or step.get("behavior") != "Isolated" or step.get("invert", False):
-            raise ExportError("tokenizer: pre_tokenizer Split is supported with a Regex, behavior Isolated and not"
-                              f" inverted, not with {pattern}, {step.get('behavior')}, invert {step.get('invert')}")
-    elif kind != "Digits":
-        raise ExportError(f"tokenizer: pre_tokenizer {kind} is not supported (supported: ByteLevel, Digits, Split)")
-
-
-def _check_added_tokens(added_tokens: list[dict]) -> None:
-    for token in added_tokens:
-        if not token.get("special", False):
-            raise ExportError(f"tokenizer: added token {token.get('content')!r} is not special; the server's tokenizer"
-                              " knows special added tokens alone")
 
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
