@@ -97,7 +97,7 @@ class Drift {
                         " tokens again, unscored"));
     }
     const absl::Status status = Open();
-    return status.ok() ? ReadAgain() : status;
+    return status.ok() && state_.position > 0 ? ReadAgain() : status;
   }
 
   absl::Status Open() {
