@@ -39,7 +39,7 @@ void ExpectFedAsTransformersDoes(const json& conversation) {
 TEST(ChatFormatParity, EveryTurnIsFedAsTheWholeConversationWouldBe) {
   std::ifstream file(SINKSTREAM_CHAT_VECTORS);
   const json conversations = json::parse(file);
-  ASSERT_GE(conversations.size(), 30u);
+  ASSERT_GE(conversations.size(), 100u);
   for (const json& conversation : conversations) {
     SCOPED_TRACE(conversation["name"].get<std::string>() + " " + conversation["system"].dump());
     ExpectFedAsTransformersDoes(conversation);

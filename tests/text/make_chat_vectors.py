@@ -11,7 +11,8 @@ import json
 import pathlib
 import sys
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizer_families import of_characters, special, train_characters
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "engine" / "export"))
@@ -40,9 +41,21 @@ def byte_level(pattern, names):
     return tokenizer
 
 
+def of_sentencepiece(names, normalizer, pre_tokenizer, **options):
+    tokenizer = of_characters(train_characters("".join(LINES * 4)), normalizer, pre_tokenizer)
+    tokenizer.add_special_tokens([special(name, **options) for name in names if name not in ("<s>", "</s>")])
+    return tokenizer
+
+
+LLAMA2 = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
 TOKENIZERS = {
     "llama3": lambda names: byte_level(LLAMA3, names),
     "gpt2": lambda names: byte_level(None, names),
+    "llama2": lambda names: of_sentencepiece(names, LLAMA2, None),
+    "mistral": lambda names: of_sentencepiece(names, None, pre_tokenizers.Metaspace("▁", "first", split=False)),
+    "gemma": lambda names: of_sentencepiece(
+        names, normalizers.Replace(" ", "▁"), pre_tokenizers.Split(" ", "merged_with_previous")),
+    "phi3": lambda names: of_sentencepiece(names, LLAMA2, None, rstrip=True),
 }
 
 
