@@ -171,7 +171,7 @@ TEST_P(StableBoundariesProperty, AnyDivisionGivesTheTokensOfTheWhole) {
   const auto tokenizer = ReadTokenizer(GetParam());
   std::mt19937 random(3);
   int divided = 0;
-  for (int round = 0; round < 6'000; ++round) {
+  for (int round = 0; round < 3'000; ++round) {
     const std::string text = RandomText(random, random() % 40);
     StreamEncoder encoder(*tokenizer);
     for (size_t begin = 0; begin < text.size();) {
@@ -183,7 +183,7 @@ TEST_P(StableBoundariesProperty, AnyDivisionGivesTheTokensOfTheWhole) {
     divided += SplitAtStableBoundaries(*tokenizer, text).has_boundary;
     ASSERT_EQ(encoder.Finish(), tokenizer->Encode(text)) << text;
   }
-  EXPECT_EQ(divided > 1'000, HasStableCuts(GetParam()));
+  EXPECT_EQ(divided > 500, HasStableCuts(GetParam()));
 }
 
 // Short of spaces, so that what is held back overflows; words end all the same.
@@ -220,7 +220,7 @@ class WordBoundariesProperty : public testing::TestWithParam<std::string> {};
 TEST_P(WordBoundariesProperty, LongTextsAreCutAtTheEndsOfWords) {
   const auto tokenizer = ReadTokenizer(GetParam());
   std::mt19937 random(4);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 8; ++round) {
     std::string text = RandomText(random, 20'000);
     std::erase(text, ' ');
     const SplitText split = SplitAtStableBoundaries(*tokenizer, text);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from . import sentencepiece_bpe, tokenizer
 from .checkpoint import ExportError
 from .gguf_metadata import Metadata
 
@@ -70,8 +71,11 @@ _RULES = {
 def build(metadata: Metadata) -> str:
     """The text of a tokenizer.json. ExportError names what is not supported."""
     model = metadata.text("tokenizer.ggml.model")
+    if model == "llama":
+        return _sentencepiece(metadata)
     if model != "gpt2":
-        raise ExportError(f"tokenizer model '{model}' is not supported (supported: gpt2, that is byte-level BPE)")
+        raise ExportError(f"tokenizer model '{model}' is not supported (supported: gpt2, that is byte-level BPE, and"
+                          " llama, that is SentencePiece's)")
     rules = _rules(metadata)
     if metadata.get("tokenizer.ggml.add_space_prefix", False):
         raise ExportError("tokenizer.ggml.add_space_prefix is not supported for byte-level BPE")
@@ -96,6 +100,19 @@ def build(metadata: Metadata) -> str:
             "merges": merges,
         },
     }, ensure_ascii=False)
+
+
+def _sentencepiece(metadata: Metadata) -> str:
+    tokens = _array(metadata, "tokenizer.ggml.tokens", str, "strings")
+    scores = _array(metadata, "tokenizer.ggml.scores", float, "numbers")
+    if len(scores) != len(tokens):
+        raise ExportError(f"tokenizer.ggml.scores has {len(scores)} entries for {len(tokens)} tokens")
+    pieces = [sentencepiece_bpe.Piece(*piece) for piece in
+              zip(tokens, scores, _token_types(metadata, len(tokens)), strict=True)]
+    # The defaults are llama.cpp's.
+    return sentencepiece_bpe.build(pieces, "tokenizer.ggml.tokens",
+                                   metadata.get("tokenizer.ggml.add_space_prefix", True),
+                                   _post_processor(metadata, tokens, add_bos=True))
 
 
 def _rules(metadata: Metadata) -> _Rules:
@@ -146,7 +163,4 @@ def _post_processor(metadata: Metadata, tokens: list[str], add_bos: bool) -> dic
         return None
     if bos not in range(len(tokens)):
         raise ExportError(f"tokenizer.ggml.bos_token_id {bos!r} is not one of the {len(tokens)} tokens")
-    begin = {"SpecialToken": {"id": tokens[bos], "type_id": 0}}
-    text = {"Sequence": {"id": "A", "type_id": 0}}
-    return {"type": "TemplateProcessing", "single": [begin, text], "pair": [begin, text, text],
-            "special_tokens": {tokens[bos]: {"id": tokens[bos], "ids": [bos], "tokens": [tokens[bos]]}}}
+    return tokenizer.in_front(tokens[bos], bos)

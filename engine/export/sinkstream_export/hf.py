@@ -1,4 +1,5 @@
-"""Reads a Hugging Face directory: config.json, safetensors (also sharded), tokenizer.json, chat template."""
+"""Reads a Hugging Face directory: config.json, safetensors (also sharded), tokenizer.json or tokenizer.model, chat
+template."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 import torch
 
-from . import tokenizer
+from . import sentencepiece_bpe, tokenizer
 from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256, token_list
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
@@ -28,7 +29,7 @@ def read(folder: Path) -> Checkpoint:
     if "model_type" not in config:
         raise ExportError("config.json: model_type is missing")
     _refuse_quantization(config)
-    tokenizer_json = _read_text(folder / "tokenizer.json")
+    tokenizer_json = _tokenizer_json(folder, tokenizer_config)
     shards = _shards(folder)
     bos = token_list(generation.get("bos_token_id", config.get("bos_token_id")))
     return Checkpoint(
@@ -42,6 +43,19 @@ def read(folder: Path) -> Checkpoint:
         eos_tokens=_eos_tokens(config, generation, tokenizer_config, tokenizer_json),
         provenance=Provenance(folder.resolve().name, _folder_digest(folder, shards), _license(folder)),
     )
+
+
+def _tokenizer_file(folder: Path) -> Path:
+    model = folder / "tokenizer.model"
+    return model if model.is_file() and not (folder / "tokenizer.json").is_file() else folder / "tokenizer.json"
+
+
+def _tokenizer_json(folder: Path, tokenizer_config: dict) -> str:
+    file = _tokenizer_file(folder)
+    if file.name == "tokenizer.json":
+        return _read_text(file)
+    # transformers' LLaMA tokenizers put the beginning-of-text token in front unless told otherwise.
+    return sentencepiece_bpe.from_model(file.read_bytes(), add_bos=tokenizer_config.get("add_bos_token", True))
 
 
 def _refuse_quantization(config: dict) -> None:
@@ -144,7 +158,7 @@ def _license(folder: Path) -> str:
 
 
 def _folder_digest(folder: Path, shards: list[Path]) -> str:
-    names = ["config.json", "tokenizer.json", *(shard.name for shard in shards)]
+    names = ["config.json", _tokenizer_file(folder).name, *(shard.name for shard in shards)]
     names += [name for name in _OPTIONAL if (folder / name).is_file()]
     lines = [f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -66,6 +66,14 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
     return {token.content: index for index, token in decoder.items() if token.special}
 
 
+def in_front(content: str, token: int) -> dict:
+    """The post_processor that puts the special token `content` in front of a text."""
+    begin = {"SpecialToken": {"id": content, "type_id": 0}}
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    return {"type": "TemplateProcessing", "single": [begin, text], "pair": [begin, text, text],
+            "special_tokens": {content: {"id": content, "ids": [token], "tokens": [content]}}}
+
+
 def tokens_added_in_front(tokenizer: Tokenizer) -> list[int]:
     """What the tokenizer's own post-processor puts before a text: a beginning-of-text token, or nothing."""
     bare = tokenizer.encode("a", add_special_tokens=False).ids
