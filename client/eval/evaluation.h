@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -67,12 +68,14 @@ class Evaluation {
   struct Stage;
   absl::Status RunStage(const Stage& stage);
   absl::Status AdvanceStream(size_t policy, const Stage& stage);
-  absl::Status Recompute(size_t policy, int64_t token, TokenScore& score);
+  absl::Status Recompute(int64_t token, TokenScore& score);
   void Compare(const Stage& stage, std::span<const TokenScore> recomputed);
   bool IsCompared(size_t policy) const;
 
   ScoreClient& client_;
   const EvaluationPlan plan_;
+  std::vector<size_t> streams_;                           // policies, by their place
+  std::optional<size_t> recomputing_;                     // likewise
   std::vector<std::unique_ptr<ScoredSession>> sessions_;  // by policy; null: not begun
   std::vector<std::vector<double>> nll_;                  // by policy
   std::vector<std::vector<std::vector<float>>> sampled_;  // by policy: of this stage's samples
