@@ -11,6 +11,9 @@
 #include "client/eval/output_file.h"
 #include "client/eval/perplexity_chart.h"
 
+// fontconfig, which cairo asks for a font, keeps some of its memory to the end.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
+
 namespace sinkstream::eval {
 namespace {
 
