@@ -109,11 +109,12 @@ absl::Status Evaluation::Run(const std::function<void(int64_t)>& on_advance) {
 
 absl::Status Evaluation::RunStage(const Stage& stage) {
   const size_t streams = streams_.size();
+  const size_t recomputing = recomputing_.value_or(0);  // used where there are samples
   std::vector<TokenScore> recomputed(recomputing_ ? stage.samples.size() : 0);
   const absl::Status status = RunAll(streams + recomputed.size(), plan_.parallel, [&](size_t task) {
     if (task < streams) return AdvanceStream(streams_[task], stage);
     const size_t sample = task - streams;
-    return Recompute(stage.samples[sample], recomputed[sample]);
+    return Recompute(recomputing, stage.samples[sample], recomputed[sample]);
   });
   if (status.ok()) Compare(stage, recomputed);
   return status;
@@ -147,12 +148,12 @@ absl::Status Evaluation::AdvanceStream(size_t policy, const Stage& stage) {
   return absl::OkStatus();
 }
 
-absl::Status Evaluation::Recompute(int64_t token, TokenScore& score) {
-  auto scored = ScoreAfresh(client_, plan_.ids, token, plan_.policies[*recomputing_].cache(),
+absl::Status Evaluation::Recompute(size_t policy, int64_t token, TokenScore& score) {
+  auto scored = ScoreAfresh(client_, plan_.ids, token, plan_.policies[policy].cache(),
                             !plan_.compared.empty());
   if (!scored.ok()) return scored.status();
   score = std::move(*scored);
-  nll_[*recomputing_][static_cast<size_t>(token)] = score.nll;
+  nll_[policy][static_cast<size_t>(token)] = score.nll;
   return absl::OkStatus();
 }
 

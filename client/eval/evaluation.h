@@ -68,7 +68,7 @@ class Evaluation {
   struct Stage;
   absl::Status RunStage(const Stage& stage);
   absl::Status AdvanceStream(size_t policy, const Stage& stage);
-  absl::Status Recompute(int64_t token, TokenScore& score);
+  absl::Status Recompute(size_t policy, int64_t token, TokenScore& score);
   void Compare(const Stage& stage, std::span<const TokenScore> recomputed);
   bool IsCompared(size_t policy) const;
 
