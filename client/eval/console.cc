@@ -1,6 +1,7 @@
 #include "client/eval/console.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -13,9 +14,9 @@ constexpr absl::Duration kRedraw = absl::Milliseconds(200);
 constexpr absl::Duration kNextLine = absl::Seconds(10);
 
 std::string TimeLeft(double seconds) {
-  const auto left = static_cast<int64_t>(seconds + 0.5);
+  const int64_t left = std::lround(seconds);
   if (left < 100) return absl::StrFormat("%d s left", left);
-  if (left < 100 * 60) return absl::StrFormat("%d min left", (left + 30) / 60);
+  if (left < 6000) return absl::StrFormat("%d min left", (left + 30) / 60);
   return absl::StrFormat("%d h %d min left", left / 3600, left % 3600 / 60);
 }
 

@@ -45,6 +45,8 @@ class Drift {
   }
 
   const DriftState& state() const { return state_; }
+  // What the state file tells of; tokens.
+  int64_t kept() const { return kept_; }
 
  private:
   absl::Status Read(Stretch& stretch, size_t number, Progress& progress) {
@@ -131,16 +133,12 @@ class Drift {
       const size_t count =
           std::min(samples.size() - begin, static_cast<size_t>(4 * options_.subject.parallel));
       std::vector<double> nll(count);
-      std::vector<std::function<absl::Status()>> tasks;
-      for (size_t i = 0; i < count; ++i) {
-        tasks.emplace_back([&, i] {
-          const auto score =
-              ScoreAfresh(client_, ids_, samples[begin + i], cache, /*distribution=*/false);
-          if (score.ok()) nll[i] = score->nll;
-          return score.status();
-        });
-      }
-      absl::Status status = RunAll(tasks, options_.subject.parallel);
+      absl::Status status = RunAll(count, options_.subject.parallel, [&](size_t i) {
+        const auto score =
+            ScoreAfresh(client_, ids_, samples[begin + i], cache, /*distribution=*/false);
+        if (score.ok()) nll[i] = score->nll;
+        return score.status();
+      });
       if (!status.ok()) return status;
       stretch.recomputed.insert(stretch.recomputed.end(), nll.begin(), nll.end());
       progress.Show(state_.position, absl::StrFormat("stretch %d: recomputed %d of %d", number + 1,
@@ -159,7 +157,11 @@ class Drift {
     return Save();
   }
 
-  absl::Status Save() const { return SaveDrift(options_.state, state_); }
+  absl::Status Save() {
+    const absl::Status status = SaveDrift(options_.state, state_);
+    if (status.ok()) kept_ = state_.position;
+    return status;
+  }
 
   std::span<const int32_t> Ids(int64_t begin, int64_t end) const {
     return std::span(ids_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
@@ -169,6 +171,7 @@ class Drift {
   ScoreClient& client_;
   const std::vector<int32_t> ids_;
   DriftState state_;
+  int64_t kept_ = state_.position;
   std::unique_ptr<ScoredSession> session_;
 };
 
@@ -258,7 +261,7 @@ absl::Status RunDrift(const DriftOptions& options, ScoreClient& client) {
   if (measured.ok()) return kept;
   return absl::Status(measured.code(),
                       absl::StrCat(measured.message(), "; the same command goes on from token ",
-                                   drift.state().position, " (", options.state, ")"));
+                                   drift.kept(), " (", options.state, ")"));
 }
 
 }  // namespace sinkstream::eval

@@ -71,14 +71,20 @@ Evaluation::Evaluation(ScoreClient& client, EvaluationPlan plan)
       nll_(plan_.policies.size(),
            std::vector<double>(plan_.ids.size(), std::numeric_limits<double>::quiet_NaN())),
       sampled_(plan_.policies.size()),
-      divergences_(plan_.compared.size()) {}
+      divergences_(plan_.compared.size()) {
+  for (size_t policy = 0; policy < plan_.policies.size(); ++policy) {
+    if (plan_.policies[policy].recomputes()) {
+      recomputing_ = policy;
+    } else {
+      streams_.push_back(policy);
+    }
+  }
+}
 
 Evaluation::~Evaluation() = default;
 
 int64_t Evaluation::begin() const {
-  const bool streams = std::any_of(plan_.policies.begin(), plan_.policies.end(),
-                                   [](const Policy& policy) { return !policy.recomputes(); });
-  return streams || plan_.samples.empty() ? 0 : plan_.samples.front();
+  return streams_.empty() && !plan_.samples.empty() ? plan_.samples.front() : 0;
 }
 
 absl::Status Evaluation::Run(const std::function<void(int64_t)>& on_advance) {
@@ -102,20 +108,14 @@ absl::Status Evaluation::Run(const std::function<void(int64_t)>& on_advance) {
 }
 
 absl::Status Evaluation::RunStage(const Stage& stage) {
-  std::vector<std::function<absl::Status()>> tasks;
-  std::vector<TokenScore> recomputed(stage.samples.size());
-  for (size_t policy = 0; policy < plan_.policies.size(); ++policy) {
-    if (!plan_.policies[policy].recomputes()) {
-      tasks.push_back([=, this, &stage] { return AdvanceStream(policy, stage); });
-      continue;
-    }
-    for (size_t i = 0; i < stage.samples.size(); ++i) {
-      tasks.push_back([=, this, &stage, &recomputed] {
-        return Recompute(policy, stage.samples[i], recomputed[i]);
-      });
-    }
-  }
-  const absl::Status status = RunAll(tasks, plan_.parallel);
+  const size_t streams = streams_.size();
+  const size_t recomputing = recomputing_.value_or(0);  // used where there are samples
+  std::vector<TokenScore> recomputed(recomputing_ ? stage.samples.size() : 0);
+  const absl::Status status = RunAll(streams + recomputed.size(), plan_.parallel, [&](size_t task) {
+    if (task < streams) return AdvanceStream(streams_[task], stage);
+    const size_t sample = task - streams;
+    return Recompute(recomputing, stage.samples[sample], recomputed[sample]);
+  });
   if (status.ok()) Compare(stage, recomputed);
   return status;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -73,6 +74,8 @@ class Evaluation {
 
   ScoreClient& client_;
   const EvaluationPlan plan_;
+  std::vector<size_t> streams_;                           // policies, by their place
+  std::optional<size_t> recomputing_;                     // likewise
   std::vector<std::unique_ptr<ScoredSession>> sessions_;  // by policy; null: not begun
   std::vector<std::vector<double>> nll_;                  // by policy
   std::vector<std::vector<std::vector<float>>> sampled_;  // by policy: of this stage's samples

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "client/eval/arguments.h"
 #include "client/eval/console.h"
 #include "client/eval/drift.h"
@@ -99,7 +100,7 @@ void PrintHelp() {
       "sinkstream-eval: measures on a running server what attention sinks do for its model.\n\n"
       "  sinkstream-eval SUBCOMMAND --text FILE [flags]\n\n");
   for (const Subcommand& subcommand : Subcommands()) {
-    std::printf("  %-11s %s\n", subcommand.name.data(), subcommand.purpose.data());
+    absl::PrintF("  %-11s %s\n", subcommand.name, subcommand.purpose);
   }
   std::printf(
       "\n  sinkstream-eval SUBCOMMAND --help lists its flags.\n"
@@ -120,8 +121,8 @@ int Main(std::span<const char* const> arguments) {
     if (subcommand.name != name) continue;
     arguments = arguments.subspan(1);
     if (!Asks(arguments, "--help")) return subcommand.run(arguments);
-    std::printf("sinkstream-eval %s: %s\n\n%s", subcommand.name.data(), subcommand.purpose.data(),
-                subcommand.flags().c_str());
+    absl::PrintF("sinkstream-eval %s: %s\n\n%s", subcommand.name, subcommand.purpose,
+                 subcommand.flags());
     return 0;
   }
   if (Asks(arguments, "--help") || name == "help") {

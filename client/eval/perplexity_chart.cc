@@ -34,7 +34,7 @@ std::string Legend(const Policy& policy) {
 }
 
 // Of the moving mean: enough to see a trend, little enough to see a moment.
-int64_t Width(int64_t tokens) { return std::clamp<int64_t>(tokens / 20, 16, 1024); }
+int64_t Width(int64_t tokens) { return std::clamp<int64_t>(tokens / 16, 16, 1024); }
 
 std::vector<plot::Point> Points(const Curve& curve, int64_t width) {
   const std::vector<double> means = MovingMean(curve.nll, width);

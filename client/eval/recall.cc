@@ -188,17 +188,13 @@ absl::Status Measure(const RecallOptions& options, ScoreClient& client, Recall& 
   Progress progress(stderr, isatty(STDERR_FILENO) != 0, total);
   std::mutex mutex;
   int64_t done = 0;
-  std::vector<std::function<absl::Status()>> tasks;
-  for (size_t i = 0; i < recall.streams.size(); ++i) {
-    tasks.emplace_back([&, i] {
-      const absl::Status status =
-          Ask(recall.policy, recall.facts, recall.streams[i], client, recall.results[i]);
-      const std::lock_guard lock(mutex);
-      if (status.ok()) progress.Show(done += std::ssize(recall.streams[i].ids), "");
-      return status;
-    });
-  }
-  return RunAll(tasks, options.subject.parallel);
+  return RunAll(recall.streams.size(), options.subject.parallel, [&](size_t i) {
+    const absl::Status status =
+        Ask(recall.policy, recall.facts, recall.streams[i], client, recall.results[i]);
+    const std::lock_guard lock(mutex);
+    if (status.ok()) progress.Show(done += std::ssize(recall.streams[i].ids), "");
+    return status;
+  });
 }
 
 double Part(int64_t count, const DistanceResult& result) {

@@ -134,18 +134,19 @@ absl::Status ScoreClient::WithPatience(const std::function<absl::Status()>& call
   return absl::CancelledError("interrupted");
 }
 
-absl::Status RunAll(const std::vector<std::function<absl::Status()>>& tasks, int64_t threads) {
-  std::vector<absl::Status> statuses(tasks.size());
+absl::Status RunAll(size_t count, int64_t threads,
+                    const std::function<absl::Status(size_t)>& task) {
+  std::vector<absl::Status> statuses(count);
   std::atomic<size_t> next = 0;
   std::atomic<bool> failed = false;
   const auto work = [&] {
-    for (size_t i; !failed && (i = next++) < tasks.size();) {
-      statuses[i] = tasks[i]();
+    for (size_t i; !failed && (i = next++) < count;) {
+      statuses[i] = task(i);
       if (!statuses[i].ok()) failed = true;
     }
   };
   std::vector<std::thread> others;
-  for (int64_t i = 1; i < std::min(threads, std::ssize(tasks)); ++i) others.emplace_back(work);
+  for (int64_t i = 1; i < std::min(threads, std::ssize(statuses)); ++i) others.emplace_back(work);
   work();
   for (std::thread& other : others) other.join();
   const auto error = std::find_if(statuses.begin(), statuses.end(),

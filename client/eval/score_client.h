@@ -67,8 +67,8 @@ class ScoreClient {
   std::atomic<bool> stopped_ = false;
 };
 
-// Runs the tasks on `threads` threads, in their order. The first error in that order; once there is
-// one, no further task begins.
-absl::Status RunAll(const std::vector<std::function<absl::Status()>>& tasks, int64_t threads);
+// Runs `task` with 0 to `count` - 1, in this order, on `threads` threads. The first error in that
+// order; once there is one, no further task begins.
+absl::Status RunAll(size_t count, int64_t threads, const std::function<absl::Status(size_t)>& task);
 
 }  // namespace sinkstream::eval

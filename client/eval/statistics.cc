@@ -57,6 +57,7 @@ std::vector<int64_t> SampleEvenly(int64_t first, int64_t end, int64_t count) {
   const int64_t available = std::max<int64_t>(0, end - first);
   const int64_t taken = count == 0 ? available : std::min(count, available);
   std::vector<int64_t> tokens;
+  tokens.reserve(static_cast<size_t>(taken));
   // In the middle of each of `taken` equal parts.
   for (int64_t i = 0; i < taken; ++i) {
     tokens.push_back(first + (2 * i + 1) * available / (2 * taken));

@@ -63,6 +63,7 @@ plot::Chart MakeChart(const TableOptions& options, const std::string& model,
   std::vector<size_t> shown = {0, places.window, places.sink4};
   if (options.recompute_tokens == 0) shown.push_back(places.recompute);
   std::vector<Curve> curves;
+  curves.reserve(shown.size());
   for (const size_t i : shown) {
     curves.push_back({evaluation.plan().policies[i], evaluation.nll(i),
                       Perplexity(Sum(evaluation.nll(i), options.warmup))});
@@ -71,8 +72,8 @@ plot::Chart MakeChart(const TableOptions& options, const std::string& model,
 }
 
 Json Report(const TableOptions& options, const v1::GetModelResponse& model,
-            const TableResult& result, const absl::Status& status) {
-  Json report = {{"tokens", options.subject.tokens},
+            const TableResult& result, int64_t tokens, const absl::Status& status) {
+  Json report = {{"tokens", tokens},
                  {"warmup", options.warmup},
                  {"cache", options.cache},
                  {"complete", status.ok()}};
@@ -123,7 +124,7 @@ absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   const int64_t tokens = std::ssize(evaluation.plan().ids);
   const std::string markdown = Heading(options, model, tokens) + ToMarkdown(result);
   if (measured.ok()) std::fputs(markdown.c_str(), stdout);
-  absl::Status kept = KeepReport(options.json, Report(options, model, result, measured));
+  absl::Status kept = KeepReport(options.json, Report(options, model, result, tokens, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   const plot::Chart chart = MakeChart(options, model.name(), places, evaluation);
   kept.Update(WriteChart(options.svg, chart));

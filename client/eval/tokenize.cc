@@ -74,9 +74,9 @@ absl::StatusOr<Cut> NextCut(std::string_view text, size_t piece_bytes,
                             const TokenizeFunction& tokenize) {
   if (text.size() <= piece_bytes) return Cut{text.size(), text.size()};
   for (const auto places : {BetweenWords, AnyCharacter}) {
-    const auto cut = FindCut(text, piece_bytes, places, tokenize);
-    if (!cut.ok()) return cut.status();
-    if (*cut) return **cut;
+    const auto tried = FindCut(text, piece_bytes, places, tokenize);
+    if (!tried.ok()) return tried.status();
+    if (const std::optional<Cut>& cut = *tried) return *cut;
   }
   return absl::InvalidArgumentError(absl::StrCat("the text has no place to cut it within ",
                                                  piece_bytes,

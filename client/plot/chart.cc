@@ -34,7 +34,7 @@ struct Range {
 // Where values lie on the paper.
 struct Frame {
   Range x, y;
-  double top;
+  double top = 0;
   double X(double value) const {
     return kLeft + (value - x.least) / (x.most - x.least) * (kRight - kLeft);
   }
@@ -135,12 +135,14 @@ class Painter {
   // Thick ones first: a thin line that lies on a thick one is seen.
   void PaintSeries() {
     std::vector<const Series*> order;
+    order.reserve(chart_.series.size());
     for (const Series& series : chart_.series) order.push_back(&series);
     std::stable_sort(order.begin(), order.end(), [](const Series* a, const Series* b) {
       return a->style.width > b->style.width;
     });
     for (const Series* series : order) {
       std::vector<Point> points;
+      points.reserve(series->points.size());
       for (const Point& point : series->points) {
         points.push_back({frame_.X(point.x), frame_.Y(point.y)});
       }
