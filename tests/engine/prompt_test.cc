@@ -143,7 +143,7 @@ TEST_F(PromptTest, NothingThatWasHeldIsLostWhereverTheNextRequestIsCut) {
 // ---- the last token, left to the next request ----
 
 TEST_F(PromptTest, AKeptTokenIsOwedOnceTheOthersHaveBeenFed) {
-  Prompt prompt = MakePrompt({{1}, ""}, Ids({2, 3}), false, {}, tokenizer_, kNoToken);
+  Prompt prompt = MakePrompt({{1}, ""}, Ids({2, 3}), false, {}, tokenizer_);
   KeepLast(prompt);
   EXPECT_THAT(prompt.tokens, ElementsAre(1, 2, 3));
   EXPECT_THAT(LeftUnread(prompt, 0).owed, ElementsAre(1));
