@@ -361,7 +361,7 @@ def test_tokenizer_that_the_servers_parser_refuses_is_refused_with_its_message(f
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     tiny_models.edit_json(
         folder / "tokenizer.json", pre_tokenizer={"type": "Sequence", "pretokenizers": [split, byte_level]})
-    refused(folder, tmp_path, "^pre_tokenizer: unsupported in a regular expression: a group other than .*$")
+    refused(folder, tmp_path, "^tokenizer: pre_tokenizer: unsupported in a regular expression: a group other than .*$")
 
 
 @pytest.mark.parametrize("value, named", [
