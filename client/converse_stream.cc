@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "client/wire_status.h"
+
 namespace sinkstream {
 
 ConverseStream::ConverseStream(v1::ChatService::Stub& stub) {
@@ -70,9 +72,7 @@ void ConverseStream::OnWriteDone(bool ok) {
 void ConverseStream::OnDone(const grpc::Status& status) {
   absl::MutexLock lock(&mutex_);
   done_ = true;
-  // Both libraries use the canonical codes.
-  status_.Update(
-      absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message()));
+  status_.Update(ToAbsl(status));
 }
 
 void ConverseStream::WriteNext() {

@@ -3,37 +3,13 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "client/wire_status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace sinkstream {
 namespace {
 
 constexpr absl::Duration kHealthInterval = absl::Milliseconds(50);
-
-int Milliseconds(absl::Duration duration) {
-  return static_cast<int>(absl::ToInt64Milliseconds(duration));
-}
-
-std::shared_ptr<grpc::Channel> Connect(const std::string& server, const ClientPatience& patience) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(patience.ping_interval));
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(patience.ping_answer));
-  // By default gRPC sends two pings in a pause of the conversation and no more.
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // A server that is just starting is met soon after its port opens.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
-}
-
-// All use the canonical codes.
-absl::Status ToAbsl(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
-
-absl::Status ToAbsl(const google::rpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.code()), status.message());
-}
 
 bool IsAbout(const v1::ConverseResponse& response, uint64_t request_id) {
   switch (response.event_case()) {

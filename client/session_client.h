@@ -17,22 +17,11 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/connection.h"
 #include "client/converse_stream.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 
 namespace sinkstream {
-
-// How long a client waits for a server that says nothing.
-struct ClientPatience {
-  // For the answer to `open`.
-  absl::Duration open = absl::Seconds(30);
-  // For the end of the stream after `close`, and after a half-close.
-  absl::Duration end = absl::Seconds(10);
-  // While a stream is open, a silent connection is asked for a sign of life after so long, and
-  // given up as UNAVAILABLE without one. The server permits such a ping every 10 s.
-  absl::Duration ping_interval = absl::Seconds(30);
-  absl::Duration ping_answer = absl::Seconds(10);
-};
 
 class SessionClient {
  public:

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <thread>
@@ -25,6 +26,11 @@ uint64_t SystemRandom() {
 size_t InputBytes(const RequestInput& input) {
   size_t tokens = input.tokens.size();
   if (input.text) tokens += input.text->body.size();
+  if (input.user_turn) {
+    for (const TurnPlace place : {TurnPlace::kFirst, TurnPlace::kAfterSystem, TurnPlace::kLater}) {
+      tokens = std::max(tokens, input.user_turn->At(place).size());
+    }
+  }
   const size_t text = input.text ? input.text->head.size() + input.text->tail.size() : 0;
   return tokens * sizeof(TokenId) + text;
 }
@@ -171,8 +177,14 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<Outbox> outbox) {
+  if (!impl_->format_.system && !request.system_prompt.value_or("").empty()) {
+    return InvalidField("open.system_prompt",
+                        absl::StrCat("the model's chat format, ", impl_->format_.name,
+                                     ", has no system turn; say it in the first user turn"));
+  }
   OpenCommand command;
   command.attachment = impl_->next_attachment_++;
+  if (!impl_->format_.system) request.system_prompt.reset();
   if (request.system_prompt) {
     command.system_turn = impl_->format_.EncodeBegin(*impl_->tokenizer_, request.system_prompt);
   }
@@ -193,8 +205,7 @@ absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
     command.input.text =
         SplitAtStableBoundaries(*impl_->tokenizer_, std::get<std::string>(request.input));
   } else {
-    command.input.user_turn = true;
-    command.input.tokens =
+    command.input.user_turn =
         impl_->format_.EncodeUserTurn(*impl_->tokenizer_, std::get<std::string>(request.input));
   }
   const size_t bytes = InputBytes(command.input);

@@ -76,20 +76,21 @@ void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer,
 }  // namespace
 
 Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
-                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer, TokenId previous) {
+                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer,
+                  const PromptPlace& place) {
   Prompt prompt;
   prompt.tokens = std::move(before.owed);
   prompt.owed = static_cast<int64_t>(prompt.tokens.size());
   prompt.held_before = std::move(before.held);
   if (input.text) {
     const JoinedText text = Join(prompt.held_before, *input.text, tokenizer);
-    AddText(text, replies, tokenizer, previous, prompt);
+    AddText(text, replies, tokenizer, place.previous, prompt);
     return prompt;
   }
   Append(prompt.tokens, begin);
-  AppendText(prompt.held_before, tokenizer, previous, prompt);
+  AppendText(prompt.held_before, tokenizer, place.previous, prompt);
   prompt.carried = static_cast<int64_t>(prompt.tokens.size()) - prompt.owed;
-  Append(prompt.tokens, input.tokens);
+  Append(prompt.tokens, input.user_turn ? input.user_turn->At(place.turn) : input.tokens);
   return prompt;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
 #include "engine/types.h"
 
@@ -20,8 +21,8 @@ namespace sinkstream {
 // What a request feeds, encoded as far as the calling thread can: text that joins earlier text
 // waits for the session's.
 struct RequestInput {
-  bool user_turn = false;  // formatted as the user's turn; its reply is closed by the chat format
-  std::optional<SplitText> text;  // text as it is; else `tokens`
+  std::optional<UserTurn> user_turn;  // its reply is closed by the chat format
+  std::optional<SplitText> text;      // else text as it is; else `tokens`
   std::vector<TokenId> tokens;
 };
 
@@ -32,6 +33,12 @@ struct Unread {
   std::string held;  // then: text whose last tokens depend on what follows
 
   bool empty() const { return owed.empty() && held.empty(); }
+};
+
+// Where a request stands in its session.
+struct PromptPlace {
+  TurnPlace turn = TurnPlace::kLater;  // of a user's turn
+  TokenId previous = kNoToken;         // the last token that the session has read
 };
 
 struct Prompt {
@@ -45,10 +52,10 @@ struct Prompt {
 };
 
 // The prompt of a request that finds `before`. `begin`: what stands before a user's turn that opens
-// the conversation, else empty. `replies`: a reply follows, so no text is held. `previous`: the
-// last token that the session has read, kNoToken if it has read none.
+// the conversation, else empty. `replies`: a reply follows, so no text is held.
 Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
-                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer, TokenId previous);
+                  absl::Span<const TokenId> begin, const Tokenizer& tokenizer,
+                  const PromptPlace& place = {});
 
 // Leaves the last token to the next request, whose first token is scored by the logits it gives.
 void KeepLast(Prompt& prompt);

@@ -50,7 +50,9 @@ absl::Status RequestQueue::Admit(const Session& session, const Sequence::Request
                      absl::Seconds(1));
   }
   const auto& input = request.input;
-  const size_t tokens = input.text ? input.text->tokens : input.tokens.size();
+  const size_t tokens = input.user_turn ? input.user_turn->later.size()
+                        : input.text    ? input.text->tokens
+                                        : input.tokens.size();
   if (tokens > static_cast<size_t>(limits_.max_request_tokens)) {
     return InvalidField(InputField(request),
                         absl::StrCat("is ", tokens, " tokens long; at most ",
@@ -73,12 +75,13 @@ void RequestQueue::StartNext(Session& session) {
   Sequence& next = session.requests.front();
   if (next.state() != Sequence::State::kWaiting) return;
   const auto& request = next.request();
-  const bool opens =
-      request.input.user_turn && session.window.position() == 0 && session.unread.empty();
+  const bool first = session.window.position() == 0 && session.unread.empty();
+  const bool opens = first && request.input.user_turn.has_value();
+  if (first) session.turn_place = opens ? format_.PlaceOfFirst() : TurnPlace::kLater;
   const absl::Span<const TokenId> begin = opens ? begin_ : absl::Span<const TokenId>();
   const TokenId previous = session.recent.empty() ? kNoToken : session.recent.back();
   auto prompt = MakePrompt(std::exchange(session.unread, {}), request.input, request.replies, begin,
-                           tokenizer_, previous);
+                           tokenizer_, {session.turn_place, previous});
   const std::string field = InputField(request);
   int64_t first_scored = 0;
   if (request.scoring) {
@@ -100,6 +103,7 @@ void RequestQueue::DropFirst(Session& session) {
   const Sequence& first = session.requests.front();
   if (first.state() != Sequence::State::kWaiting) {
     session.unread = first.UnreadAfter(format_, tokenizer_);
+    if (first.request().replies && first.Begun()) session.turn_place = TurnPlace::kLater;
   }
   session.requests.pop_front();
 }

@@ -24,6 +24,7 @@ void Sequence::Start(Prompt prompt, int64_t first_scored, const KvWindow& window
   first_scored_ = first_scored;
   request_.input.text.reset();
   request_.input.tokens = {};
+  if (request_.input.user_turn) request_.input.user_turn = UserTurn();
   usage_.cached_tokens = window.visible();
   evicted_at_start_ = window.evicted();
   if (request_.replies) {
@@ -114,13 +115,11 @@ std::string Sequence::FlushText() { return detokenizer_ ? detokenizer_->Flush() 
 
 Unread Sequence::UnreadAfter(const ChatFormat& format, const Tokenizer& tokenizer) const {
   Unread unread = LeftUnread(prompt_, fed_);
-  std::optional<TokenId> last;
-  if (decodes()) {
-    last = last_;
-    if (!last_fed_) unread.owed.push_back(last_);
-  }
-  if (request_.input.user_turn && fed_ > prompt_.owed + prompt_.carried) {
-    const auto end = format.EncodeEndOfReply(tokenizer, last);
+  if (decodes() && !last_fed_) unread.owed.push_back(last_);
+  if (request_.input.user_turn && Begun()) {
+    const auto before = decodes() ? absl::MakeConstSpan(&last_, 1)
+                                  : absl::MakeConstSpan(prompt_.tokens).first(fed_);
+    const auto end = format.EncodeEndOfReply(tokenizer, before);
     unread.owed.insert(unread.owed.end(), end.begin(), end.end());
   }
   return unread;

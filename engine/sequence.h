@@ -46,6 +46,8 @@ class Sequence {
   }
   int64_t prompt_left() const { return prompt_tokens() - fed_; }
   int64_t prompt_fed() const { return fed_; }
+  // True once a token of its own has been fed: not only what the session owed or held.
+  bool Begun() const { return fed_ > prompt_.owed + prompt_.carried; }
 
   // It is first in its session: feeds `prompt`, made from request().input, which it gives up.
   // `first_scored`: FirstScored (scoring.h) where it is to be scored.

@@ -48,8 +48,9 @@ struct Session {
   SharedPrefixes::Key prefix;  // the pinned system prompt; empty tokens: none
   // Its blocks are those of SharedPrefixes, whose reservation is not this session's.
   bool shares_prefix = false;
-  int64_t system_tokens = 0;  // length of its system prompt, with which it begins
-  Unread unread;              // taken in, not yet fed
+  int64_t system_tokens = 0;                 // length of its system prompt, with which it begins
+  Unread unread;                             // taken in, not yet fed
+  TurnPlace turn_place = TurnPlace::kLater;  // of the next user turn, unless it opens the session
   // Latest tokens read, for the penalties and for text that goes on behind them; at least
   // kMaxPenaltyLastN once there are as many.
   std::vector<TokenId> recent;

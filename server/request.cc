@@ -78,6 +78,23 @@ absl::StatusOr<OpenRequest> ToResume(v1::Open open) {
   return request;
 }
 
+absl::StatusOr<std::vector<TokenId>> ToScoredTokens(const v1::ScoreRequest& score,
+                                                    const RequestRules& rules,
+                                                    const Tokenizer& tokenizer) {
+  if (score.input_case() == v1::ScoreRequest::INPUT_NOT_SET) {
+    return InvalidField("input", "is not set: text or token_ids");
+  }
+  if (score.has_token_ids()) return ToTokens(score.token_ids().ids(), 1, "token_ids.ids", rules);
+  const absl::Status fits = CheckText(score.text(), "text", rules);
+  if (!fits.ok()) return fits;
+  auto tokens = tokenizer.Encode(score.text());
+  if (tokens.empty()) {
+    return InvalidField("text", "has no tokens: the model's vocabulary lacks its bytes");
+  }
+  if (auto few = CheckTokenCount(tokens.size(), "text", rules); !few.ok()) return few;
+  return tokens;
+}
+
 }  // namespace
 
 absl::Status CheckText(const std::string& text, const std::string& field,
@@ -98,27 +115,6 @@ absl::StatusOr<std::vector<TokenId>> ToTokens(const google::protobuf::RepeatedFi
   }
   return std::vector<TokenId>(ids.begin(), ids.end());
 }
-
-namespace {
-
-absl::StatusOr<std::vector<TokenId>> ToScoredTokens(const v1::ScoreRequest& score,
-                                                    const RequestRules& rules,
-                                                    const Tokenizer& tokenizer) {
-  if (score.input_case() == v1::ScoreRequest::INPUT_NOT_SET) {
-    return InvalidField("input", "is not set: text or token_ids");
-  }
-  if (score.has_token_ids()) return ToTokens(score.token_ids().ids(), 1, "token_ids.ids", rules);
-  const absl::Status fits = CheckText(score.text(), "text", rules);
-  if (!fits.ok()) return fits;
-  auto tokens = tokenizer.Encode(score.text());
-  if (tokens.empty()) {
-    return InvalidField("text", "has no tokens: the model's vocabulary lacks its bytes");
-  }
-  if (auto few = CheckTokenCount(tokens.size(), "text", rules); !few.ok()) return few;
-  return tokens;
-}
-
-}  // namespace
 
 absl::StatusOr<OpenRequest> ToOpenRequest(v1::Open open, const RequestRules& rules) {
   if (!open.session_id().empty()) return ToResume(std::move(open));

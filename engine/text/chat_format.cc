@@ -13,41 +13,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFormatVersion = 1;
+constexpr int kNewestVersion = 2;
 
 // ---- Encoding
 // ----------------------------------------------------------------------------------------------------
-
-// Joins text parts that touch.
-class PartEncoder {
- public:
-  explicit PartEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-
-  void Add(std::string_view text) { text_ += text; }
-  void Add(TokenId token) {
-    EncodeText();
-    tokens_.push_back(token);
-  }
-  void Add(const std::vector<ChatPart>& parts) {
-    for (const ChatPart& part : parts) {
-      std::visit([this](const auto& value) { Add(value); }, part);
-    }
-  }
-  std::vector<TokenId> Finish() {
-    EncodeText();
-    return std::move(tokens_);
-  }
-
- private:
-  void EncodeText() {
-    const std::vector<TokenId> ids = tokenizer_.Encode(std::exchange(text_, ""));
-    tokens_.insert(tokens_.end(), ids.begin(), ids.end());
-  }
-
-  const Tokenizer& tokenizer_;
-  std::string text_;
-  std::vector<TokenId> tokens_;
-};
 
 // What Python's str.strip takes away.
 bool IsPythonSpace(uint32_t c) {
@@ -56,7 +25,7 @@ bool IsPythonSpace(uint32_t c) {
          c == 0x205F || c == 0x3000;
 }
 
-std::string_view Strip(std::string_view text) {
+std::string_view Strip(std::string_view text, Trim trim) {
   size_t begin = text.size();
   size_t end = 0;
   for (size_t i = 0; i < text.size();) {
@@ -67,7 +36,76 @@ std::string_view Strip(std::string_view text) {
     }
     i += character.size;
   }
+  if (!trim.start) begin = 0;
+  if (!trim.end) end = text.size();
   return begin < end ? text.substr(begin, end - begin) : std::string_view();
+}
+
+// Joins text parts that touch. `previous`: the token that stands before, or kNoToken.
+class PartEncoder {
+ public:
+  PartEncoder(const Tokenizer& tokenizer, TokenId previous)
+      : tokenizer_(tokenizer), previous_(previous) {}
+
+  void Add(std::string_view text) { text_ += text; }
+  void Add(TokenId token) {
+    if (tokenizer_.TakesSpaceBefore(token)) {
+      text_ = std::string(Strip(text_, {.start = false, .end = true}));
+    }
+    EncodeText();
+    tokens_.push_back(token);
+  }
+  void Add(const std::vector<ChatPart>& parts) {
+    for (const ChatPart& part : parts) {
+      std::visit([this](const auto& value) { Add(value); }, part);
+    }
+  }
+  void AddTurn(const ChatRole& role, std::string_view text) {
+    Add(role.prefix);
+    Add(Strip(text, role.trim));
+    Add(role.suffix);
+  }
+  std::vector<TokenId> Finish() {
+    EncodeText();
+    return std::move(tokens_);
+  }
+
+ private:
+  void EncodeText() {
+    if (text_.empty()) return;
+    const TokenId previous = tokens_.empty() ? previous_ : tokens_.back();
+    const std::vector<TokenId> ids = tokenizer_.Encode(std::exchange(text_, ""), previous);
+    tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+  }
+
+  const Tokenizer& tokenizer_;
+  const TokenId previous_;
+  std::string text_;
+  std::vector<TokenId> tokens_;
+};
+
+// Some token of ordinary text: what a text goes on behind.
+TokenId TextToken(const Tokenizer& tokenizer) {
+  for (TokenId token = 0; token < tokenizer.VocabSize(); ++token) {
+    if (!tokenizer.IsSpecial(token) && !tokenizer.TokenBytes(token).empty()) return token;
+  }
+  return kNoToken;
+}
+
+// What a text behind `parts` has before it; `parts` may be empty and end in text.
+TokenId LastToken(const std::vector<ChatPart>& parts, const Tokenizer& tokenizer) {
+  const auto* const token = parts.empty() ? nullptr : std::get_if<TokenId>(&parts.back());
+  return token != nullptr ? *token : TextToken(tokenizer);
+}
+
+// True if a text is encoded alike behind either token.
+bool Alike(const Tokenizer& tokenizer, TokenId one, TokenId other) {
+  return tokenizer.Encode("a", one) == tokenizer.Encode("a", other) &&
+         tokenizer.Encode(" a", one) == tokenizer.Encode(" a", other);
+}
+
+bool BeginsWithToken(const std::vector<ChatPart>& parts) {
+  return !parts.empty() && std::holds_alternative<TokenId>(parts.front());
 }
 
 // ---- Reading chat_format.json
@@ -114,29 +152,78 @@ absl::Status ParseParts(const json& object, const char* name, const std::string&
   return absl::OkStatus();
 }
 
-absl::Status ParseRole(const json& file, const char* name, int32_t vocab_size, ChatRole& role) {
-  const json* object = FindField(file, name);
+absl::Status ParseTrim(const json& object, const std::string& where, Trim& trim) {
+  const json* const sides = FindField(object, "trim");
+  if (sides == nullptr) return absl::OkStatus();
+  for (const auto& [name, value] :
+       std::initializer_list<std::pair<const char*, Trim>>{{"none", {}},
+                                                           {"start", {true, false}},
+                                                           {"end", {false, true}},
+                                                           {"both", {true, true}}}) {
+    if (*sides != name) continue;
+    trim = value;
+    return absl::OkStatus();
+  }
+  return Malformed(absl::StrCat(where, "trim is none of none, start, end, both"));
+}
+
+// What a file of either version says of all its roles.
+struct FileRules {
+  int version = 0;
+  int32_t vocab_size = 0;
+  Trim trim = {};  // of version 1: of every text
+};
+
+absl::Status ParsePrefix(const json& object, const std::string& where, const FileRules& rules,
+                         ChatRole& role) {
+  role.trim = rules.trim;
+  absl::Status status = ParseParts(object, "prefix", where, rules.vocab_size, role.prefix);
+  if (status.ok() && rules.version > 1) status = ParseTrim(object, where, role.trim);
+  return status;
+}
+
+absl::Status ParseRole(const json& file, const char* name, const FileRules& rules, ChatRole& role) {
+  const json* const object = FindField(file, name);
   if (object == nullptr) return Malformed(absl::StrCat(name, " is missing"));
   const std::string where = absl::StrCat(name, ".");
-  if (absl::Status status = ParseParts(*object, "prefix", where, vocab_size, role.prefix);
-      !status.ok()) {
-    return status;
+  absl::Status status = ParsePrefix(*object, where, rules, role);
+  if (status.ok()) status = ParseParts(*object, "suffix", where, rules.vocab_size, role.suffix);
+  return status;
+}
+
+// The system's role, which version 2 may say is null, and the user's behind it.
+absl::Status ParseSystem(const json& file, const FileRules& rules, ChatFormat& format) {
+  const json* const system = FindField(file, "system");
+  if (rules.version > 1 && system != nullptr && system->is_null()) {
+    if (!format.default_system) return absl::OkStatus();
+    return Malformed("default_system is given, but system is null");
   }
-  return ParseParts(*object, "suffix", where, vocab_size, role.suffix);
+  absl::Status status = ParseRole(file, "system", rules, format.system.emplace());
+  const json* const after = FindField(file, "user_after_system");
+  if (!status.ok() || rules.version == 1 || after == nullptr) return status;
+  format.user_after_system = format.user;
+  format.user_after_system->prefix.clear();
+  return ParsePrefix(*after, "user_after_system.", rules, *format.user_after_system);
+}
+
+absl::StatusOr<FileRules> ParseRules(const json& file, int32_t vocab_size) {
+  const json* const version = FindField(file, "format_version");
+  if (version == nullptr || (*version != 1 && *version != kNewestVersion)) {
+    return Malformed(absl::StrCat("format_version ", version == nullptr ? "null" : version->dump(),
+                                  " is not known, only 1 and ", kNewestVersion));
+  }
+  FileRules rules = {.version = version->get<int>(), .vocab_size = vocab_size};
+  if (rules.version > 1) return rules;
+  const json* const trim = FindField(file, "trim");
+  if (trim == nullptr || !trim->is_boolean()) return Malformed("trim is no boolean");
+  rules.trim = {trim->get<bool>(), trim->get<bool>()};
+  return rules;
 }
 
 absl::Status ParseScalars(const json& file, ChatFormat& format) {
-  const json* version = FindField(file, "format_version");
-  if (version == nullptr || *version != kFormatVersion) {
-    return Malformed(absl::StrCat("format_version ", version == nullptr ? "null" : version->dump(),
-                                  " is not known, only ", kFormatVersion));
-  }
   const json* name = FindField(file, "name");
   if (name == nullptr || !name->is_string()) return Malformed("name is no string");
   format.name = name->get<std::string>();
-  const json* trim = FindField(file, "trim");
-  if (trim == nullptr || !trim->is_boolean()) return Malformed("trim is no boolean");
-  format.trim = trim->get<bool>();
   const json* system = FindField(file, "default_system");
   if (system == nullptr || system->is_null()) return absl::OkStatus();
   if (!system->is_string()) return Malformed("default_system is neither a string nor null");
@@ -157,49 +244,77 @@ absl::Status ParseStopTokens(const json& file, int32_t vocab_size, ChatFormat& f
 
 }  // namespace
 
+const std::vector<TokenId>& UserTurn::At(TurnPlace place) const {
+  if (place == TurnPlace::kFirst && first) return *first;
+  if (place == TurnPlace::kAfterSystem && after_system) return *after_system;
+  return later;
+}
+
 std::vector<TokenId> ChatFormat::EncodeBegin(const Tokenizer& tokenizer,
                                              const std::optional<std::string>& system_text) const {
-  PartEncoder encoder(tokenizer);
+  PartEncoder encoder(tokenizer, kNoToken);
   encoder.Add(begin);
   const std::optional<std::string>& text = system_text.has_value() ? system_text : default_system;
-  if (text.has_value()) {
-    encoder.Add(system.prefix);
-    encoder.Add(trim ? Strip(*text) : std::string_view(*text));
-    encoder.Add(system.suffix);
-  }
+  if (text && system) encoder.AddTurn(*system, *text);
   return encoder.Finish();
 }
 
-std::vector<TokenId> ChatFormat::EncodeUserTurn(const Tokenizer& tokenizer,
-                                                std::string_view text) const {
-  PartEncoder encoder(tokenizer);
-  encoder.Add(user.prefix);
-  encoder.Add(trim ? Strip(text) : text);
-  encoder.Add(user.suffix);
-  encoder.Add(assistant.prefix);
-  return encoder.Finish();
+TurnPlace ChatFormat::PlaceOfFirst() const {
+  return default_system ? TurnPlace::kAfterSystem : TurnPlace::kFirst;
+}
+
+UserTurn ChatFormat::EncodeUserTurn(const Tokenizer& tokenizer, std::string_view text) const {
+  const auto encode = [&](const ChatRole& role, TokenId previous) {
+    PartEncoder encoder(tokenizer, previous);
+    encoder.AddTurn(role, text);
+    encoder.Add(assistant.prefix);
+    return encoder.Finish();
+  };
+  const TokenId reply_end = LastToken(assistant.suffix, tokenizer);
+  UserTurn turn = {.later = encode(user, reply_end), .first = {}, .after_system = {}};
+  const auto differs = [&](TokenId previous) {
+    return !BeginsWithToken(user.prefix) && !Alike(tokenizer, previous, reply_end);
+  };
+  // Where the user has no prefix, `begin` is the tokenizer's own, which it leaves out of account.
+  const bool alone = begin.empty() || user.prefix.empty();
+  const TokenId first = alone ? kNoToken : LastToken(begin, tokenizer);
+  if (differs(first)) turn.first = encode(user, first);
+  if (!system) return turn;
+  const TokenId system_end = LastToken(system->suffix, tokenizer);
+  if (user_after_system || differs(system_end)) {
+    turn.after_system = encode(user_after_system ? *user_after_system : user, system_end);
+  }
+  return turn;
 }
 
 std::vector<TokenId> ChatFormat::EncodeEndOfReply(const Tokenizer& tokenizer,
-                                                  std::optional<TokenId> last) const {
-  std::vector<ChatPart> parts = assistant.suffix;
-  if (last.has_value() && !parts.empty() && parts.front() == ChatPart(*last)) {
-    parts.erase(parts.begin());
+                                                  absl::Span<const TokenId> before) const {
+  PartEncoder encoder(tokenizer, before.empty() ? TextToken(tokenizer) : before.back());
+  encoder.Add(assistant.suffix);
+  std::vector<TokenId> end = encoder.Finish();
+  const auto special = std::find_if(end.begin(), end.end(),
+                                    [&](TokenId token) { return tokenizer.IsSpecial(token); });
+  for (size_t there = end.end() - special; there > 0; --there) {
+    if (before.size() < there) continue;
+    const auto tail = before.subspan(before.size() - there);
+    if (!std::equal(tail.begin(), tail.end(), special)) continue;
+    end.erase(end.begin(), special + static_cast<std::ptrdiff_t>(there));
+    break;
   }
-  PartEncoder encoder(tokenizer);
-  encoder.Add(parts);
-  return encoder.Finish();
+  return end;
 }
 
 absl::StatusOr<ChatFormat> ParseChatFormat(std::string_view text, int32_t vocab_size) {
   const json file = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!file.is_object()) return Malformed("no JSON object");
+  const auto rules = ParseRules(file, vocab_size);
+  if (!rules.ok()) return rules.status();
   ChatFormat format;
   absl::Status status = ParseScalars(file, format);
   if (status.ok()) status = ParseParts(file, "begin", "", vocab_size, format.begin);
-  if (status.ok()) status = ParseRole(file, "system", vocab_size, format.system);
-  if (status.ok()) status = ParseRole(file, "user", vocab_size, format.user);
-  if (status.ok()) status = ParseRole(file, "assistant", vocab_size, format.assistant);
+  if (status.ok()) status = ParseRole(file, "user", *rules, format.user);
+  if (status.ok()) status = ParseSystem(file, *rules, format);
+  if (status.ok()) status = ParseRole(file, "assistant", *rules, format.assistant);
   if (status.ok()) status = ParseStopTokens(file, vocab_size, format);
   if (!status.ok()) return status;
   return format;

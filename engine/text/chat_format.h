@@ -3,7 +3,8 @@
 //
 // A turn is prefix + text + suffix; the text parts of one call that touch are joined before they
 // are encoded, as a template rendered whole would be. Special tokens appear as ids, so text cannot
-// forge them.
+// forge them. What a user turn begins with may depend on where it stands (TurnPlace): a system text
+// that is folded into the first user turn (LLaMA 2, Mistral) is fed when the session opens.
 #pragma once
 
 #include <optional>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/text/tokenizer.h"
 #include "engine/types.h"
 
@@ -20,37 +22,63 @@ namespace sinkstream {
 
 using ChatPart = std::variant<TokenId, std::string>;  // a special token, or text
 
+struct Trim {  // the template strips white space, as Python's str.strip does
+  bool start = false;
+  bool end = false;
+};
+
 struct ChatRole {
   std::vector<ChatPart> prefix;
   std::vector<ChatPart> suffix;
+  Trim trim = {};
+};
+
+enum class TurnPlace {
+  kFirst,        // opens the conversation, without a system turn
+  kAfterSystem,  // no reply since the system turn
+  kLater,        // after a reply, or after text that was fed as it is
+};
+
+// A user turn at each place; absent where it does not differ from `later`.
+struct UserTurn {
+  std::vector<TokenId> later;
+  std::optional<std::vector<TokenId>> first;
+  std::optional<std::vector<TokenId>> after_system;
+
+  const std::vector<TokenId>& At(TurnPlace place) const;
 };
 
 struct ChatFormat {
-  std::string name;             // "chatml", ... or "plain": no roles, text as it is
-  std::vector<ChatPart> begin;  // before the first turn of a conversation
-  ChatRole system;
+  std::string name;                // "chatml", ... or "plain": no roles, text as it is
+  std::vector<ChatPart> begin;     // before the first turn of a conversation
+  std::optional<ChatRole> system;  // absent: the model knows no system turn
   ChatRole user;
-  ChatRole assistant;  // prefix: what asks for a reply; suffix: what ends it
+  std::optional<ChatRole> user_after_system;  // the user's role at kAfterSystem, if it differs
+  ChatRole assistant;  // prefix: what asks for a reply; suffix: what ends it; trim: unused
   // What the template says when the conversation has no system turn.
   std::optional<std::string> default_system;
-  bool trim = false;                 // the template strips white space around each text
   std::vector<TokenId> stop_tokens;  // a reply ends with any of these
 
-  // begin + the system turn (`system`, or the default one if absent; nothing if there is neither).
+  // begin + the system turn (`system`, or the default one if absent; nothing if there is neither,
+  // or if the format has none).
   std::vector<TokenId> EncodeBegin(const Tokenizer& tokenizer,
                                    const std::optional<std::string>& system_text) const;
 
-  // A user turn and the assistant's prefix: what is fed to get a reply.
-  std::vector<TokenId> EncodeUserTurn(const Tokenizer& tokenizer, std::string_view text) const;
+  // Where a user turn stands that opens a conversation without a system text of its own.
+  TurnPlace PlaceOfFirst() const;
 
-  // What follows the last sampled token of a reply, so that the turn is closed in the cache: the
-  // assistant's suffix, less its first token if `last` is that token already (the model ended its
-  // own turn).
+  // A user turn and the assistant's prefix: what is fed to get a reply.
+  UserTurn EncodeUserTurn(const Tokenizer& tokenizer, std::string_view text) const;
+
+  // What closes a turn in the cache behind `before`, its tokens so far: the assistant's suffix,
+  // less what stands there already from its first special token on (the model ended its own turn,
+  // or a user turn was cut behind its end).
   std::vector<TokenId> EncodeEndOfReply(const Tokenizer& tokenizer,
-                                        std::optional<TokenId> last) const;
+                                        absl::Span<const TokenId> before) const;
 };
 
-// Parses chat_format.json. INVALID_ARGUMENT says what is malformed or out of `vocab_size`.
+// Parses chat_format.json, format_version 1 or 2. INVALID_ARGUMENT says what is malformed or out of
+// `vocab_size`.
 absl::StatusOr<ChatFormat> ParseChatFormat(std::string_view json, int32_t vocab_size);
 
 }  // namespace sinkstream

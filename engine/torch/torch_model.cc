@@ -25,6 +25,14 @@
 namespace sinkstream {
 namespace {
 
+// Vector kernels may leave the upper halves of registers in use, and then all code that is not
+// theirs is slow: exp, of which scoring and sampling take a vocabulary each row, 25 times.
+void ClearUpperHalves() {
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx")) asm volatile("vzeroupper");
+#endif
+}
+
 class TorchModel final : public Model {
  public:
   TorchModel(ModelSpec spec, KvStorage kv, int32_t head_dim, torch::jit::Module module)
@@ -43,6 +51,7 @@ class TorchModel final : public Model {
       const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
       context_ = MakeContext();
       logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
+      ClearUpperHalves();
       TORCH_CHECK(logits_.scalar_type() == at::kFloat && logits_.is_contiguous() &&
                       logits_.dim() == 2 && logits_.size(0) == wanted &&
                       logits_.size(1) == spec_.vocab_size,

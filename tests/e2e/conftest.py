@@ -1,6 +1,6 @@
 """End to end: the built server with the default model, and a client generated from proto/ when the tests run.
 
-SINKSTREAM_SERVER: the server's binary. SINKSTREAM_MODEL: the model file. Both default to what `make build` leaves.
+SINKSTREAM_SERVER: the server's binary. SINKSTREAM_EVAL: sinkstream-eval. SINKSTREAM_MODEL: the model file. All default to what `make build` leaves.
 """
 
 import importlib
@@ -24,6 +24,7 @@ sys.path.append(str(ROOT / "engine/export"))
 from sinkstream_export import gguf, verify  # noqa: E402
 
 SERVER = os.environ.get("SINKSTREAM_SERVER", str(ROOT / "build/bin/sinkstream-server"))
+EVAL = os.environ.get("SINKSTREAM_EVAL", str(ROOT / "build/bin/sinkstream-eval"))
 MODEL = os.environ.get("SINKSTREAM_MODEL", str(ROOT / "build/models/smollm2-135m-instruct.pt"))
 PROTOS = ["sinkstream/v1/chat.proto", "sinkstream/v1/score.proto", "google/rpc/status.proto",
           "google/rpc/error_details.proto"]
@@ -53,6 +54,11 @@ def api(tmp_path_factory):
 @pytest.fixture(scope="session")
 def binary():
     return SERVER
+
+
+@pytest.fixture(scope="session")
+def eval_tool():
+    return EVAL
 
 
 @pytest.fixture(scope="session")

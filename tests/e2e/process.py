@@ -51,6 +51,10 @@ class ServerProcess:
     def send_signal(self, number=signal.SIGTERM):
         self._process.send_signal(number)
 
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
     def stop(self, number=signal.SIGTERM):
         self.send_signal(number)
         return self.wait()

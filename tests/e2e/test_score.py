@@ -191,8 +191,10 @@ def test_a_bad_append_is_refused_and_the_session_goes_on(ids, open_chat):
 
 
 def test_the_load_is_told(api, stub, open_chat):
+    open_chat().append(ids=[1])  # answered after the engine has told of all before it
     before = stub.GetLoad(api.pb.GetLoadRequest())
     chat = open_chat()
+    chat.append(ids=[1])
     load = stub.GetLoad(api.pb.GetLoadRequest())
     assert load.sessions == before.sessions + 1
     assert load.attached_sessions == before.attached_sessions + 1

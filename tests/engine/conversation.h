@@ -57,8 +57,9 @@ inline SamplingOverrides Greedy(int32_t max_tokens = 50) {
 
 class Stream {
  public:
-  Stream(Scheduler& scheduler, AttachmentId attachment, size_t capacity)
+  Stream(Scheduler& scheduler, const ChatFormat& format, AttachmentId attachment, size_t capacity)
       : scheduler_(scheduler),
+        format_(format),
         attachment_(attachment),
         outbox_(std::make_shared<Outbox>(capacity, [] {})) {}
 
@@ -66,7 +67,7 @@ class Stream {
     OpenCommand command;
     command.attachment = attachment_;
     if (request.system_prompt) {
-      command.system_turn = FakeChatFormat().EncodeBegin(FakeTokenizer(), request.system_prompt);
+      command.system_turn = format_.EncodeBegin(FakeTokenizer(), request.system_prompt);
     }
     command.request = std::move(request);
     command.outbox = outbox_;
@@ -74,8 +75,7 @@ class Stream {
   }
   void Say(const std::string& text, SamplingOverrides sampling = Greedy(), uint64_t id = 1) {
     RequestCommand command{attachment_, id, true, {}, std::move(sampling)};
-    command.input.user_turn = true;
-    command.input.tokens = FakeChatFormat().EncodeUserTurn(FakeTokenizer(), text);
+    command.input.user_turn = format_.EncodeUserTurn(FakeTokenizer(), text);
     scheduler_.Handle(std::move(command));
   }
   void Feed(std::vector<TokenId> tokens, SamplingOverrides sampling = Greedy(), uint64_t id = 1) {
@@ -127,6 +127,7 @@ class Stream {
   void Hear(RequestFailed& e) { heard_.failures.push_back(e); }
 
   Scheduler& scheduler_;
+  const ChatFormat& format_;
   const AttachmentId attachment_;
   std::shared_ptr<Outbox> outbox_;
   Heard heard_;
@@ -155,14 +156,15 @@ inline EngineOptions WideOptions() {
 class Conversation {
  public:
   explicit Conversation(FakeModel::Options model = {}, EngineOptions options = SmallOptions(),
-                        size_t parked_blocks = 0)
-      : model_(std::move(model)),
+                        size_t parked_blocks = 0, ChatFormat format = FakeChatFormat())
+      : format_(std::move(format)),
+        model_(std::move(model)),
         park_(model_, parked_blocks),
         scheduler_(options, {model_, tokenizer_, format_, observer_, clock_,
                              [this] { return ++random_; }, parked_blocks > 0 ? &park_ : nullptr}) {}
 
   Stream& NewStream(size_t capacity = 1000) {
-    streams_.push_back(std::make_unique<Stream>(scheduler_, ++attachments_, capacity));
+    streams_.push_back(std::make_unique<Stream>(scheduler_, format_, ++attachments_, capacity));
     return *streams_.back();
   }
   Stream& OpenStream(OpenRequest request = {}, size_t capacity = 1000) {
@@ -191,7 +193,7 @@ class Conversation {
 
  private:
   FakeTokenizer tokenizer_;
-  ChatFormat format_ = FakeChatFormat();
+  const ChatFormat format_;
   FakeModel model_;
   FakePark park_;
   FakeClock clock_;

@@ -19,10 +19,11 @@ namespace sinkstream {
 namespace {
 
 struct Running {
-  explicit Running(FakeModel::Options model = {}, EngineOptions options = SmallOptions()) {
+  explicit Running(FakeModel::Options model = {}, EngineOptions options = SmallOptions(),
+                   ChatFormat format = FakeChatFormat()) {
     auto fake = std::make_unique<FakeModel>(std::move(model));
     engine = Engine::Create(options, std::move(fake), std::make_unique<FakeTokenizer>(),
-                            FakeChatFormat(), observer, clock)
+                            std::move(format), observer, clock)
                  .value();
   }
   EngineObserver observer;
@@ -100,6 +101,20 @@ class Client {
   AttachmentId attachment_ = 0;
   std::optional<absl::Status> closed_;
 };
+
+TEST(EngineTest, ASystemPromptIsRefusedWhereTheFormatHasNoSystemTurn) {
+  ChatFormat format = FakeChatFormat();
+  format.system.reset();
+  Running running({}, SmallOptions(), std::move(format));
+  const auto open = [&](const std::string& system_prompt) {
+    OpenRequest request;
+    request.system_prompt = system_prompt;
+    return running.engine->Open(request, std::make_shared<Outbox>(8, [] {})).status();
+  };
+  EXPECT_EQ(open("be kind").code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ErrorField(open("be kind")), "open.system_prompt");
+  EXPECT_TRUE(open("").ok()) << "nothing to say";
+}
 
 TEST(EngineTest, ClientsOnManyThreadsEachGetTheirOwnReply) {
   Running running;

@@ -49,10 +49,10 @@ class PromptTest : public testing::Test {
     return input;
   }
   Prompt Append(Unread before, const std::string& text) const {
-    return MakePrompt(std::move(before), Text(text), false, {}, tokenizer_, kNoToken);
+    return MakePrompt(std::move(before), Text(text), false, {}, tokenizer_);
   }
   Prompt RawTurn(Unread before, const std::string& text) const {
-    return MakePrompt(std::move(before), Text(text), true, {}, tokenizer_, kNoToken);
+    return MakePrompt(std::move(before), Text(text), true, {}, tokenizer_);
   }
   static Unread AllRead(const Prompt& prompt) {
     return LeftUnread(prompt, static_cast<int64_t>(prompt.tokens.size()));
@@ -76,12 +76,12 @@ TEST_F(PromptTest, ARawTurnReadsAllThereIs) {
 
 TEST_F(PromptTest, WhatWasOwedComesFirstThenTheBeginningOfTheConversation) {
   const std::vector<TokenId> begin = {kBeginToken};
-  EXPECT_THAT(MakePrompt({{7}, ""}, Ids({1, 2}), true, begin, tokenizer_, kNoToken).tokens,
+  EXPECT_THAT(MakePrompt({{7}, ""}, Ids({1, 2}), true, begin, tokenizer_).tokens,
               ElementsAre(7, kBeginToken, 1, 2));
 }
 
 TEST_F(PromptTest, HeldTextIsReadBeforeTokenIds) {
-  EXPECT_THAT(MakePrompt({{7}, "xab"}, Ids({1}), true, {}, tokenizer_, kNoToken).tokens,
+  EXPECT_THAT(MakePrompt({{7}, "xab"}, Ids({1}), true, {}, tokenizer_).tokens,
               ElementsAre(7, 'x', kAb, 1));
 }
 
@@ -111,7 +111,7 @@ TEST_F(PromptTest, ARequestCutWithinItsOwnTextLeavesNothing) {
 
 TEST_F(PromptTest, AConversationCutBeforeItsBeginningHasNotBegun) {
   const std::vector<TokenId> begin = {kBeginToken, kTurnToken};
-  const Prompt prompt = MakePrompt({}, Ids({1, 2}), true, begin, tokenizer_, kNoToken);
+  const Prompt prompt = MakePrompt({}, Ids({1, 2}), true, begin, tokenizer_);
   EXPECT_TRUE(LeftUnread(prompt, 0).empty());
   EXPECT_THAT(LeftUnread(prompt, 1).owed, ElementsAre(kTurnToken));
   EXPECT_TRUE(LeftUnread(prompt, 3).empty());
@@ -128,7 +128,7 @@ TEST_F(PromptTest, NothingThatWasHeldIsLostWhereverTheNextRequestIsCut) {
   };
   for (const std::string text : {" w456", "ab", "x y", " x y z w"}) {
     for (const bool replies : {false, true}) {
-      const Prompt prompt = MakePrompt({{}, held}, Text(text), replies, {}, tokenizer_, kNoToken);
+      const Prompt prompt = MakePrompt({{}, held}, Text(text), replies, {}, tokenizer_);
       for (size_t fed = 0; fed <= prompt.tokens.size(); ++fed) {
         const Unread left = LeftUnread(prompt, static_cast<int64_t>(fed));
         const std::string all = bytes({prompt.tokens.begin(), prompt.tokens.begin() + fed}) +
@@ -143,7 +143,7 @@ TEST_F(PromptTest, NothingThatWasHeldIsLostWhereverTheNextRequestIsCut) {
 // ---- the last token, left to the next request ----
 
 TEST_F(PromptTest, AKeptTokenIsOwedOnceTheOthersHaveBeenFed) {
-  Prompt prompt = MakePrompt({{1}, ""}, Ids({2, 3}), false, {}, tokenizer_, kNoToken);
+  Prompt prompt = MakePrompt({{1}, ""}, Ids({2, 3}), false, {}, tokenizer_);
   KeepLast(prompt);
   EXPECT_THAT(prompt.tokens, ElementsAre(1, 2, 3));
   EXPECT_THAT(LeftUnread(prompt, 0).owed, ElementsAre(1));

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from sinkstream_export import __version__
+from sinkstream_export import __version__, chat_formats
 
 import tiny_models
 
@@ -31,12 +31,15 @@ def test_success_reports_each_long_step_and_exits_0(folder, tmp_path, run_cli):
 
 
 def test_help_and_version(run_cli):
-    assert "--dtype" in run_cli("--help").stdout
+    told = "".join(run_cli("--help").stdout.split())
+    assert "--dtype" in told
+    assert ",".join(chat_formats.NAMES) in told
     assert run_cli("--version").stdout == f"sinkstream_export {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [
     [], ["--from", "x"], ["--from", "x", "--out", "y", "--dtype", "int3"], ["--from", "x", "--out", "y", "--what"],
+    ["--from", "x", "--out", "y", "--chat-format", "llama9"],
 ])
 def test_bad_usage_exits_2(run_cli, arguments):
     result = run_cli(*arguments)

@@ -43,10 +43,19 @@ inline ChatFormat FakeChatFormat() {
   ChatFormat format;
   format.name = "fake";
   format.begin = {kBeginToken};
-  format.system = {{kTurnToken, "s:"}, {kEndToken}};
+  format.system = ChatRole{{kTurnToken, "s:"}, {kEndToken}};
   format.user = {{kTurnToken, "u:"}, {kEndToken}};
   format.assistant = {{kTurnToken, "a:"}, {kEndToken, "\n"}};
   format.stop_tokens = {kEndToken};
+  return format;
+}
+
+// The same, but a system text is the beginning of the first user turn, as LLaMA 2 has it:
+// "be kind" and then "hi" are fed as  [B] [S] "u:be kind|hi" [E] [S] "a:"
+inline ChatFormat FoldedChatFormat() {
+  ChatFormat format = FakeChatFormat();
+  format.system = ChatRole{{kTurnToken, "u:"}, {"|"}};
+  format.user_after_system = ChatRole{{}, format.user.suffix};
   return format;
 }
 

@@ -59,6 +59,18 @@ TEST(EngineActivity, WakesWhoeverWaitsWhenAnIdleEngineDrains) {
   engine.join();
 }
 
+TEST(EngineActivity, TellsThePoolAsItWasLastTold) {
+  EngineActivity activity(stderr);
+  PoolStats stats;
+  stats.sessions = 3;
+  activity.OnPool(stats);
+  stats.sessions = 2;
+  stats.kv_bytes_reserved = 4096;
+  activity.OnPool(stats);
+  EXPECT_EQ(activity.Pool().sessions, 2);
+  EXPECT_EQ(activity.Pool().kv_bytes_reserved, 4096);
+}
+
 TEST(EngineActivity, AHurryEndsTheWait) {
   EngineActivity activity(stderr);
   activity.OnPool(Requests(1, 0));

@@ -16,7 +16,7 @@ namespace {
 using grpc::StatusCode;
 using testing::HasSubstr;
 
-constexpr TokenId kBroken = 0;  // the likeliest that the fake model does not choose
+constexpr TokenId kBroken = 7;  // the third likeliest, behind the chosen one and 0
 
 // Breaks at a text that ends so and at the bytes of kBroken.
 class BreakingTokenizer final : public Tokenizer {
@@ -79,7 +79,7 @@ TEST_F(InternalError, OfAMessageEndsTheStreamAndIsLogged) {
 TEST_F(InternalError, OfAResponseEndsTheStreamAndIsLogged) {
   Conversation chat(server_);
   chat.Open();
-  chat.Send("turn { text: 'hi' sampling { top_logprobs: 2 } }");
+  chat.Send("turn { text: 'hi' sampling { top_logprobs: 3 } }");
   ExpectInternal(chat.Finish());
   EXPECT_EQ(Logged(), "sinkstream-server: error: INTERNAL: the bytes broke\n");
 }
@@ -90,7 +90,7 @@ TEST_F(InternalError, LeavesTheOthersAlone) {
   {
     Conversation chat(server_);
     chat.Open();
-    chat.Send("turn { text: 'hi' sampling { top_logprobs: 2 } }");
+    chat.Send("turn { text: 'hi' sampling { top_logprobs: 3 } }");
     ExpectInternal(chat.Finish());
   }
   EXPECT_EQ(neighbour.Ask("turn { text: 'hi' }").text, "hello");

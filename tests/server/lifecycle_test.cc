@@ -17,6 +17,7 @@ using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
 constexpr char kService[] = "sinkstream.v1.ChatService";
+constexpr char kScoreService[] = "sinkstream.v1.ScoreService";
 
 HealthCheckRequest About(const std::string& service) {
   HealthCheckRequest request;
@@ -33,10 +34,10 @@ ChatServerOptions Endless() {
   return options;
 }
 
-TEST(Lifecycle, HealthSaysServingOfTheServerAndTheService) {
+TEST(Lifecycle, HealthSaysServingOfTheServerAndItsServices) {
   ChatServer server;
   const auto health = grpc::health::v1::Health::NewStub(server.channel());
-  for (const std::string service : {"", kService}) {
+  for (const std::string service : {"", kService, kScoreService}) {
     grpc::ClientContext context;
     HealthCheckResponse response;
     ASSERT_TRUE(health->Check(&context, About(service), &response).ok());
@@ -48,11 +49,13 @@ TEST(Lifecycle, HealthSaysServingOfTheServerAndTheService) {
             StatusCode::NOT_FOUND);
 }
 
-TEST(Lifecycle, ReflectionListsTheService) {
+TEST(Lifecycle, ReflectionListsTheServices) {
   ChatServer server;
   RawCall call(server, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
   call.Write(std::string("\x3a\x00", 2));  // ServerReflectionRequest{list_services: ""}
-  EXPECT_NE(call.Read().find(kService), std::string::npos);
+  const std::string services = call.Read();
+  EXPECT_NE(services.find(kService), std::string::npos);
+  EXPECT_NE(services.find(kScoreService), std::string::npos);
 }
 
 // Watches the health of the server, for whoever must know that its drain has begun.

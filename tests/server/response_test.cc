@@ -81,6 +81,28 @@ TEST(ToResponse, DeltaWithLogprobs) {
     })pb");
 }
 
+TEST(ToResponse, ScoresWithDistributionsInLittleEndian) {
+  Scores scores;
+  scores.request_id = 7;
+  scores.position = 40;
+  scores.logprobs = {{{'a', -0.5f}, {{'b', -0.25f}}}, {{kEndToken, -2.0f}, {}}};
+  scores.distributions = {{1.0f, -0.5f}, {0.0f, -2.0f}};
+  const v1::ConverseResponse response = Response(scores);
+  ExpectEqual(response, R"pb(
+    scores {
+      request_id: 7
+      position: 40
+      logprobs {
+        chosen { token_id: 97 logprob: -0.5 token_bytes: "a" }
+        top { token_id: 98 logprob: -0.25 token_bytes: "b" }
+      }
+      logprobs { chosen { token_id: 257 logprob: -2 } }
+      distributions: "\000\000\200\077\000\000\000\277"
+      distributions: "\000\000\000\000\000\000\000\300"
+    })pb");
+  ExpectEqual(ToScoreResponse(scores, FakeTokenizer()).scores(), response.scores().DebugString());
+}
+
 TEST(ToResponse, TurnDone) {
   const sinkstream::TurnDone done{
       7,

@@ -19,14 +19,36 @@ using testing::IsEmpty;
 constexpr TokenId kStart = 1;
 constexpr TokenId kEnd = 2;
 
+json Parts(std::initializer_list<json> parts) { return json(parts); }
+
 json ChatmlJson() {
   const auto role = [](const char* name) -> json {
     return {{"prefix", {{{"token", kStart}}, {{"text", std::string(name) + "\n"}}}},
-            {"suffix", {{{"token", kEnd}}, {{"text", "\n"}}}}};
+            {"suffix", {{{"token", kEnd}}, {{"text", "\n"}}}},
+            {"trim", "none"}};
   };
-  return {{"format_version", 1},    {"name", "chatml"},      {"trim", false},
-          {"begin", json::array()}, {"system", role("s")},   {"user", role("u")},
-          {"assistant", role("a")}, {"default_system", "D"}, {"stop_tokens", {kEnd}}};
+  return {{"format_version", 2},   {"name", "chatml"},     {"begin", json::array()},
+          {"system", role("s")},   {"user", role("u")},    {"assistant", role("a")},
+          {"default_system", "D"}, {"stop_tokens", {kEnd}}};
+}
+
+// As version 1 wrote it: one `trim` for all.
+json Version1(json file, bool trim) {
+  file["format_version"] = 1;
+  file["trim"] = trim;
+  for (const char* role : {"system", "user", "assistant"}) file[role].erase("trim");
+  return file;
+}
+
+// A system text that is folded into the first user turn: "[S]u\nX|hi" and later "[S]u\nhi".
+json FoldedJson() {
+  json file = ChatmlJson();
+  file["default_system"] = nullptr;
+  file["system"] = {
+      {"prefix", file["user"]["prefix"]}, {"suffix", Parts({{{"text", "|"}}})}, {"trim", "none"}};
+  file["user"]["trim"] = "both";
+  file["user_after_system"] = {{"prefix", json::array()}, {"trim", "end"}};
+  return file;
 }
 
 ChatFormat Parse(const json& file) {
@@ -57,19 +79,42 @@ TEST_F(ChatFormatTest, WithoutAnySystemTextOnlyBeginIsFed) {
 }
 
 TEST_F(ChatFormatTest, AUserTurnAsksForAReply) {
-  EXPECT_THAT(Parse(ChatmlJson()).EncodeUserTurn(*bytes_, "hi"),
+  EXPECT_THAT(Parse(ChatmlJson()).EncodeUserTurn(*bytes_, "hi").later,
               ElementsAre(kStart, 'u', '\n', 'h', 'i', kEnd, '\n', kStart, 'a', '\n'));
 }
 
-TEST_F(ChatFormatTest, AReplyThatTheModelEndedGetsNoSecondEnd) {
-  const ChatFormat format = Parse(ChatmlJson());
-  EXPECT_THAT(format.EncodeEndOfReply(*bytes_, kEnd), ElementsAre('\n'));
-  EXPECT_THAT(format.EncodeEndOfReply(*bytes_, 'x'), ElementsAre(kEnd, '\n'));
-  EXPECT_THAT(format.EncodeEndOfReply(*bytes_, std::nullopt), ElementsAre(kEnd, '\n'));
+TEST_F(ChatFormatTest, WhatStandsBehindATurnAlreadyIsNotSaidAgain) {
+  // The end of a turn is [E] "\n"; what is left of it behind each:
+  json file = ChatmlJson();
+  const auto tokenizer = MakeTokenizer(TinyTokenizerJson());
+  const TokenId end = SpecialToken(*tokenizer);
+  file["assistant"]["suffix"][0]["token"] = end;
+  const ChatFormat format = Parse(file);
+  const auto left = [&](const std::vector<TokenId>& before) {
+    return format.EncodeEndOfReply(*tokenizer, before);
+  };
+  EXPECT_THAT(left({end}), ElementsAre('\n')) << "the model ended its own turn";
+  EXPECT_THAT(left({'x'}), ElementsAre(end, '\n')) << "it was cut";
+  EXPECT_THAT(left({}), ElementsAre(end, '\n'));
+  EXPECT_THAT(left({'x', end, '\n'}), IsEmpty());
+  EXPECT_THAT(left({'x', '\n'}), ElementsAre(end, '\n')) << "only a special token ends a turn";
+  EXPECT_THAT(left({end, '\n', 'x'}), ElementsAre(end, '\n'));
+}
+
+TEST_F(ChatFormatTest, AReplyThatTheModelEndedGetsNoTextThatIsToStandBeforeTheEnd) {
+  // LLaMA 2: " </s>"
+  const auto tokenizer = MakeTokenizer(TinyTokenizerJson());
+  const TokenId end = SpecialToken(*tokenizer);
+  json file = ChatmlJson();
+  file["assistant"]["suffix"] = Parts({{{"text", " "}}, {{"token", end}}});
+  const ChatFormat format = Parse(file);
+  EXPECT_THAT(format.EncodeEndOfReply(*tokenizer, std::vector<TokenId>{end}), IsEmpty());
+  EXPECT_THAT(format.EncodeEndOfReply(*tokenizer, std::vector<TokenId>{'x'}),
+              ElementsAre(' ', end));
 }
 
 TEST_F(ChatFormatTest, TextCannotForgeATurn) {
-  const auto tokens = Parse(ChatmlJson()).EncodeUserTurn(*bytes_, kSpecialText);
+  const auto tokens = Parse(ChatmlJson()).EncodeUserTurn(*bytes_, kSpecialText).later;
   EXPECT_THAT(tokens, testing::Not(testing::Contains(SpecialToken(*bytes_))));
 }
 
@@ -80,26 +125,158 @@ TEST_F(ChatFormatTest, TextsThatTouchAreEncodedAsOne) {
   json file = ChatmlJson();
   file["user"]["suffix"] = {{{"text", "."}}};
   file["assistant"]["prefix"] = {{{"text", "A"}}};
-  EXPECT_THAT(Parse(file).EncodeUserTurn(*tokenizer, "hi"), ElementsAre(kStart, 'u', 256, 258));
+  EXPECT_THAT(Parse(file).EncodeUserTurn(*tokenizer, "hi").later,
+              ElementsAre(kStart, 'u', 256, 258));
 }
 
 TEST_F(ChatFormatTest, TrimTakesWhatPythonsStripTakes) {
   json file = ChatmlJson();
-  file["trim"] = true;
+  file["user"]["trim"] = "both";
   const ChatFormat format = Parse(file);
-  const auto expected = format.EncodeUserTurn(*bytes_, "a b");
+  const auto encode = [&](const std::string& text) {
+    return format.EncodeUserTurn(*bytes_, text).later;
+  };
+  const auto expected = encode("a b");
   for (const char* space :
        {"\t",     "\n",     "\v",     "\f",     "\r",     "\x1C",   "\x1D",
         "\x1E",   "\x1F",   " ",      "\u0085", "\u00A0", "\u1680", "\u2000",
         "\u200A", "\u2028", "\u2029", "\u202F", "\u205F", "\u3000", " \n\u3000"}) {
-    EXPECT_EQ(format.EncodeUserTurn(*bytes_, std::string(space) + "a b" + space), expected);
+    EXPECT_EQ(encode(std::string(space) + "a b" + space), expected);
   }
   for (const char* kept : {"\u180E", "\u200B", "\uFEFF", "\u2060", "\x1B"}) {
-    EXPECT_NE(format.EncodeUserTurn(*bytes_, std::string(kept) + "a b"), expected);
+    EXPECT_NE(encode(std::string(kept) + "a b"), expected);
   }
-  EXPECT_EQ(format.EncodeUserTurn(*bytes_, " \n "), format.EncodeUserTurn(*bytes_, ""));
-  EXPECT_EQ(format.EncodeBegin(*bytes_, " X "), format.EncodeBegin(*bytes_, "X"));
-  EXPECT_NE(Parse(ChatmlJson()).EncodeUserTurn(*bytes_, " a b"), expected);
+  EXPECT_EQ(encode(" \n "), encode(""));
+}
+
+TEST_F(ChatFormatTest, EachRoleIsTrimmedAtItsOwnSides) {
+  json file = FoldedJson();
+  file["system"]["trim"] = "start";
+  const ChatFormat format = Parse(file);
+  EXPECT_EQ(format.EncodeBegin(*bytes_, " X "), format.EncodeBegin(*bytes_, "X "));
+  EXPECT_NE(format.EncodeBegin(*bytes_, " X "), format.EncodeBegin(*bytes_, "X"));
+  const UserTurn turn = format.EncodeUserTurn(*bytes_, " hi ");
+  EXPECT_EQ(turn.later, format.EncodeUserTurn(*bytes_, "hi").later);
+  EXPECT_EQ(turn.after_system, format.EncodeUserTurn(*bytes_, " hi").after_system);
+  EXPECT_NE(turn.after_system, format.EncodeUserTurn(*bytes_, "hi").after_system);
+}
+
+TEST_F(ChatFormatTest, ASystemTextFoldedIntoTheFirstUserTurn) {
+  const ChatFormat format = Parse(FoldedJson());
+  EXPECT_THAT(format.EncodeBegin(*bytes_, "X"), ElementsAre(kStart, 'u', '\n', 'X', '|'));
+  const UserTurn turn = format.EncodeUserTurn(*bytes_, "hi");
+  EXPECT_THAT(turn.At(TurnPlace::kAfterSystem),
+              ElementsAre('h', 'i', kEnd, '\n', kStart, 'a', '\n'));
+  EXPECT_THAT(turn.At(TurnPlace::kLater),
+              ElementsAre(kStart, 'u', '\n', 'h', 'i', kEnd, '\n', kStart, 'a', '\n'));
+  EXPECT_EQ(turn.At(TurnPlace::kFirst), turn.later);
+}
+
+TEST_F(ChatFormatTest, TheFirstUserTurnStandsBehindADefaultSystemText) {
+  json file = FoldedJson();
+  EXPECT_EQ(Parse(file).PlaceOfFirst(), TurnPlace::kFirst);
+  file["default_system"] = "D";
+  EXPECT_EQ(Parse(file).PlaceOfFirst(), TurnPlace::kAfterSystem);
+}
+
+TEST_F(ChatFormatTest, WithoutASystemRoleASystemTextIsNotFed) {
+  json file = ChatmlJson();
+  file["system"] = nullptr;
+  file["default_system"] = nullptr;
+  const ChatFormat format = Parse(file);
+  EXPECT_FALSE(format.system.has_value());
+  EXPECT_THAT(format.EncodeBegin(*bytes_, "X"), IsEmpty());
+}
+
+// ---- tokenizers that put a space in front of a text, as SentencePiece's do ----
+
+constexpr TokenId kMark = 300;    // special
+constexpr TokenId kGreedy = 301;  // special: takes the white space before it
+
+// Bytes; "_" in front of a text that does not go on behind text. Behind kMark only if `always`.
+class SpacingTokenizer final : public Tokenizer {
+ public:
+  explicit SpacingTokenizer(bool always) : always_(always) {}
+  std::vector<TokenId> Encode(std::string_view text) const { return Encode(text, kNoToken); }
+  std::vector<TokenId> Encode(std::string_view text, TokenId previous) const override {
+    const bool spaced = previous == kNoToken || (always_ && IsSpecial(previous));
+    std::vector<TokenId> tokens(spaced ? 1 : 0, '_');
+    for (const char c : text) tokens.push_back(static_cast<unsigned char>(c));
+    return tokens;
+  }
+  std::string_view TokenBytes(TokenId token) const override {
+    return IsSpecial(token) ? std::string_view() : std::string_view("b");
+  }
+  bool IsSpecial(TokenId token) const override { return token >= kMark; }
+  int32_t VocabSize() const override { return kGreedy + 1; }
+  bool TakesSpaceBefore(TokenId token) const override { return token == kGreedy; }
+
+ private:
+  const bool always_;
+};
+
+std::string Spell(const std::vector<TokenId>& tokens) {
+  std::string text;
+  for (const TokenId token : tokens) {
+    text += token == kMark     ? "[M]"
+            : token == kGreedy ? "[G]"
+                               : std::string(1, static_cast<char>(token));
+  }
+  return text;
+}
+
+// Zephyr's shape: roles are text, each turn ends with [M] "\n".
+ChatFormat TextRoles() {
+  ChatFormat format;
+  format.system = ChatRole{{"s:"}, {kMark, "\n"}};
+  format.user = {{"u:"}, {kMark, "\n"}};
+  format.assistant = {{"a:"}, {kMark, "\n"}};
+  return format;
+}
+
+TEST(ChatFormatSpacing, ATurnBeginsWithASpaceOnlyWhereNoTextStandsBefore) {
+  const SpacingTokenizer always(true);
+  const ChatFormat format = TextRoles();
+  EXPECT_EQ(Spell(format.EncodeBegin(always, "X")), "_s:X[M]_\n");
+  const UserTurn turn = format.EncodeUserTurn(always, "hi");
+  EXPECT_EQ(Spell(turn.At(TurnPlace::kFirst)), "_u:hi[M]_\na:");
+  EXPECT_EQ(Spell(turn.At(TurnPlace::kAfterSystem)), "u:hi[M]_\na:");
+  EXPECT_EQ(Spell(turn.At(TurnPlace::kLater)), "u:hi[M]_\na:");
+}
+
+TEST(ChatFormatSpacing, ASpecialTokenBeforeMayCallForTheSpaceToo) {
+  ChatFormat format = TextRoles();
+  format.begin = {kMark};
+  format.assistant.suffix = {kMark};
+  const auto first = [&](bool always) {
+    return Spell(format.EncodeUserTurn(SpacingTokenizer(always), "hi").At(TurnPlace::kFirst));
+  };
+  EXPECT_EQ(first(true), "_u:hi[M]_\na:");
+  EXPECT_EQ(first(false), "u:hi[M]\na:");
+}
+
+TEST(ChatFormatSpacing, WithoutRolesTheBeginningIsTheTokenizersOwn) {
+  ChatFormat plain;
+  plain.begin = {kMark};
+  plain.system = ChatRole();
+  const UserTurn turn = plain.EncodeUserTurn(SpacingTokenizer(false), "hi");
+  EXPECT_EQ(Spell(turn.At(TurnPlace::kFirst)), "_hi");
+  EXPECT_EQ(Spell(turn.At(TurnPlace::kLater)), "hi");
+}
+
+TEST(ChatFormatSpacing, TheEndOfACutReplyGoesOnFromIt) {
+  ChatFormat format = TextRoles();
+  format.assistant.suffix = {" ", kMark, "\n"};
+  const SpacingTokenizer always(true);
+  EXPECT_EQ(Spell(format.EncodeEndOfReply(always, std::vector<TokenId>{'x'})), " [M]_\n");
+  EXPECT_EQ(Spell(format.EncodeEndOfReply(always, std::vector<TokenId>{kMark})), "_\n");
+}
+
+TEST(ChatFormatSpacing, WhiteSpaceBeforeATokenThatTakesItIsNotFed) {
+  ChatFormat format = TextRoles();
+  format.user.suffix = {" \n", kGreedy};
+  format.assistant.prefix = {};
+  EXPECT_EQ(Spell(format.EncodeUserTurn(SpacingTokenizer(false), "hi \t").later), "u:hi[G]");
 }
 
 TEST_F(ChatFormatTest, APlainFormatAddsNothing) {
@@ -109,16 +286,25 @@ TEST_F(ChatFormatTest, APlainFormatAddsNothing) {
   file["default_system"] = nullptr;
   const ChatFormat format = Parse(file);
   EXPECT_THAT(format.EncodeBegin(*bytes_, std::nullopt), IsEmpty());
-  EXPECT_THAT(format.EncodeUserTurn(*bytes_, "hi"), ElementsAre('h', 'i'));
-  EXPECT_THAT(format.EncodeEndOfReply(*bytes_, 'x'), IsEmpty());
+  EXPECT_THAT(format.EncodeUserTurn(*bytes_, "hi").later, ElementsAre('h', 'i'));
+  EXPECT_THAT(format.EncodeEndOfReply(*bytes_, std::vector<TokenId>{'x'}), IsEmpty());
 }
 
 TEST_F(ChatFormatTest, ReadsEveryField) {
   const ChatFormat format = Parse(ChatmlJson());
   EXPECT_EQ(format.name, "chatml");
-  EXPECT_FALSE(format.trim);
   EXPECT_EQ(format.default_system, "D");
   EXPECT_THAT(format.stop_tokens, ElementsAre(kEnd));
+}
+
+TEST_F(ChatFormatTest, ReadsVersion1WithItsOneTrim) {
+  for (const bool trim : {false, true}) {
+    json file = ChatmlJson();
+    for (const char* role : {"system", "user"}) file[role]["trim"] = trim ? "both" : "none";
+    const ChatFormat now = Parse(file), old = Parse(Version1(ChatmlJson(), trim));
+    EXPECT_EQ(old.EncodeBegin(*bytes_, " X "), now.EncodeBegin(*bytes_, " X "));
+    EXPECT_EQ(old.EncodeUserTurn(*bytes_, " hi ").later, now.EncodeUserTurn(*bytes_, " hi ").later);
+  }
 }
 
 struct Fault {
@@ -143,8 +329,12 @@ TEST_P(ChatFormatFault, IsNamed) {
 INSTANTIATE_TEST_SUITE_P(
     All, ChatFormatFault,
     testing::Values(
-        Fault{"Version", "/format_version", "2", "format_version 2"},
-        Fault{"Name", "/name", "1", "name"}, Fault{"Trim", "/trim", "\"no\"", "trim"},
+        Fault{"Version", "/format_version", "3", "format_version 3"},
+        Fault{"Name", "/name", "1", "name"},
+        Fault{"Trim", "/user/trim", "\"all\"", "user.trim is none of"},
+        Fault{"SystemTrim", "/system/trim", "true", "system.trim is none of"},
+        Fault{"System", "/system", "null", "default_system is given, but system is null"},
+        Fault{"AfterSystem", "/user_after_system", "{}", "user_after_system.prefix is no list"},
         Fault{"Begin", "/begin", "{}", "begin"}, Fault{"Role", "/user", "null", "user.prefix"},
         Fault{"Suffix", "/assistant/suffix", "\"x\"", "assistant.suffix"},
         Fault{"Both", "/system/prefix/0", R"({"token": 1, "text": "x"})", "system.prefix"},
@@ -158,6 +348,13 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"StopTokens", "/stop_tokens", "2", "stop_tokens"},
         Fault{"StopToken", "/stop_tokens/0", "300", "stop_tokens"}),
     [](const auto& fault) { return std::string(fault.param.what); });
+
+TEST(ChatFormatParse, RefusesVersion1WithoutItsTrim) {
+  json file = Version1(ChatmlJson(), false);
+  file["trim"] = "none";
+  EXPECT_THAT(std::string(ParseChatFormat(file.dump(), 257).status().message()),
+              HasSubstr("trim is no boolean"));
+}
 
 TEST(ChatFormatParse, RefusesWhatIsNoJson) {
   for (const char* text : {"", "{", "[]", "{}"}) {

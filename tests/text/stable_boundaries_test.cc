@@ -129,7 +129,8 @@ class StreamEncoder {
     RequestInput input;
     input.text = SplitAtStableBoundaries(tokenizer_, piece);
     const TokenId previous = tokens_.empty() ? kNoToken : tokens_.back();
-    const Prompt prompt = MakePrompt(std::move(unread_), input, replies, {}, tokenizer_, previous);
+    const Prompt prompt =
+        MakePrompt(std::move(unread_), input, replies, {}, tokenizer_, {.previous = previous});
     tokens_.insert(tokens_.end(), prompt.tokens.begin(), prompt.tokens.end());
     unread_ = LeftUnread(prompt, static_cast<int64_t>(prompt.tokens.size()));
   }

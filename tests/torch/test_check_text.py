@@ -66,7 +66,7 @@ def test_a_tokenizer_that_the_server_refuses_is_refused_with_its_reason(changes,
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"format_version": 2}, "chat_format.json: "),
+    ({"format_version": 3}, "chat_format.json: "),
     ({"stop_tokens": [SPECIAL + 1]}, "chat_format.json: .*stop_tokens"),
     ({"user": None}, "chat_format.json: .*user"),
 ])

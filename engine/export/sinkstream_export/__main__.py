@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import __version__
+from . import __version__, chat_formats
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -23,6 +23,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32",
                         help="type of the weights in the file (default: float32)")
     parser.add_argument("--name", help="the model's name (default: the source's)")
+    parser.add_argument("--chat-format", choices=chat_formats.NAMES, metavar="NAME",
+                        help="format of the turns, in place of the source's chat template: "
+                             + ", ".join(chat_formats.NAMES))
     parser.add_argument("--ops", metavar="FILE",
                         help="libsinkstream_ops.so (default: $SINKSTREAM_OPS, else build/lib/ of the checkout)")
     parser.add_argument("--version", action="version", version=f"sinkstream_export {__version__}")
@@ -66,7 +69,8 @@ def _export(arguments: argparse.Namespace) -> int:
     from .checkpoint import ExportError
     from .export import Request, run
     try:
-        run(Request(arguments.source, arguments.out, arguments.dtype, arguments.name, arguments.ops))
+        run(Request(arguments.source, arguments.out, arguments.dtype, arguments.name, arguments.ops,
+                    arguments.chat_format))
     except (ExportError, OSError) as error:
         return _fail(error)
     except Exception as error:  # a library's own error: what it says, without its stack

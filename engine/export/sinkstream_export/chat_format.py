@@ -1,12 +1,14 @@
 """Compiles a model's Jinja chat template to what stands before and after each role's text (docs/model_artifact.md).
 
 The template is rendered by transformers with unique marker texts; what stands between the markers gives prefixes and
-suffixes. Then the compiled format is held to the template on conversations it was not derived from, character for
-character and token id for token id. A template that does more than that is refused with the reason.
+suffixes. Then the compiled format must say what the template says on conversations it was not derived from: character
+for character, and fed piece by piece as the server does, token id for token id. Only prompts are compared, which ask
+for a reply: a template may end what asks for none as it likes. What does more than that is refused with the reason.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 
@@ -15,21 +17,33 @@ import jinja2.meta
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from . import chat_formats
 from . import tokenizer as tokenizer_rules
+from .chat_parts import Part, SpecialTokenSplitter
 from .checkpoint import Checkpoint, ExportError
 
-FORMAT_VERSION = 1
-ROLES = ("system", "user", "assistant")
-
-Part = dict  # {"token": id} or {"text": str}
+FORMAT_VERSION = 2
 
 _SYSTEM, _USER, _ASSISTANT = "Mxsystem", "Mxuser", "Mxassistant"
+_MARKERS = re.compile("|".join((_SYSTEM, _USER, _ASSISTANT)))
+_SPACE_BEFORE, _SPACE_AFTER = " \t", "\t "
 
 
 @dataclass
 class Role:
     prefix: str = ""
     suffix: str = ""
+    trim_start: bool = False  # the template strips white space from the text's start
+    trim_end: bool = False
+
+    @property
+    def trim(self) -> str:
+        names = {(False, False): "none", (True, False): "start", (False, True): "end", (True, True): "both"}
+        return names[self.trim_start, self.trim_end]
+
+    def text(self, content: str) -> str:
+        content = content.lstrip() if self.trim_start else content
+        return content.rstrip() if self.trim_end else content
 
 
 @dataclass
@@ -37,86 +51,141 @@ class Format:
     """A compiled template, in characters; special tokens by their names."""
 
     begin: str = ""
-    roles: dict[str, Role] = field(default_factory=lambda: {name: Role() for name in ROLES})
+    system: Role | None = None  # None: the template has no system turn
+    user: Role = field(default_factory=Role)
+    # The first user turn behind a system turn, where the system text is folded into it; its suffix is the user's.
+    user_after_system: Role | None = None
+    assistant: Role = field(default_factory=Role)  # prefix: what asks for a reply
+    reply_lead: str = ""  # white space that begins a reply: the model writes it itself
     default_system: str | None = None
-    trim: bool = False
 
-    def pieces(self, messages: list[dict], add_generation_prompt: bool) -> list[str]:
-        """The conversation, cut where the server encodes one text after another: after the opening (begin and system
-        turn), and on either side of what ends a reply."""
-        if messages[0]["role"] != "system" and self.default_system is not None:
-            messages = [{"role": "system", "content": self.default_system}, *messages]
-        pieces = [self.begin]
+    def render(self, messages: list[dict]) -> str:
+        """A prompt: `messages` end with a user turn."""
+        return "".join(self.pieces(messages))
+
+    def pieces(self, messages: list[dict]) -> list[str]:
+        """The prompt, cut where the server encodes one text after another: behind the opening (begin and system turn),
+        and on either side of what ends a reply. A reply is the model's own tokens, read in one with its prompt."""
+        pieces, user = [self.begin], self.user
+        system, messages = self.split_system(messages)
+        if system is not None:
+            pieces[0] += self.system.prefix + self.system.text(system) + self.system.suffix
+            user = self.user_after_system or self.user
         for message in messages:
-            role = self.roles[message["role"]]
-            content = message["content"].strip() if self.trim else message["content"]
-            pieces[-1] += role.prefix + content
-            if message["role"] == "assistant":
-                pieces.append("")
-            pieces[-1] += role.suffix
-            if message["role"] != "user":
-                pieces.append("")
-        pieces[-1] += self.roles["assistant"].prefix if add_generation_prompt else ""
+            if message["role"] == "user":
+                asks = self.user.suffix + self.assistant.prefix
+                pieces.append(user.prefix + user.text(message["content"]) + asks)
+                user = self.user
+            else:
+                pieces[-1] += self.reply_lead + self.assistant.text(message["content"])
+                pieces.append(self.assistant.suffix)
         return pieces
 
-    def render(self, messages: list[dict], add_generation_prompt: bool) -> str:
-        return "".join(self.pieces(messages, add_generation_prompt))
+    def split_system(self, messages: list[dict]) -> tuple[str | None, list[dict]]:
+        """The system text that is said, and the other turns."""
+        if messages[0]["role"] == "system":
+            return messages[0]["content"], messages[1:]
+        return self.default_system, messages
 
 
-def compile_format(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict:
-    """The contents of chat_format.json. ExportError says why a template cannot be compiled."""
+def compile_format(checkpoint: Checkpoint, tokenizer: Tokenizer, named: str | None = None) -> dict:
+    """The contents of chat_format.json: of the checkpoint's own template or of the format `named` (chat_formats.py).
+    ExportError says why a template cannot be compiled, or which token a named format lacks."""
+    if named is not None:
+        _check_named(named, checkpoint, tokenizer)
+        template = chat_formats.FORMATS[named].template
+        return {**_compile(dataclasses.replace(checkpoint, chat_template=template), tokenizer), "name": named}
+    try:
+        return _compile(checkpoint, tokenizer)
+    except ExportError as error:
+        raise ExportError(f"{error} (--chat-format chooses a format by name: {', '.join(chat_formats.NAMES)})"
+                          ) from error
+
+
+def _check_named(name: str, checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+    known = tokenizer_rules.special_tokens(tokenizer)
+    for token in chat_formats.FORMATS[name].tokens:
+        if token not in known:
+            raise ExportError(f"--chat-format {name}: the tokenizer has no special token {token!r}")
+    template = chat_formats.FORMATS[name].template or ""
+    for variable, known in (("bos_token", checkpoint.bos_token is not None), ("eos_token", checkpoint.eos_tokens)):
+        if variable in template and not known:
+            raise ExportError(f"--chat-format {name}: the source names no {variable}")
+
+
+def _compile(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict:
     if not checkpoint.chat_template:
         return _plain(checkpoint, tokenizer)
     template = _Template(checkpoint, tokenizer)
     compiled = _derive(template)
-    splitter = _SpecialTokenSplitter(tokenizer)
-    _verify(compiled, template, splitter)
-    roles = {name: {"prefix": splitter.parts(role.prefix), "suffix": splitter.parts(role.suffix)}
-             for name, role in compiled.roles.items()}
-    ends = [part["token"] for part in roles["assistant"]["suffix"] if "token" in part][:1]
+    _check_text(compiled, template)
+    splitter = SpecialTokenSplitter(tokenizer)
+    compiled = _check_tokens(compiled, splitter)
+    ends = [part["token"] for part in splitter.parts(compiled.assistant.suffix) if "token" in part][:1]
     stop_tokens = list(dict.fromkeys([*checkpoint.eos_tokens, *ends]))
     if not stop_tokens:
         raise ExportError("chat template: neither an eos token nor a special token ends the assistant's turn")
+    return _file(_name(compiled), compiled, splitter.parts(compiled.begin), splitter, stop_tokens)
+
+
+def _plain(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict:
+    begin = [{"token": token} for token in tokenizer_rules.tokens_added_in_front(tokenizer)]
+    return _file("plain", Format(system=Role()), begin, SpecialTokenSplitter(tokenizer), checkpoint.eos_tokens)
+
+
+def _file(name: str, compiled: Format, begin: list[Part], splitter: SpecialTokenSplitter,
+          stop_tokens: list[int]) -> dict:
+    def role(said: Role | None, *keys: str) -> dict | None:
+        return said and {key: said.trim if key == "trim" else splitter.parts(getattr(said, key)) for key in keys}
+
+    folded = {"user_after_system": role(compiled.user_after_system, "prefix", "trim")}  # its suffix is the user's
     return {
         "format_version": FORMAT_VERSION,
-        "name": _name(compiled),
-        "trim": compiled.trim,
-        "begin": splitter.parts(compiled.begin),
-        **roles,
+        "name": name,
+        "begin": begin,
+        "system": role(compiled.system, "prefix", "suffix", "trim"),
+        "user": role(compiled.user, "prefix", "suffix", "trim"),
+        **(folded if compiled.user_after_system else {}),
+        "assistant": role(compiled.assistant, "prefix", "suffix"),  # a reply stays as it was sampled
         "default_system": compiled.default_system,
         "stop_tokens": stop_tokens,
     }
 
 
-def _plain(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict:
-    nothing = {"prefix": [], "suffix": []}
-    begin = [{"token": token} for token in tokenizer_rules.tokens_added_in_front(tokenizer)]
-    return {"format_version": FORMAT_VERSION, "name": "plain", "trim": False, "begin": begin,
-            **{role: nothing for role in ROLES}, "default_system": None, "stop_tokens": checkpoint.eos_tokens}
-
-
 def _name(compiled: Format) -> str:
-    prefix = compiled.roles["user"].prefix
-    for mark, name in (("<|im_start|>user", "chatml"), ("<|start_header_id|>user", "llama3")):
-        if prefix.startswith(mark):
+    user, reply = compiled.user.prefix, compiled.assistant.suffix
+    if "[INST]" in user:
+        return "llama2" if compiled.system is not None and "<<SYS>>" in compiled.system.prefix else "mistral"
+    if "<|user|>" in user:
+        return "phi3" if "<|end|>" in reply else "zephyr"
+    for mark, name in (("<|im_start|>user", "chatml"), ("<|start_header_id|>user", "llama3"),
+                       ("<start_of_turn>user", "gemma")):
+        if mark in user:
             return name
     return "custom"
 
 
+# ---- The model's own template
+
+
 class _Template:
-    """The model's own template, as transformers renders it."""
+    """A Jinja template, as transformers renders it."""
 
     def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer):
         source = checkpoint.chat_template
         _refuse_clock(source)
         names = {"bos_token": checkpoint.bos_token, "eos_token": next(iter(checkpoint.eos_tokens), None)}
         special = {name: tokenizer.id_to_token(token) for name, token in names.items() if token is not None}
+        self.eos = special.get("eos_token") or ""
         self._tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=source, **special)
 
-    def render(self, messages: list[dict], add_generation_prompt: bool = False) -> str:
-        """Raises jinja2.TemplateError where the template itself refuses the conversation."""
-        return self._tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+    def prompt(self, messages: list[dict]) -> str:
+        """What asks for a reply to `messages`. Raises jinja2.TemplateError where the template refuses them."""
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def finished(self, messages: list[dict]) -> str:
+        """`messages` and no more."""
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
 
 
 def _refuse_clock(source: str) -> None:
@@ -129,51 +198,66 @@ def _refuse_clock(source: str) -> None:
         raise ExportError("chat template: it prints the date of the day (strftime_now), which a model file cannot hold")
 
 
+# ---- From renderings to prefixes and suffixes
+
+
 def _turns(*turns: tuple[str, str]) -> list[dict]:
     return [{"role": role, "content": content} for role, content in turns]
 
 
+_EXCHANGE = (("user", _USER), ("assistant", _ASSISTANT), ("user", _USER))
+_WITH_SYSTEM = (("system", _SYSTEM), *_EXCHANGE)
+
+
+def _padded(turns: tuple) -> list[dict]:
+    return _turns(*((role, _SPACE_BEFORE + text + _SPACE_AFTER) for role, text in turns))
+
+
 def _derive(template: _Template) -> Format:
     try:
-        with_system = template.render(_turns(("system", _SYSTEM), ("user", _USER)))
-        user_only = template.render(_turns(("user", _USER)))
-        exchange = template.render(_turns(("user", _USER), ("assistant", _ASSISTANT)))
-        again = template.render(_turns(("user", _USER), ("assistant", _ASSISTANT), ("user", _USER)))
-        trimmed = template.render(_turns(("user", f" {_USER} ")))
+        opening, before_reply, after_reply, asks = _around(template.prompt(_turns(*_EXCHANGE)), _EXCHANGE)
+        user_end = _around(template.finished(_turns(*_EXCHANGE[:1])), _EXCHANGE[:1])[1]
+        reply_end = _around(template.finished(_turns(*_EXCHANGE[:2])), _EXCHANGE[:2])[2]
+        padded = _around(template.prompt(_padded(_EXCHANGE)), _EXCHANGE)
     except jinja2.TemplateError as error:
-        raise ExportError(f"chat template: it refuses a system, user and assistant turn: {error}") from error
-    before_system, between, user_suffix = _around(with_system, _SYSTEM, _USER)
-    before_user, _ = _around(user_only, _USER)
-    _, before_reply, assistant_suffix = _around(exchange, _USER, _ASSISTANT)
-    _, _, next_user, _ = _around(again, _USER, _ASSISTANT, _USER)
+        raise ExportError(f"chat template: it refuses a user turn, a reply and a user turn: {error}") from error
+    user_suffix = _shared_start(user_end, asks, template.eos)
+    user_suffix = asks if user_suffix is None else user_suffix
+    reply_suffix = _shared_start(reply_end, after_reply, template.eos)
+    if reply_suffix is None:
+        raise ExportError(f"chat template: a user turn that follows a reply does not begin with the end of that reply,"
+                          f" {reply_end!r}, but with {after_reply!r}")
+    lead = _without_prefix(before_reply, asks, "what stands before a reply")
+    if lead.strip():
+        raise ExportError(f"chat template: {lead!r} stands before earlier replies, but the prompt does not ask for it")
+    first, reply, user = _trims([opening, before_reply, after_reply, asks], padded, "user turns and replies")
+    compiled = _with_system(Format(
+        user=Role(after_reply[len(reply_suffix):], user_suffix, *user),
+        assistant=Role(asks[len(user_suffix):], reply_suffix, *reply), reply_lead=lead,
+    ), template, opening, [before_reply, after_reply, asks])
+    if first != user and compiled.default_system is None:
+        raise ExportError("chat template: it strips white space from the first user turn otherwise than from others")
+    return compiled
 
-    user_prefix = _without_prefix(next_user, assistant_suffix, "a user turn that follows a reply")
-    assistant_prefix = _without_prefix(before_reply, user_suffix, "a reply")
-    system_suffix = _without_suffix(between, user_prefix, "a user turn that follows a system turn")
-    opening = _without_suffix(before_user, user_prefix, "a user turn that opens the conversation")
-    begin, system_prefix, default_system = _split_opening(opening, before_system, system_suffix)
-    return Format(
-        begin=begin,
-        roles={"system": Role(system_prefix, system_suffix), "user": Role(user_prefix, user_suffix),
-               "assistant": Role(assistant_prefix, assistant_suffix)},
-        default_system=default_system,
-        trim=f" {_USER}" not in trimmed,
-    )
 
-
-def _around(rendered: str, *markers: str) -> list[str]:
-    """The pieces of `rendered` around the markers, which must each stand there once, in order."""
-    pieces = re.split("|".join(map(re.escape, (_SYSTEM, _USER, _ASSISTANT))), rendered)
-    found = re.findall("|".join(map(re.escape, (_SYSTEM, _USER, _ASSISTANT))), rendered)
-    if found != list(markers):
+def _around(rendered: str, turns: tuple) -> list[str]:
+    """The pieces of `rendered` around the texts of `turns`, which must each stand there once, in order."""
+    if _MARKERS.findall(rendered) != [text for _, text in turns]:
         raise ExportError("chat template: it does not show each turn's text once, in order")
-    return pieces
+    return _MARKERS.split(rendered)
+
+
+def _shared_start(end: str, whole: str, eos: str) -> str | None:
+    """`end`, less an eos token that is there only because nothing follows, if `whole` begins with it."""
+    for start in (end, end.removesuffix(eos)):
+        if whole.startswith(start):
+            return start
+    return None
 
 
 def _without_prefix(text: str, prefix: str, what: str) -> str:
     if not text.startswith(prefix):
-        raise ExportError(f"chat template: {what} does not begin with the end of the turn before it, {prefix!r},"
-                          f" but with {text!r}")
+        raise ExportError(f"chat template: {what} does not begin with {prefix!r} as elsewhere, but with {text!r}")
     return text[len(prefix):]
 
 
@@ -183,69 +267,127 @@ def _without_suffix(text: str, suffix: str, what: str) -> str:
     return text[:len(text) - len(suffix)]
 
 
-def _split_opening(opening: str, before_system: str, system_suffix: str) -> tuple[str, str, str | None]:
-    """(begin, system prefix, default system text) from what stands before a first user turn without a system turn
-    (`opening`) and what stands before a system turn's text."""
-    frame = len(before_system) + len(system_suffix)
-    if 0 < frame <= len(opening) and opening.startswith(before_system) and opening.endswith(system_suffix):
-        return "", before_system, opening[len(before_system):len(opening) - len(system_suffix)]
-    system_prefix = _without_prefix(before_system, opening, "a system turn")
-    return opening, system_prefix, None
+def _trims(plain: list[str], padded: list[str], what: str) -> list[tuple[bool, bool]]:
+    """For each text: whether white space at its start and at its end is stripped. `plain`, `padded`: what stands
+    around the texts, without and with white space about each."""
+    sides = []  # of each piece: is the space kept that touches it in front, and behind?
+    for index, (piece, with_space) in enumerate(zip(plain, padded)):
+        found = [(front, back) for front in ((True, False) if index > 0 else (False,))
+                 for back in ((True, False) if index < len(plain) - 1 else (False,))
+                 if with_space == _SPACE_AFTER * front + piece + _SPACE_BEFORE * back]
+        if not found:
+            raise ExportError(f"chat template: it strips part of the white space around {what}")
+        sides.append(found[0])
+    return [(not before[1], not after[0]) for before, after in zip(sides, sides[1:])]
 
 
-class _SpecialTokenSplitter:
-    """Cuts text at special tokens' names, as `tokenizers` does before anything else."""
+def _with_system(compiled: Format, template: _Template, opening: str, rest: list[str]) -> Format:
+    """Adds what a system turn is, and what begins a conversation without one."""
+    try:
+        rendered = template.prompt(_turns(*_WITH_SYSTEM))
+    except jinja2.TemplateError:
+        rendered = None  # it refuses system turns
+    if rendered is None or rendered == template.prompt(_turns(*_EXCHANGE)):  # or leaves them out
+        begin = _without_suffix(opening, compiled.user.prefix, "a user turn that opens the conversation")
+        return dataclasses.replace(compiled, begin=begin)
+    if _MARKERS.findall(rendered)[:1] == [_USER] and _SYSTEM in rendered:
+        raise ExportError("chat template: it puts the system text before the last user turn, which moves on with every"
+                          " turn; only what stands at the start can be kept there")
+    before_system, after_system, *others = _around(rendered, _WITH_SYSTEM)
+    if others != rest:
+        raise ExportError("chat template: a system turn changes what stands around later turns")
+    padded = _around(template.prompt(_padded(_WITH_SYSTEM)), _WITH_SYSTEM)
+    system, first, *_ = _trims([before_system, after_system, *rest], padded, "system and user turns")
+    begin, prefix, default = _split_opening(opening, before_system, after_system, compiled.user.prefix)
+    folded = not after_system.endswith(compiled.user.prefix)
+    suffix = after_system if folded else after_system[:len(after_system) - len(compiled.user.prefix)]
+    after = Role("" if folded else compiled.user.prefix, "", *first)
+    alone = (compiled.user.trim_start, compiled.user.trim_end)
+    return dataclasses.replace(
+        compiled, begin=begin, system=Role(prefix, suffix, *system), default_system=default,
+        user_after_system=after if folded or first != alone else None)
 
-    def __init__(self, tokenizer: Tokenizer):
-        self._tokenizer = tokenizer
-        self._ids = tokenizer_rules.special_tokens(tokenizer)
-        names = sorted(self._ids, key=len, reverse=True)
-        self._pattern = re.compile("(" + "|".join(map(re.escape, names)) + ")") if names else None
 
-    def parts(self, text: str) -> list[Part]:
-        pieces = self._pattern.split(text) if self._pattern else [text]
-        return [{"token": self._ids[piece]} if piece in self._ids else {"text": piece} for piece in pieces if piece]
-
-    def encode(self, text: str) -> list[int]:
-        """Special tokens by id, each run of text between them encoded alone."""
-        ids = []
-        for part in self.parts(text):
-            if "token" in part:
-                ids.append(part["token"])
-            else:
-                ids += self._tokenizer.encode(part["text"], add_special_tokens=False).ids
-        return ids
-
-    def encode_rendered(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+def _split_opening(opening: str, before_system: str, after_system: str, user_prefix: str
+                   ) -> tuple[str, str, str | None]:
+    """(begin, system prefix, default system text) from what stands before a first user text without a system turn
+    (`opening`), before a system text, and between that and the user text."""
+    frame = len(before_system) + len(after_system)
+    if 0 < frame <= len(opening) and opening.startswith(before_system) and opening.endswith(after_system):
+        default = opening[len(before_system):len(opening) - len(after_system)]
+        if default or after_system != user_prefix:
+            return "", before_system, default
+    begin = _without_suffix(opening, user_prefix, "a user turn that opens the conversation")
+    return begin, _without_prefix(before_system, begin, "a system turn"), None
 
 
-def _conversations() -> list[list[dict]]:
-    """Conversations that the format was not derived from."""
+# ---- Holding the compiled format to the template
+
+
+def _conversations(compiled: Format) -> list[list[dict]]:
+    """Prompts that the format was not derived from."""
     question, reply = ("user", "What is 12 + 30?"), ("assistant", "It is 42.")
     spaced, lined = ("user", "  two spaces around  "), ("user", "\n\na line\n above and below\n")
     system, spaced_system = ("system", "Answer briefly."), ("system", " \tAnswer in\nverse. \n")
     spaced_reply = ("assistant", " Indeed,\n\nit is. \n")
     foreign = ("user", "Où est l'été? 你好 🎉 {{ x }} <b>&amp;")
-    return [_turns(*turns) for turns in (
-        (question,), (system, question), (spaced,), (lined,), (foreign,), (spaced_system, lined),
-        (question, reply, spaced), (system, question, reply, foreign, spaced_reply, lined),
-        (question, spaced_reply, question, reply, question), (question, reply), (system, question, spaced_reply),
+    conversations = [_turns(*turns) for turns in (
+        (question,), (system, question), (spaced,), (lined,), (foreign,), (spaced_system, lined), (system, foreign),
+        (question, reply, spaced), (system, question, reply, foreign, spaced_reply, lined), (system, spaced),
+        (spaced_system, question, reply, question), (question, spaced_reply, question, reply, question),
     )]
+    return [messages for messages in conversations
+            if compiled.system is not None or messages[0]["role"] != "system"]
 
 
-def _verify(compiled: Format, template: _Template, splitter: _SpecialTokenSplitter) -> None:
-    for messages in _conversations():
-        for add_generation_prompt in ([True, False] if messages[-1]["role"] == "user" else [False]):
-            try:
-                expected = template.render(messages, add_generation_prompt)
-            except jinja2.TemplateError as error:
-                raise ExportError(f"chat template: it refuses {messages}: {error}") from error
-            got = compiled.render(messages, add_generation_prompt)
-            if got != expected:
-                raise ExportError("chat template: it is more than text before and after each turn: for"
-                                  f" {messages} it gives {expected!r}, its compiled form {got!r}")
-            pieces = compiled.pieces(messages, add_generation_prompt)
-            if [token for piece in pieces for token in splitter.encode(piece)] != splitter.encode_rendered(expected):
-                raise ExportError("chat template: its turns cannot be encoded one by one; text or special tokens change"
-                                  f" the tokens beside them in {expected!r}")
+def _check_text(compiled: Format, template: _Template) -> None:
+    thinks = _turns(("user", "Why?"), ("assistant", "<think>\nHm.\n</think>\n\nSo."), ("user", "Well?"))
+    for messages in [*_conversations(compiled), thinks]:
+        try:
+            expected = template.prompt(messages)
+        except jinja2.TemplateError as error:
+            raise ExportError(f"chat template: it refuses {messages}: {error}") from error
+        got = compiled.render(messages)
+        if got != expected and messages is thinks:
+            raise ExportError("chat template: it takes the thinking (<think>) out of earlier replies, but a stream"
+                              " keeps what it has read")
+        if got != expected:
+            raise ExportError("chat template: it is more than text before and after each turn: for"
+                              f" {messages} it gives {expected!r}, its compiled form {got!r}")
+
+
+def _check_tokens(compiled: Format, splitter: SpecialTokenSplitter) -> Format:
+    """`compiled`, with a folded system turn that ends where it can be encoded alone."""
+    mismatch = ""
+    for candidate in _cuts(compiled):
+        mismatch = next(filter(None, (_mismatch(candidate, messages, splitter)
+                                      for messages in _conversations(candidate))), "")
+        if not mismatch:
+            return candidate
+    raise ExportError("chat template: its turns cannot be encoded one by one; text or special tokens change the tokens"
+                      f" beside them in {mismatch!r}")
+
+
+def _cuts(compiled: Format) -> list[Format]:
+    """The ways to divide what stands between a folded system text and the user's: the longest system turn first."""
+    after = compiled.user_after_system
+    if after is None or after.prefix:
+        return [compiled]
+    between = compiled.system.suffix
+    return [dataclasses.replace(
+        compiled, system=dataclasses.replace(compiled.system, suffix=between[:at]),
+        user_after_system=dataclasses.replace(after, prefix=between[at:])) for at in range(len(between), -1, -1)]
+
+
+def _mismatch(compiled: Format, messages: list[dict], splitter: SpecialTokenSplitter) -> str:
+    """The rendered prompt if the server feeds other tokens than those of the whole; else empty."""
+    expected = compiled.render(messages)
+    system, turns = compiled.split_system(messages)
+    # A folded system text is encoded before the user's is known: white space where they meet may be encoded otherwise.
+    folded = system is not None and compiled.user_after_system is not None
+    if folded and compiled.user_after_system.text(turns[0]["content"])[:1].isspace():
+        return ""
+    fed: list[int] = []
+    for piece in compiled.pieces(messages):
+        fed += splitter.encode(splitter.parts(piece), after=fed)
+    return "" if fed == splitter.encode_rendered(expected) else expected

@@ -27,6 +27,7 @@ class Request:
     dtype: str  # a key of DTYPES
     name: str | None = None  # else the source's
     ops: str | None = None  # path of the operator library, else where operators.load looks
+    chat_format: str | None = None  # a name of chat_formats.NAMES, else the source's template
 
 
 def run(request: Request) -> dict:
@@ -45,7 +46,8 @@ def run(request: Request) -> dict:
     model_tokenizer = tokenizer.check(checkpoint.tokenizer_json, config.vocab_size)
     extra_files = {
         "tokenizer.json": checkpoint.tokenizer_json,
-        "chat_format.json": _json(chat_format.compile_format(checkpoint, model_tokenizer)),
+        "chat_format.json": _json(
+            chat_format.compile_format(checkpoint, model_tokenizer, request.chat_format)),
     }
     operators.check_text(extra_files["tokenizer.json"], extra_files["chat_format.json"], config.vocab_size)
     request.out.parent.mkdir(parents=True, exist_ok=True)

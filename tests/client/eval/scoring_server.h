@@ -1,0 +1,222 @@
+// ScoringServer: a server in this process whose model is simple enough to be computed by a test. A
+// token is a byte; a token is as likely as it is frequent among the tokens seen, counted from one.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "sinkstream/v1/chat.grpc.pb.h"
+#include "sinkstream/v1/score.grpc.pb.h"
+
+namespace sinkstream::eval {
+
+inline constexpr int32_t kVocabulary = 128;
+inline constexpr int64_t kTrainedContext = 600;
+
+using Ids = std::vector<int32_t>;
+
+// Log-probabilities of what follows the first `count` of `ids`.
+inline std::vector<float> Predict(const Ids& ids, int64_t count, int64_t sinks, int64_t window) {
+  std::vector<double> seen(kVocabulary, 1);
+  double total = kVocabulary;
+  for (int64_t i = 0; i < count; ++i) {
+    if (i >= sinks && i < count - window) continue;
+    ++seen[static_cast<size_t>(ids[static_cast<size_t>(i)])];
+    ++total;
+  }
+  std::vector<float> logprobs;
+  for (const double one : seen) logprobs.push_back(static_cast<float>(std::log(one / total)));
+  return logprobs;
+}
+
+inline double Nll(const Ids& ids, int64_t token, int64_t sinks, int64_t window) {
+  return -Predict(ids, token, sinks, window)[static_cast<size_t>(ids[static_cast<size_t>(token)])];
+}
+
+class ScoringServer final : private v1::ChatService::Service, private v1::ScoreService::Service {
+ public:
+  ScoringServer() {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(static_cast<v1::ChatService::Service*>(this));
+    builder.RegisterService(static_cast<v1::ScoreService::Service*>(this));
+    server_ = builder.BuildAndStart();
+    address_ = "127.0.0.1:" + std::to_string(port);
+  }
+  ~ScoringServer() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  const std::string& address() const { return address_; }
+
+  // So many `open`s to come are refused for want of memory.
+  void RefuseOpens(int count) {
+    const std::lock_guard lock(mutex_);
+    refused_opens_ = count;
+  }
+  // Appends are carried out until a session would have more tokens; then its stream breaks.
+  void BreakBeyond(int64_t tokens) {
+    const std::lock_guard lock(mutex_);
+    most_tokens_ = tokens;
+  }
+  void ForgetSessions() {
+    const std::lock_guard lock(mutex_);
+    sessions_.clear();
+  }
+  // Tokens that all appends together have brought.
+  int64_t tokens_read() const {
+    const std::lock_guard lock(mutex_);
+    return tokens_read_;
+  }
+  size_t sessions() const {
+    const std::lock_guard lock(mutex_);
+    return sessions_.size();
+  }
+
+ private:
+  struct Session {
+    int64_t sinks = 0;
+    int64_t window = 0;
+    bool stays = false;
+    Ids ids;
+  };
+
+  grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest*,
+                        v1::GetModelResponse* response) override {
+    response->set_name("Counting");
+    response->set_vocab_size(kVocabulary);
+    response->set_trained_context(kTrainedContext);
+    response->set_server_version("1.2.3");
+    response->mutable_defaults()->set_sinks(4);
+    response->mutable_defaults()->set_window(60);
+    response->mutable_limits()->set_max_request_bytes(1024);
+    response->mutable_limits()->set_max_request_tokens(2048);
+    response->mutable_limits()->mutable_max_idle_timeout()->set_seconds(60);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
+                        v1::TokenizeResponse* response) override {
+    if (request->text().size() > 1024)
+      return {grpc::StatusCode::INVALID_ARGUMENT, "text: too long"};
+    for (const char byte : request->text()) response->add_token_ids(byte);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status GetLoad(grpc::ServerContext*, const v1::GetLoadRequest*,
+                       v1::GetLoadResponse* response) override {
+    response->set_resident_bytes(int64_t{100} << 20);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Converse(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<v1::ConverseResponse, v1::ConverseRequest>* stream) override {
+    v1::ConverseRequest request;
+    stream->Read(&request);
+    v1::ConverseResponse opened;
+    const grpc::Status status = Open(request.open(), *opened.mutable_opened());
+    if (!status.ok()) return status;
+    stream->Write(opened);
+    const std::string id = opened.opened().session_id();
+    while (stream->Read(&request) && request.has_append()) {
+      v1::ConverseResponse scores, done;
+      if (!Append(id, request.append(), *scores.mutable_scores())) {
+        return {grpc::StatusCode::UNAVAILABLE, "shutting down"};
+      }
+      stream->Write(scores);
+      done.mutable_append_done();
+      stream->Write(done);
+    }
+    const std::lock_guard lock(mutex_);
+    if (request.has_close() || !sessions_[id].stays) sessions_.erase(id);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Open(const v1::Open& open, v1::Opened& opened) {
+    const std::lock_guard lock(mutex_);
+    if (refused_opens_ > 0) {
+      --refused_opens_;
+      return NoRoom();
+    }
+    std::string id = open.session_id();
+    if (!id.empty() && !sessions_.contains(id)) {
+      return {grpc::StatusCode::NOT_FOUND, "no such session"};
+    }
+    if (id.empty()) {
+      id = std::to_string(++last_id_);
+      sessions_[id] = {open.sinks(), open.window(), open.idle_timeout().seconds() > 0, {}};
+    }
+    opened.set_session_id(id);
+    opened.set_position(static_cast<int64_t>(sessions_[id].ids.size()));
+    return grpc::Status::OK;
+  }
+
+  static grpc::Status NoRoom() {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_nanos(1000000);
+    google::rpc::Status details;
+    details.set_code(grpc::StatusCode::RESOURCE_EXHAUSTED);
+    details.add_details()->PackFrom(retry);
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "no memory", details.SerializeAsString()};
+  }
+
+  bool Append(const std::string& id, const v1::Append& append, v1::Scores& scores) {
+    const std::lock_guard lock(mutex_);
+    Session& session = sessions_[id];
+    const auto& ids = append.token_ids().ids();
+    if (most_tokens_ >= 0 && std::ssize(session.ids) + ids.size() > most_tokens_) return false;
+    const int64_t first = std::ssize(session.ids) + append.scoring().skip_tokens();
+    session.ids.insert(session.ids.end(), ids.begin(), ids.end());
+    tokens_read_ += ids.size();
+    Score(session, first, append.scoring(), scores);
+    return true;
+  }
+
+  static void Score(const Session& session, int64_t first, const v1::Scoring& scoring,
+                    v1::Scores& scores) {
+    scores.set_position(first);
+    for (int64_t token = first; token < std::ssize(session.ids); ++token) {
+      const std::vector<float> all = Predict(session.ids, token, session.sinks, session.window);
+      v1::TokenLogprob& chosen = *scores.add_logprobs()->mutable_chosen();
+      chosen.set_token_id(session.ids[static_cast<size_t>(token)]);
+      chosen.set_logprob(all[static_cast<size_t>(chosen.token_id())]);
+      if (!scoring.distributions()) continue;
+      scores.add_distributions(
+          std::string(reinterpret_cast<const char*>(all.data()), all.size() * sizeof(float)));
+    }
+  }
+
+  grpc::Status Score(grpc::ServerContext*, const v1::ScoreRequest* request,
+                     grpc::ServerWriter<v1::ScoreResponse>* writer) override {
+    const auto& ids = request->token_ids().ids();
+    const Session session{request->sinks(), request->window(), false, {ids.begin(), ids.end()}};
+    v1::ScoreResponse scores, done;
+    Score(session, request->scoring().skip_tokens(), request->scoring(), *scores.mutable_scores());
+    writer->Write(scores);
+    done.mutable_done();
+    writer->Write(done);
+    return grpc::Status::OK;
+  }
+
+  mutable std::mutex mutex_;
+  std::map<std::string, Session> sessions_;
+  int last_id_ = 0;
+  int refused_opens_ = 0;
+  int64_t most_tokens_ = -1;
+  int64_t tokens_read_ = 0;
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace sinkstream::eval
