@@ -7,36 +7,21 @@
 #include "engine/text/utf8.h"
 
 namespace sinkstream {
-namespace {
 
-uint64_t ChildKey(uint32_t node, char byte) {
-  return static_cast<uint64_t>(node) << 8 | static_cast<uint8_t>(byte);
-}
-
-}  // namespace
-
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)), nodes_(1) {
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
   for (size_t i = 0; i < tokens_.size(); ++i) {
-    uint32_t node = 0;
-    for (const char byte : tokens_[i].content) {
-      const auto next = static_cast<uint32_t>(nodes_.size());
-      const auto [child, is_new] = children_.try_emplace(ChildKey(node, byte), next);
-      if (is_new) nodes_.emplace_back();
-      node = child->second;
-    }
-    nodes_[node].token = static_cast<int32_t>(i);
+    trie_.Add(tokens_[i].content, static_cast<int32_t>(i));
     longest_ = std::max(longest_, tokens_[i].content.size());
   }
 }
 
 AddedTokens::Match AddedTokens::Longest(std::string_view text) const {
   Match match;
-  uint32_t node = 0;
+  ByteTrie::Node node = ByteTrie::kRoot;
   for (const char byte : text) {
-    const auto child = children_.find(ChildKey(node, byte));
-    if (child == children_.end()) return match;
-    node = child->second;
-    if (nodes_[node].token >= 0) match.token = &tokens_[nodes_[node].token];
+    node = trie_.Next(node, byte);
+    if (node == ByteTrie::kNone) return match;
+    if (const int32_t index = trie_.Value(node); index >= 0) match.token = &tokens_[index];
   }
   match.may_go_on = true;
   return match;

@@ -2,13 +2,12 @@
 // cut into words: leftmost, of those the longest. Immutable; any thread.
 #pragma once
 
-#include <cstdint>
-#include <optional>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "engine/text/byte_trie.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -39,9 +38,6 @@ class AddedTokens {
   bool empty() const { return tokens_.empty(); }
 
  private:
-  struct Node {
-    int32_t token = -1;  // index of tokens_ that ends here
-  };
   struct Match {
     const AddedToken* token = nullptr;  // null: none
     bool may_go_on = false;             // the text ends within a token
@@ -50,9 +46,8 @@ class AddedTokens {
   Match Longest(std::string_view text) const;
 
   std::vector<AddedToken> tokens_;
-  std::vector<Node> nodes_;
-  absl::flat_hash_map<uint64_t, uint32_t> children_;  // key: node, byte
-  size_t longest_ = 0;                                // bytes of the longest content
+  ByteTrie trie_;       // values: indices of tokens_
+  size_t longest_ = 0;  // bytes of the longest content
 };
 
 // Bytes of white space at the beginning and at the end of `text`. Requires: valid UTF-8.

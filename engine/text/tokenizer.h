@@ -3,17 +3,17 @@
 // add_special_tokens=False) id for id. Immutable after construction; every method may be called by
 // any thread.
 //
-// Supported of a tokenizer.json: model BPE without dropout and affixes; the normalizers, pre-
-// tokenizers and decoders of normalizer.h, pre_tokenizer.h and decoder.h; added tokens, with
-// single_word only if special. post_processor, truncation and padding are not read: they concern
-// templates and batches.
+// Supported of a tokenizer.json: model BPE without dropout and affixes, model Unigram; the
+// normalizers, pre- tokenizers and decoders of normalizer.h, pre_tokenizer.h and decoder.h; added
+// tokens, with single_word only if special. post_processor, truncation and padding are not read:
+// they concern templates and batches.
 //
 // What the vocabulary lacks is dropped, as the package drops it: of SmolLM2's these are some
 // control characters and the first bytes of U+40000 to U+BFFFF (planes without characters).
 //
 // Text never becomes a special token: "<|im_end|>" typed by a user is encoded as ordinary text, so
 // that nobody forges a turn boundary. The chat format names special tokens by id (chat_format.h).
-// An exception is the model's unk_token, where there is no byte_fallback.
+// An exception is the model's unknown token, where there is no byte_fallback.
 // Added tokens that are not special are vocabulary like any other.
 #pragma once
 

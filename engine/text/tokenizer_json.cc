@@ -1,13 +1,14 @@
 // Reads a tokenizer.json: its components' own files read them, here they are put together.
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/text/bpe_tokenizer.h"
 #include "engine/text/byte_level.h"
 #include "engine/text/decoder.h"
 #include "engine/text/json_fields.h"
+#include "engine/text/subword_tokenizer.h"
 #include "engine/text/utf8.h"
 #include "engine/text/vocabulary.h"
 #include "nlohmann/json.hpp"
@@ -17,12 +18,13 @@ namespace {
 
 using nlohmann::json;
 
-// Longer ones than any that is in use; stable cuts look no farther (bpe_tokenizer.cc).
+// Longer ones than any that is in use; stable cuts look no farther (subword_tokenizer.cc).
 constexpr size_t kMaxAddedTokenBytes = 1000;
 
 absl::Status Error(const std::string& what) { return absl::InvalidArgumentError(what); }
 
 absl::Status CheckModelOptions(const json& model) {
+  if (TypeOf(model) == "Unigram") return absl::OkStatus();
   if (TypeOf(model) != "BPE") {
     return Error(absl::StrCat("model ", TypeOf(model), " is not supported"));
   }
@@ -42,7 +44,7 @@ absl::Status CheckModelOptions(const json& model) {
 // Puts a tokenizer together from what the components' files have read.
 class Builder {
  public:
-  Builder(const json& model, Vocabulary vocabulary, Decoder decoder, BpeTokenizer::Parts parts)
+  Builder(const json& model, Vocabulary vocabulary, Decoder decoder, SubwordTokenizer::Parts parts)
       : model_(model),
         vocabulary_(std::move(vocabulary)),
         decoder_(std::move(decoder)),
@@ -54,12 +56,13 @@ class Builder {
     }
     AddTokens();
     AddAddedTokens();
+    if (TypeOf(model_) == "Unigram") return BuildUnigram();
     absl::Status status = decoder_.IsByteLevel() ? AddByteAlphabet() : AddCharacterAlphabet();
     if (status.ok()) status = AddMerges();
     if (!status.ok()) return status;
     if (HasBool(model_, "ignore_merges", true)) AddWholeWords();
     if (!parts_.whole_words.empty()) parts_.pairs.reset();
-    return std::make_unique<BpeTokenizer>(std::move(parts_));
+    return std::make_unique<SubwordTokenizer>(std::move(parts_));
   }
 
  private:
@@ -68,7 +71,7 @@ class Builder {
     parts_.tokens.resize(vocabulary_.tokens.size());
     for (size_t id = 0; id < parts_.tokens.size(); ++id) {
       const VocabularyToken& from = vocabulary_.tokens[id];
-      BpeTokenizer::Token& to = parts_.tokens[id];
+      SubwordTokenizer::Token& to = parts_.tokens[id];
       to.special = from.special;
       to.takes_before = from.takes_before;
       to.takes_after = from.takes_after;
@@ -150,6 +153,42 @@ class Builder {
     return absl::OkStatus();
   }
 
+  std::array<TokenId, 256> FallbackTokens() const {
+    std::array<TokenId, 256> tokens{};
+    const bool fallback = HasBool(model_, "byte_fallback", true);
+    for (int byte = 0; byte < 256; ++byte) {
+      tokens[byte] = fallback ? Find(ByteToken(static_cast<uint8_t>(byte))) : kNoToken;
+    }
+    return tokens;
+  }
+
+  // So text goes on behind it.
+  void TextBecomes(TokenId unknown) {
+    parts_.tokens[unknown].ends_run = parts_.tokens[unknown].ends_piece = false;
+  }
+
+  absl::StatusOr<std::unique_ptr<Tokenizer>> BuildUnigram() {
+    if (decoder_.IsByteLevel()) return Error("model Unigram with ByteLevel is not supported");
+    const json* unknown = FindField(model_, "unk_id");
+    const json& vocab = *FindField(model_, "vocab");
+    if (unknown == nullptr || !unknown->is_number_unsigned() || *unknown >= vocab.size()) {
+      return Error("model Unigram: unk_id is no token of the vocabulary");
+    }
+    std::vector<Unigram::Piece> pieces;
+    double lowest = 0;
+    for (size_t id = 0; id < vocab.size(); ++id) {
+      const auto score = vocab[id][1].get<double>();
+      lowest = id == 0 ? score : std::min(lowest, score);
+      const auto& text = vocab[id][0].get_ref<const std::string&>();
+      if (Find(text) != kNoToken) pieces.push_back({text, static_cast<TokenId>(id), score});
+    }
+    constexpr double kUnknownPenalty = 10;
+    TextBecomes(unknown->get<TokenId>());
+    parts_.unigram = std::make_unique<Unigram>(pieces, unknown->get<TokenId>(),
+                                               lowest - kUnknownPenalty, FallbackTokens());
+    return std::make_unique<SubwordTokenizer>(std::move(parts_));
+  }
+
   absl::Status AddCharacterAlphabet() {
     CharacterAlphabet::Parts alphabet;
     for (const auto& [text, id] : vocabulary_.ids) {
@@ -158,18 +197,14 @@ class Builder {
         alphabet.characters[first.value] = id;
       }
     }
-    const bool fallback = HasBool(model_, "byte_fallback", true);
-    for (int byte = 0; byte < 256; ++byte) {
-      alphabet.bytes[byte] = fallback ? Find(ByteToken(static_cast<uint8_t>(byte))) : kNoToken;
-    }
+    alphabet.bytes = FallbackTokens();
     if (const std::string* unknown = FindString(model_, "unk_token")) {
       const auto found = vocabulary_.ids.find(*unknown);
       if (found == vocabulary_.ids.end()) {
         return Error(absl::StrCat("model BPE: unk_token ", *unknown, " is not in the vocabulary"));
       }
       alphabet.unknown = found->second;
-      // Text becomes it, so text goes on behind it.
-      parts_.tokens[found->second].ends_run = parts_.tokens[found->second].ends_piece = false;
+      TextBecomes(alphabet.unknown);
     }
     alphabet.fuse_unknown = HasBool(model_, "fuse_unk", true);
     parts_.alphabet = std::make_unique<CharacterAlphabet>(std::move(alphabet));
@@ -231,7 +266,7 @@ class Builder {
   const json& model_;
   const Vocabulary vocabulary_;
   const Decoder decoder_;
-  BpeTokenizer::Parts parts_;
+  SubwordTokenizer::Parts parts_;
 };
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const json& file) {
@@ -249,7 +284,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const json& file) {
   if (!decoder.ok()) return decoder.status();
   absl::StatusOr<Vocabulary> vocabulary = ParseVocabulary(part("model"), part("added_tokens"));
   if (!vocabulary.ok()) return vocabulary.status();
-  BpeTokenizer::Parts parts;
+  SubwordTokenizer::Parts parts;
   parts.normalizer = *std::move(normalizer);
   parts.pre_tokenizer = *std::move(pre_tokenizer);
   return Builder(part("model"), *std::move(vocabulary), *std::move(decoder), std::move(parts))

@@ -61,24 +61,56 @@ absl::Status AddAddedToken(const json& added, Vocabulary& vocabulary) {
   return absl::OkStatus();
 }
 
+absl::Status AddModelToken(const std::string& text, const json& id, Vocabulary& vocabulary) {
+  const absl::StatusOr<TokenId> parsed = ParseId(&id, text);
+  if (!parsed.ok()) return parsed.status();
+  if (const auto token = NewToken(text, *parsed, vocabulary); !token.ok()) return token.status();
+  vocabulary.ids[text] = *parsed;
+  return absl::OkStatus();
+}
+
+// BPE's: an object of ids by text.
+absl::Status AddTokensWithIds(const json& vocab, Vocabulary& vocabulary) {
+  for (const auto& [text, id] : vocab.items()) {
+    if (absl::Status status = AddModelToken(text, id, vocabulary); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+// Unigram's: a list of texts and scores, by id.
+absl::Status AddTokensWithScores(const json& vocab, Vocabulary& vocabulary) {
+  for (size_t id = 0; id < vocab.size(); ++id) {
+    const json& piece = vocab[id];
+    if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number()) {
+      return absl::InvalidArgumentError(absl::StrCat("token ", id, " is not a text and a score"));
+    }
+    const auto& text = piece[0].get_ref<const std::string&>();
+    if (vocabulary.ids.contains(text)) {
+      return absl::InvalidArgumentError(absl::StrCat("token \"", text, "\" is there twice"));
+    }
+    if (absl::Status status = AddModelToken(text, id, vocabulary); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Vocabulary> ParseVocabulary(const json& model, const json& added_tokens) {
   Vocabulary vocabulary;
+  const std::string type = TypeOf(model);
   const json* vocab = FindField(model, "vocab");
-  if (vocab == nullptr || !vocab->is_object() || vocab->empty()) {
-    return absl::InvalidArgumentError("model BPE: vocab is missing or empty");
+  const bool scored = type == "Unigram";
+  if (vocab == nullptr || vocab->empty() || !(scored ? vocab->is_array() : vocab->is_object())) {
+    return absl::InvalidArgumentError(absl::StrCat("model ", type, ": vocab is missing or empty"));
   }
-  for (const auto& [text, value] : vocab->items()) {
-    const absl::StatusOr<TokenId> id = ParseId(&value, text);
-    if (!id.ok()) return id.status();
-    if (const auto token = NewToken(text, *id, vocabulary); !token.ok()) return token.status();
-    vocabulary.ids[text] = *id;
-  }
+  const absl::Status status =
+      scored ? AddTokensWithScores(*vocab, vocabulary) : AddTokensWithIds(*vocab, vocabulary);
+  if (!status.ok()) return status;
   if (added_tokens.is_null()) return vocabulary;
   if (!added_tokens.is_array()) return absl::InvalidArgumentError("added_tokens is not a list");
   for (const json& added : added_tokens) {
-    if (absl::Status status = AddAddedToken(added, vocabulary); !status.ok()) return status;
+    const absl::Status added_status = AddAddedToken(added, vocabulary);
+    if (!added_status.ok()) return added_status;
   }
   return vocabulary;
 }

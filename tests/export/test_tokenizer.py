@@ -27,7 +27,7 @@ def test_bpe_is_accepted_and_its_special_tokens_are_read(changes):
 
 @pytest.mark.parametrize("value, named", [
     (parts(model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}), "model WordLevel"),
-    (parts(model={"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": 0}), "model Unigram"),
+    (parts(model={"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "a"}), "model WordPiece"),
     (parts(model="BPE"), "model must be an object, not \"BPE\""),
     (parts(added_tokens={"id": 0}), "added_tokens must be an array, not {\"id\": 0}"),
     (parts(added_tokens=["<|im_end|>"]), "added token must be an object, not \"<.im_end.>\""),

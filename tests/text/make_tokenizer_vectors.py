@@ -32,7 +32,9 @@ def without_special_tokens(tokenizer):
             continue
         hidden = f"\U0010fffe{token['id']}"
         vocab = parsed["model"]["vocab"]
-        if token["content"] in vocab:
+        if parsed["model"]["type"] == "Unigram":
+            parsed["model"]["vocab"] = [[hidden if text == token["content"] else text, score] for text, score in vocab]
+        elif token["content"] in vocab:
             vocab[hidden] = vocab.pop(token["content"])
             if parsed["model"]["unk_token"] == token["content"]:
                 parsed["model"]["unk_token"] = hidden

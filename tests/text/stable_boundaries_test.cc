@@ -162,7 +162,8 @@ std::unique_ptr<Tokenizer> ReadTokenizer(const std::string& name) {
 }
 
 bool HasStableCuts(const std::string& family) {
-  return family != "o200k" && family != "odd" && family != "whole_words";
+  return family != "o200k" && family != "odd" && family != "whole_words" &&
+         !family.starts_with("unigram");
 }
 
 class StableBoundariesProperty : public testing::TestWithParam<std::string> {};
@@ -241,7 +242,8 @@ INSTANTIATE_TEST_SUITE_P(Known, WordBoundariesProperty,
 INSTANTIATE_TEST_SUITE_P(All, StableBoundariesProperty,
                          testing::Values("smollm2", "gpt2", "llama3", "qwen2", "o200k", "odd",
                                          "falcon", "neox", "bloom", "phi", "llama2", "mistral",
-                                         "gemma", "phi3", "always", "never", "whole_words"),
+                                         "gemma", "phi3", "always", "never", "whole_words",
+                                         "unigram", "unigram_bytes"),
                          [](const auto& name) { return name.param; });
 
 }  // namespace

@@ -187,8 +187,23 @@ def character_families(model):
                                               added=plain(["of"]), ignore_merges=True))
 
 
+def unigram_families(corpus):
+    """As T5's but for the normalizer; and with bytes for what has no piece."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=900, show_progress=False, unk_token="<unk>",
+                                      special_tokens=["<unk>", "<s>", "</s>"])
+    tokenizer.train_from_iterator(corpus.split("\n"), trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    yield Family("unigram", of_characters(model, normalizers.NFKC(), pre_tokenizers.Metaspace(), decoders.Metaspace()))
+    pieces = [["<unk>", 0.0], *([f"<0x{byte:02X}>", -20.0] for byte in range(256)), *model["vocab"][1:]]
+    llama = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    yield Family("unigram_bytes", of_characters(model, llama, vocab=pieces, byte_fallback=True))
+
+
 def families():
     corpus = mixed_text(random.Random(7), 150_000)
     yield Family("smollm2", default_model(), "every")
     yield from byte_families(train_bytes(corpus))
     yield from character_families(train_characters(corpus))
+    yield from unigram_families(corpus[:40_000])

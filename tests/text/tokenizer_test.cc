@@ -265,7 +265,8 @@ TEST_P(RefusalTest, NamesTheComponent) {
 INSTANTIATE_TEST_SUITE_P(
     All, RefusalTest,
     testing::Values(
-        Refusal{"Unigram", "/model/type", R"("Unigram")", "model Unigram"},
+        Refusal{"WordPiece", "/model/type", R"("WordPiece")", "model WordPiece"},
+        Refusal{"UnigramWithIds", "/model/type", R"("Unigram")", "model Unigram: vocab"},
         Refusal{"Dropout", "/model/dropout", "0.1", "dropout"},
         Refusal{"Prefix", "/model/continuing_subword_prefix", R"("##")",
                 "continuing_subword_prefix"},

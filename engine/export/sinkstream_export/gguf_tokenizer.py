@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from . import sentencepiece_bpe, tokenizer
+from . import sentencepiece_model, tokenizer
 from .checkpoint import ExportError
 from .gguf_metadata import Metadata
 
@@ -107,10 +107,10 @@ def _sentencepiece(metadata: Metadata) -> str:
     scores = _array(metadata, "tokenizer.ggml.scores", float, "numbers")
     if len(scores) != len(tokens):
         raise ExportError(f"tokenizer.ggml.scores has {len(scores)} entries for {len(tokens)} tokens")
-    pieces = [sentencepiece_bpe.Piece(*piece) for piece in
+    pieces = [sentencepiece_model.Piece(*piece) for piece in
               zip(tokens, scores, _token_types(metadata, len(tokens)), strict=True)]
     # The defaults are llama.cpp's.
-    return sentencepiece_bpe.build(pieces, "tokenizer.ggml.tokens",
+    return sentencepiece_model.build(pieces, "tokenizer.ggml.tokens",
                                    metadata.get("tokenizer.ggml.add_space_prefix", True),
                                    _post_processor(metadata, tokens, add_bos=True))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 import torch
 
-from . import sentencepiece_bpe, tokenizer
+from . import sentencepiece_model, tokenizer
 from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256, token_list
 
 _FLOATS = {torch.float32, torch.float16, torch.bfloat16}
@@ -55,7 +55,7 @@ def _tokenizer_json(folder: Path, tokenizer_config: dict) -> str:
     if file.name == "tokenizer.json":
         return _read_text(file)
     # transformers' LLaMA tokenizers put the beginning-of-text token in front unless told otherwise.
-    return sentencepiece_bpe.from_model(file.read_bytes(), add_bos=tokenizer_config.get("add_bos_token", True))
+    return sentencepiece_model.from_model(file.read_bytes(), add_bos=tokenizer_config.get("add_bos_token", True))
 
 
 def _refuse_quantization(config: dict) -> None:

@@ -12,7 +12,8 @@ from .checkpoint import ExportError
 
 
 def check(tokenizer_json: str, vocab_size: int) -> Tokenizer:
-    """The tokenizer; ExportError names what is malformed and a model other than BPE. Ids must lie in [0, vocab_size)."""
+    """The tokenizer; ExportError names what is malformed and a model other than BPE and
+    Unigram. Ids must lie in [0, vocab_size)."""
     parts = _parse(tokenizer_json)
     _check_model(_typed(dict, parts.get("model"), "model"))
     _added_tokens(parts)
@@ -56,8 +57,8 @@ def _added_tokens(parts: dict) -> list[dict]:
 
 def _check_model(model: dict) -> None:
     kind = model.get("type", "BPE" if "merges" in model else None)
-    if kind != "BPE":
-        raise ExportError(f"tokenizer: model {kind} is not supported (supported: BPE)")
+    if kind not in ("BPE", "Unigram"):
+        raise ExportError(f"tokenizer: model {kind} is not supported (supported: BPE, Unigram)")
 
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Makes a tokenizer.json of a SentencePiece model of type BPE: from tokenizer.model, or from pieces and scores."""
+"""Makes a tokenizer.json of a SentencePiece model: from tokenizer.model, or of pieces and scores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def from_model(data: bytes, add_bos: bool) -> str:
     pieces = [Piece(piece.piece, piece.score, piece.type) for piece in proto.pieces]
     bos = proto.trainer_spec.bos_id
     front = tokenizer.in_front(pieces[bos].text, bos) if add_bos and 0 <= bos < len(pieces) else None
-    text = build(pieces, "tokenizer.model", proto.normalizer_spec.add_dummy_prefix, front)
+    is_unigram = proto.trainer_spec.model_type == proto.trainer_spec.UNIGRAM
+    text = build(pieces, "tokenizer.model", proto.normalizer_spec.add_dummy_prefix, front, is_unigram)
     ids = Tokenizer.from_str(text).encode(_SAMPLE, add_special_tokens=False).ids
     if ids != SentencePieceProcessor(model_proto=data).encode(_SAMPLE):
         raise ExportError("tokenizer.model: the tokenizer.json made of it encodes otherwise; export with a tokenizer.json")
@@ -45,9 +46,9 @@ def from_model(data: bytes, add_bos: bool) -> str:
 
 def _check(proto: sentencepiece_model_pb2.ModelProto) -> None:
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
-    if trainer.model_type != trainer.BPE:
+    if trainer.model_type not in (trainer.BPE, trainer.UNIGRAM):
         kind = trainer.ModelType.Name(trainer.model_type)
-        raise ExportError(f"tokenizer.model: model type {kind} is not supported (supported: BPE)")
+        raise ExportError(f"tokenizer.model: model type {kind} is not supported (supported: BPE, UNIGRAM)")
     if normalizer.precompiled_charsmap:
         raise ExportError(f"tokenizer.model: normalizer {normalizer.name} is not supported (supported: identity)")
     for name, supported, value in (
@@ -61,9 +62,11 @@ def _check(proto: sentencepiece_model_pb2.ModelProto) -> None:
         raise ExportError(f"tokenizer.model: unused tokens ({unused[0]!r}) are not supported")
 
 
-def build(pieces: list[Piece], source: str, add_prefix: bool, post_processor: dict | None) -> str:
+def build(
+    pieces: list[Piece], source: str, add_prefix: bool, post_processor: dict | None, is_unigram: bool = False,
+) -> str:
     """The text of a tokenizer.json. `source` names the pieces in an ExportError; `add_prefix`: a space stands before a
-    text."""
+    text; `is_unigram`: else BPE."""
     vocab = {}
     for index, piece in enumerate(pieces):
         if piece.kind == USER_DEFINED:
@@ -71,9 +74,8 @@ def build(pieces: list[Piece], source: str, add_prefix: bool, post_processor: di
                               " SentencePiece model; export with a tokenizer.json")
         if vocab.setdefault(piece.text, index) != index:
             raise ExportError(f"{source}: token {piece.text!r} occurs twice")
-    unknown = [piece.text for piece in pieces if piece.kind == UNKNOWN]
-    if len(unknown) != 1:
-        raise ExportError(f"{source}: {len(unknown)} unknown tokens instead of one")
+    if (unknown := sum(piece.kind == UNKNOWN for piece in pieces)) != 1:
+        raise ExportError(f"{source}: {unknown} unknown tokens instead of one")
     replace = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
     prepend = [{"type": "Prepend", "prepend": _SPACE}] if add_prefix else []
     strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if add_prefix else []
@@ -89,12 +91,27 @@ def build(pieces: list[Piece], source: str, add_prefix: bool, post_processor: di
         "decoder": {"type": "Sequence", "decoders": [
             {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "}, {"type": "ByteFallback"},
             {"type": "Fuse"}, *strip]},
-        "model": {
-            "type": "BPE", "dropout": None, "unk_token": unknown[0], "continuing_subword_prefix": None,
-            "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": any(p.kind == BYTE for p in pieces),
-            "ignore_merges": False, "vocab": vocab, "merges": _merges(pieces),
-        },
+        "model": _unigram(pieces) if is_unigram else _bpe(pieces, vocab),
     }, ensure_ascii=False)
+
+
+def _unknown(pieces: list[Piece]) -> int:
+    return next(index for index, piece in enumerate(pieces) if piece.kind == UNKNOWN)
+
+
+def _has_bytes(pieces: list[Piece]) -> bool:
+    return any(piece.kind == BYTE for piece in pieces)
+
+
+def _bpe(pieces: list[Piece], vocab: dict[str, int]) -> dict:
+    return {"type": "BPE", "dropout": None, "unk_token": pieces[_unknown(pieces)].text,
+            "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True,
+            "byte_fallback": _has_bytes(pieces), "ignore_merges": False, "vocab": vocab, "merges": _merges(pieces)}
+
+
+def _unigram(pieces: list[Piece]) -> dict:
+    return {"type": "Unigram", "unk_id": _unknown(pieces), "byte_fallback": _has_bytes(pieces),
+            "vocab": [[piece.text, piece.score] for piece in pieces]}
 
 
 def _special(index: int, content: str) -> dict:

@@ -1,4 +1,4 @@
-#include "engine/text/bpe_tokenizer.h"
+#include "engine/text/subword_tokenizer.h"
 
 #include <algorithm>
 #include <cassert>
@@ -34,9 +34,9 @@ std::pair<std::string_view, std::string_view> Surroundings(std::string_view text
 }  // namespace
 
 // Encodes one text.
-class BpeTokenizer::Encoder {
+class SubwordTokenizer::Encoder {
  public:
-  Encoder(const BpeTokenizer& tokenizer, std::string_view text)
+  Encoder(const SubwordTokenizer& tokenizer, std::string_view text)
       : tokenizer_(tokenizer), parts_(tokenizer.parts_) {
     tokens_.reserve(text.size() / 4 + 1);
   }
@@ -89,20 +89,20 @@ class BpeTokenizer::Encoder {
         return;
       }
     }
-    if (!parts_.pairs) return AddMerged(word);
+    if (!parts_.pairs) return AddModelTokens(word);
     size_t begin = 0;
     for (size_t at = FirstCodePoint(word).size; at < word.size();
          at += FirstCodePoint(word.substr(at)).size) {
       if (!tokenizer_.SeparatesSymbols(word, at)) continue;
-      AddMerged(word.substr(begin, at - begin));
+      AddModelTokens(word.substr(begin, at - begin));
       begin = at;
     }
-    AddMerged(word.substr(begin));
+    AddModelTokens(word.substr(begin));
   }
 
   // Words come again within a text: the cache lives as long as the call, so that no thread shares
   // it.
-  void AddMerged(std::string_view word) {
+  void AddModelTokens(std::string_view word) {
     const absl::string_view key(word.data(), word.size());
     if (const auto found = cache_.find(key); found != cache_.end()) {
       const auto [begin, size] = found->second;
@@ -110,9 +110,13 @@ class BpeTokenizer::Encoder {
       return;
     }
     const size_t begin = tokens_.size();
-    symbols_.clear();
-    parts_.alphabet->Append(word, symbols_);
-    parts_.merges.Apply(symbols_, scratch_, tokens_);
+    if (parts_.unigram) {
+      parts_.unigram->Append(word, tokens_);
+    } else {
+      symbols_.clear();
+      parts_.alphabet->Append(word, symbols_);
+      parts_.merges.Apply(symbols_, scratch_, tokens_);
+    }
     if (word.size() <= kMaxCachedWordBytes && cache_.size() < kMaxCachedWords) {
       cache_.emplace(key, Range{begin, tokens_.size() - begin});
     }
@@ -122,7 +126,7 @@ class BpeTokenizer::Encoder {
     size_t begin, size;  // of tokens_
   };
 
-  const BpeTokenizer& tokenizer_;
+  const SubwordTokenizer& tokenizer_;
   const Parts& parts_;
   std::vector<TokenId> tokens_;
   std::deque<std::string> pieces_;  // cache_ looks at them
@@ -131,27 +135,27 @@ class BpeTokenizer::Encoder {
   BytePairMerges::Scratch scratch_;
 };
 
-std::vector<TokenId> BpeTokenizer::Encode(std::string_view text, TokenId previous) const {
+std::vector<TokenId> SubwordTokenizer::Encode(std::string_view text, TokenId previous) const {
   assert(IsValidUtf8(text));
   return Encoder(*this, text).Encode(text, previous);
 }
 
-std::string_view BpeTokenizer::TokenBytes(TokenId token) const {
+std::string_view SubwordTokenizer::TokenBytes(TokenId token) const {
   return Knows(token) ? std::string_view(At(token).bytes) : std::string_view();
 }
 
-std::string BpeTokenizer::FirstTokenBytes(TokenId token) const {
+std::string SubwordTokenizer::FirstTokenBytes(TokenId token) const {
   const auto found = parts_.first_bytes.find(token);
   return found != parts_.first_bytes.end() ? found->second : std::string(TokenBytes(token));
 }
 
-bool BpeTokenizer::SeparatesSymbols(std::string_view word, size_t at) const {
+bool SubwordTokenizer::SeparatesSymbols(std::string_view word, size_t at) const {
   const uint32_t left = FirstCodePoint(word.substr(CharacterBefore(word, at))).value;
   const uint32_t right = FirstCodePoint(word.substr(at)).value;
   return !parts_.pairs->Contains(left, right) && parts_.alphabet->CutsBefore(right);
 }
 
-bool BpeTokenizer::CutsAt(std::string_view text, size_t at) const {
+bool SubwordTokenizer::CutsAt(std::string_view text, size_t at) const {
   switch (parts_.pre_tokenizer.KnownCuts()) {
     case PreTokenizer::Cuts::kUnknown:
       return false;
@@ -174,7 +178,7 @@ bool BpeTokenizer::CutsAt(std::string_view text, size_t at) const {
   return SeparatesSymbols(pair, at - before);
 }
 
-bool BpeTokenizer::AddedTokenMayReach(std::string_view text, size_t at) const {
+bool SubwordTokenizer::AddedTokenMayReach(std::string_view text, size_t at) const {
   if (parts_.raw_added.empty() && parts_.normalized_added.empty()) return false;
   const auto [left, right] = Surroundings(text, at);
   const std::string_view both = text.substr(left.data() - text.data(), left.size() + right.size());
@@ -185,7 +189,7 @@ bool BpeTokenizer::AddedTokenMayReach(std::string_view text, size_t at) const {
   return parts_.normalized_added.MayReach(before + behind, before.size());
 }
 
-bool BpeTokenizer::IsStableCut(std::string_view text, size_t at) const {
+bool SubwordTokenizer::IsStableCut(std::string_view text, size_t at) const {
   return parts_.has_stable_cuts && parts_.normalizer.IsBoundary(text, at) && CutsAt(text, at) &&
          !AddedTokenMayReach(text, at);
 }

@@ -1,6 +1,6 @@
-// BpeTokenizer: the pipeline of a tokenizer.json with a model BPE. A text is cut at added tokens,
-// its runs are normalized, cut at the added tokens that are normalized themselves, cut into words,
-// and each word's symbols are merged. Immutable; any thread.
+// SubwordTokenizer: the pipeline of a tokenizer.json with a model BPE or Unigram. A text is cut at
+// added tokens, its runs are normalized, cut at the added tokens that are normalized themselves,
+// cut into words, and each word's symbols are merged. Immutable; any thread.
 #pragma once
 
 #include <memory>
@@ -18,10 +18,11 @@
 #include "engine/text/place.h"
 #include "engine/text/pre_tokenizer.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/unigram.h"
 
 namespace sinkstream {
 
-class BpeTokenizer final : public Tokenizer {
+class SubwordTokenizer final : public Tokenizer {
  public:
   struct Token {
     std::string bytes;  // empty for special tokens
@@ -39,6 +40,7 @@ class BpeTokenizer final : public Tokenizer {
     AddedTokens normalized_added{{}};  // found in normalized text
     Normalizer normalizer;
     PreTokenizer pre_tokenizer;
+    std::unique_ptr<const Unigram> unigram;  // null: BPE by the next two
     std::unique_ptr<const Alphabet> alphabet;
     BytePairMerges merges;
     // With ignore_merges, the token of each word that is one; otherwise empty.
@@ -47,7 +49,7 @@ class BpeTokenizer final : public Tokenizer {
     std::optional<CharacterPairs> pairs;
     bool has_stable_cuts = false;  // added tokens leave the stable cuts as they are
   };
-  explicit BpeTokenizer(Parts parts) : parts_(std::move(parts)) {}
+  explicit SubwordTokenizer(Parts parts) : parts_(std::move(parts)) {}
 
   using Tokenizer::Encode;
   std::vector<TokenId> Encode(std::string_view text, TokenId previous) const override;
