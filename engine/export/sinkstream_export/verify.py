@@ -26,6 +26,7 @@ _TEXT = (
     " year her father read the list aloud, from the first line to the last.")
 _CHUNK = 24  # so that a chunk begins inside a block
 _SINKS, _WINDOW = 4, 12  # of the streaming check: the cache fills and turns over several times
+_FEWEST = _SINKS + _WINDOW + 1  # tokens
 
 
 def check(
@@ -37,6 +38,9 @@ def check(
     streamed, from the architecture's oracle. Beside `module`, memory holds one tensor of the checkpoint at a time."""
     ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
     count = min(_TOKENS, config.trained_context, len(ids))
+    if count < _FEWEST:
+        raise ExportError(f"verification needs a text of {_FEWEST} tokens or more, so that one is evicted: its own is"
+                          f" {len(ids)} in this tokenizer, and the trained context {config.trained_context}")
     tokens = torch.tensor(ids[:count])
     with torch.inference_mode():
         reference = reference_model(checkpoint, dtype)
