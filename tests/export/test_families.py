@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from sinkstream_export import architectures, oracle
+from sinkstream_export import alibi, architectures, oracle
 from sinkstream_export.checkpoint import ExportError, LazyTensors, Rope
 from sinkstream_export.step import BlockPool, KvWindow, make_kv, make_step, stream_logits
 
@@ -225,6 +225,14 @@ def test_each_tensor_is_read_once(family):
     checkpoint = SimpleNamespace(tensors=lazy)
     architecture.build(checkpoint, architecture.read_config(model.config.to_dict()), torch.float32)
     assert reads == Counter(tensors.keys())
+
+
+def test_falcon_s_alibi_is_verified_by_slopes_of_the_oracle(tmp_path, export, monkeypatch):
+    """Slopes that the exporter gets wrong are not those of the reference."""
+    slopes = alibi.slopes
+    monkeypatch.setattr(alibi, "slopes", lambda positions, heads: 2 * slopes(positions, heads))
+    with pytest.raises(ExportError, match="verification failed: logits differ"):
+        export(tiny_models.write_hf(tmp_path, make_model("falcon, alibi")))
 
 
 def test_falcon_s_exact_alibi_is_transformers_where_bfloat16_holds_it():
