@@ -131,7 +131,11 @@ def read_config(config):
     ("mpt", dict(expansion_ratio=2), "expansion_ratio 2"),
     ("bloom", dict(apply_residual_connection_post_layernorm=True), "apply_residual_connection_post_layernorm True"),
     ("bloom", dict(slow_but_exact=True), "slow_but_exact True"),
-    ("bloom", dict(n_head=None), "n_head must be a positive number, not None"),
+    ("bloom", dict(n_head=None), "config: n_head or num_attention_heads is missing"),
+    ("falcon", dict(num_attention_heads=None, n_head=6), "config: num_attention_heads is missing"),
+    ("gptj", dict(n_positions=None), "config: n_positions or max_position_embeddings is missing"),
+    ("gptj", dict(n_positions=0), "config: n_positions must be a positive number, not 0"),
+    ("gptj", dict(n_embd=None), "config: n_embd or hidden_size is missing"),
 ])
 def test_option_that_is_not_implemented_is_refused_by_name(family, change, named):
     with pytest.raises(ExportError, match=named):

@@ -30,7 +30,7 @@ def read_config(config: dict) -> MptConfig:
     attention = config.get("attn_config") or {}
     _refuse_variants(config, attention)
     sizes = options.sizes(config, _WORDS, tie_word_embeddings=True,
-                          intermediate_size=4 * options.positive(config, "d_model"))
+                          intermediate_size=4 * options.positive(config, "d_model", "hidden_size"))
     return MptConfig(
         **sizes, norm_epsilon=options.number(config, "layer_norm_epsilon", 1e-5),
         positions=Alibi(bias_max=options.number(attention, "alibi_bias_max", 8)),
