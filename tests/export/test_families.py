@@ -192,6 +192,7 @@ PUBLISHED = {
     "falcon": (None, {}, dict(max_position_embeddings=None, ffn_hidden_size=None, num_kv_heads=None,
                               rope_parameters=None, tie_word_embeddings=None)),
     "mpt": (None, {}, dict(learned_pos_emb=True, tie_word_embeddings=None)),
+    "mpt, clipped": (None, {}, dict(attn_config=dict(clip_qkv=2, alibi_bias_max=5, softmax_scale=0.3, attn_pdrop=0))),
     "bloom": (lambda name: name.removeprefix("transformer."), {}, dict(
         hidden_size=None, n_embed=60, n_head=None, num_attention_heads=6, n_inner=None, tie_word_embeddings=None)),
 }

@@ -38,6 +38,15 @@ def read_config(config: dict) -> MptConfig:
         scale=options.number(attention, "softmax_scale", sizes["head_dim"]**-0.5))
 
 
+def reference_config(config: dict) -> dict:
+    """Published ones have whole numbers, clip_qkv 6 for one, where transformers takes a float alone."""
+    attention = dict(config.get("attn_config") or {})
+    for key in ("clip_qkv", "softmax_scale"):
+        if attention.get(key) is not None:
+            attention[key] = float(attention[key])
+    return {**config, "attn_config": attention}
+
+
 def _refuse_variants(config: dict, attention: dict) -> None:
     options.refuse(config, "logit_scale")
     options.supported(config, "no_bias", (True,), True)
@@ -87,4 +96,5 @@ def prepare_reference(model: nn.Module) -> None:
         build_mpt_alibi_tensor, alibi_bias_max=model.config.attn_config.alibi_bias_max)
 
 
-register("mpt", Architecture(read_config, build, prepare_reference=prepare_reference))
+register("mpt", Architecture(
+    read_config, build, reference_config=reference_config, prepare_reference=prepare_reference))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer
 
-from . import oracle
+from . import architectures, oracle
 from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
 from .lazy_weights import parameters_on_meta, read_at_use
@@ -100,10 +102,17 @@ def check_shapes(checkpoint: Checkpoint) -> None:
 
 def _transformers_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """With weights as transformers initialises them."""
-    options = {key: value for key, value in checkpoint.source_config.items()
-               if key not in ("dtype", "torch_dtype")}
     return transformers.AutoModelForCausalLM.from_config(
-        transformers.AutoConfig.for_model(**options), dtype=torch.float32, attn_implementation="eager").eval()
+        _transformers_config(checkpoint), dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def _transformers_config(checkpoint: Checkpoint) -> transformers.PreTrainedConfig:
+    config = architectures.find(checkpoint.architecture).reference_config(checkpoint.source_config)
+    options = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype")}
+    try:
+        return transformers.AutoConfig.for_model(**copy.deepcopy(options))  # it writes into nested ones
+    except StrictDataclassError as error:
+        raise ExportError(f"config: {' '.join(str(error).split())}") from error
 
 
 def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
