@@ -38,22 +38,27 @@ def check(
     """The manifest's `verification`. ExportError if the logits of a fixed text differ by TOLERANCE or more, and by more
     than float32 accounts for, from transformers' on the same weights, rounded to `dtype` and computed in float32; or,
     streamed, from the architecture's oracle. Beside `module`, memory holds one tensor of the checkpoint at a time."""
-    ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
-    count = min(_TOKENS, config.trained_context, len(ids))
-    if count < _FEWEST:
-        raise ExportError(f"verification needs a text of {_FEWEST} tokens or more, so that one is evicted: its own is"
-                          f" {len(ids)} in this tokenizer, and the trained context {config.trained_context}")
-    tokens = torch.tensor(ids[:count])
+    tokens = _text(checkpoint, config)
     with torch.inference_mode():
         reference = reference_model(checkpoint, dtype)
         architecture.prepare_reference(reference)
-        dense = _run(module, config, tokens, sinks=0, window=count)
+        dense = _run(module, config, tokens, sinks=0, window=len(tokens))
         difference = _difference("", dense, partial(_dense_logits, reference, tokens))
         streamed = _run(module, config, tokens, _SINKS, _WINDOW)
         streaming_oracle = architecture.streaming_oracle or oracle.band_sink_logits
         expected = partial(streaming_oracle, reference, tokens, _SINKS, _WINDOW)
         difference = max(difference, _difference("streamed ", streamed, expected))
-    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": count}
+    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": len(tokens)}
+
+
+def _text(checkpoint: Checkpoint, config: DecoderConfig) -> torch.Tensor:
+    """The fixed text [T], as far as the trained context reaches."""
+    ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
+    count = min(_TOKENS, config.trained_context, len(ids))
+    if count < _FEWEST:
+        raise ExportError(f"verification needs a text of {_FEWEST} tokens or more, so that one is evicted: its own is"
+                          f" {len(ids)} in this tokenizer, and the trained context {config.trained_context}")
+    return torch.tensor(ids[:count])
 
 
 def _run(module: torch.nn.Module, config: DecoderConfig, tokens: torch.Tensor, sinks: int, window: int) -> torch.Tensor:
