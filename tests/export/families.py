@@ -63,7 +63,7 @@ FAMILIES: dict[str, Callable[[], transformers.PretrainedConfig]] = {
     "mpt": lambda: transformers.MptConfig(**_TOKENS, d_model=60, n_heads=6, n_layers=2, max_seq_len=512),
     "mpt, clipped": lambda: transformers.MptConfig(
         **_TOKENS, d_model=64, n_heads=4, n_layers=2, max_seq_len=512, tie_word_embeddings=False,
-        attn_config=dict(clip_qkv=1.5, alibi_bias_max=5, softmax_scale=0.3)),
+        attn_config=dict(clip_qkv=2.0, alibi_bias_max=5, softmax_scale=0.3)),
     "bloom": lambda: transformers.BloomConfig(**_TOKENS, hidden_size=60, n_layer=2, n_head=6),
 }
 

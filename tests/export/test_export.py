@@ -189,6 +189,27 @@ def test_float64_reference_is_computed_only_where_1e_3_is_not_met(folder, export
     assert dtypes == [torch.float32, torch.float32, torch.float64]
 
 
+@pytest.mark.parametrize("context", [17, 16])
+def test_context_in_which_no_token_is_evicted_is_not_called_verified(folder, tmp_path, export, context):
+    tiny_models.edit_json(folder / "config.json", max_position_embeddings=context)
+    if context == 17:
+        assert export(folder).manifest["verification"]["tokens"] == 17
+    else:
+        refused(folder, tmp_path, "verification needs a text of 17 tokens or more, .* and the trained context 16$")
+
+
+def test_tokenizer_that_makes_too_few_tokens_of_the_fixed_text_is_refused(folder, tmp_path):
+    tokenizer = tiny_models.make_tokenizer()
+    tokenizer.add_tokens([verify._TEXT])
+    tiny_models.write_hf(folder, tokenizer=tokenizer)
+    refused(folder, tmp_path, "verification needs a text of 17 tokens or more, .*: its own is 1 in this tokenizer")
+
+
+def test_value_of_a_type_that_transformers_does_not_take_is_named(folder, tmp_path):
+    tiny_models.edit_json(folder / "config.json", attention_dropout="none")
+    refused(folder, tmp_path, "config: Validation error for field 'attention_dropout': .* value 'none'")
+
+
 def test_refusal_leaves_an_older_file_as_it_was(folder, tmp_path):
     out = tmp_path / "model.pt"
     out.write_text("older")

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from sinkstream_export import architectures, oracle
+from sinkstream_export import alibi, architectures, oracle
 from sinkstream_export.checkpoint import ExportError, LazyTensors, Rope
 from sinkstream_export.step import BlockPool, KvWindow, make_kv, make_step, stream_logits
 
@@ -131,7 +131,11 @@ def read_config(config):
     ("mpt", dict(expansion_ratio=2), "expansion_ratio 2"),
     ("bloom", dict(apply_residual_connection_post_layernorm=True), "apply_residual_connection_post_layernorm True"),
     ("bloom", dict(slow_but_exact=True), "slow_but_exact True"),
-    ("bloom", dict(n_head=None), "n_head must be a positive number, not None"),
+    ("bloom", dict(n_head=None), "config: n_head or num_attention_heads is missing"),
+    ("falcon", dict(num_attention_heads=None, n_head=6), "config: num_attention_heads is missing"),
+    ("gptj", dict(n_positions=None), "config: n_positions or max_position_embeddings is missing"),
+    ("gptj", dict(n_positions=0), "config: n_positions must be a positive number, not 0"),
+    ("gptj", dict(n_embd=None), "config: n_embd or hidden_size is missing"),
 ])
 def test_option_that_is_not_implemented_is_refused_by_name(family, change, named):
     with pytest.raises(ExportError, match=named):
@@ -188,6 +192,7 @@ PUBLISHED = {
     "falcon": (None, {}, dict(max_position_embeddings=None, ffn_hidden_size=None, num_kv_heads=None,
                               rope_parameters=None, tie_word_embeddings=None)),
     "mpt": (None, {}, dict(learned_pos_emb=True, tie_word_embeddings=None)),
+    "mpt, clipped": (None, {}, dict(attn_config=dict(clip_qkv=2, alibi_bias_max=5, softmax_scale=0.3, attn_pdrop=0))),
     "bloom": (lambda name: name.removeprefix("transformer."), {}, dict(
         hidden_size=None, n_embed=60, n_head=None, num_attention_heads=6, n_inner=None, tie_word_embeddings=None)),
 }
@@ -225,6 +230,14 @@ def test_each_tensor_is_read_once(family):
     checkpoint = SimpleNamespace(tensors=lazy)
     architecture.build(checkpoint, architecture.read_config(model.config.to_dict()), torch.float32)
     assert reads == Counter(tensors.keys())
+
+
+def test_falcon_s_alibi_is_verified_by_slopes_of_the_oracle(tmp_path, export, monkeypatch):
+    """Slopes that the exporter gets wrong are not those of the reference."""
+    slopes = alibi.slopes
+    monkeypatch.setattr(alibi, "slopes", lambda positions, heads: 2 * slopes(positions, heads))
+    with pytest.raises(ExportError, match="verification failed: logits differ"):
+        export(tiny_models.write_hf(tmp_path, make_model("falcon, alibi")))
 
 
 def test_falcon_s_exact_alibi_is_transformers_where_bfloat16_holds_it():

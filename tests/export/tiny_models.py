@@ -101,8 +101,25 @@ def permute(weight, heads):
 def write_gguf(path, model, kind=gguf.GGMLQuantizationType.F32, architecture="llama", **metadata):
     """Writes `model` with its matrices as `kind`; `metadata` adds or replaces keys (dots as double underscores; None
     leaves a key out). Returns the path."""
-    config, tokenizer = model.config, make_tokenizer()
-    values = {
+    writer = gguf.GGUFWriter(path, architecture)
+    values = gguf_metadata(model.config) | {key.replace("__", "."): value for key, value in metadata.items()}
+    for key, value in values.items():
+        add_metadata(writer, key, value)
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and model.config.tie_word_embeddings:
+            continue
+        data = gguf_order(name, tensor.float().numpy(), model.config)
+        wanted = kind if data.ndim > 1 else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(gguf_name(name), gguf.quantize(data, wanted), raw_dtype=wanted)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def gguf_metadata(config):
+    return {
         "llama.block_count": config.num_hidden_layers, "llama.context_length": config.max_position_embeddings,
         "llama.embedding_length": config.hidden_size, "llama.feed_forward_length": config.intermediate_size,
         "llama.attention.head_count": config.num_attention_heads,
@@ -111,27 +128,14 @@ def write_gguf(path, model, kind=gguf.GGMLQuantizationType.F32, architecture="ll
         "llama.attention.layer_norm_rms_epsilon": config.rms_norm_eps, "llama.vocab_size": config.vocab_size,
         "general.license": "apache-2.0", "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
         "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.chat_template": CHATML,
-        **gguf_vocabulary(tokenizer),
+        **gguf_vocabulary(make_tokenizer()),
     }
-    values.update({key.replace("__", "."): value for key, value in metadata.items()})
-    writer = gguf.GGUFWriter(path, architecture)
-    for key, value in values.items():
-        add_metadata(writer, key, value)
-    for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and config.tie_word_embeddings:
-            continue
-        data = tensor.float().numpy()
-        if ".q_proj." in name:
-            data = permute(data, config.num_attention_heads)
-        elif ".k_proj." in name:
-            data = permute(data, config.num_key_value_heads)
-        wanted = kind if data.ndim > 1 else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(gguf_name(name), gguf.quantize(data, wanted), raw_dtype=wanted)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+
+
+def gguf_order(name, data, config):
+    if ".q_proj." in name:
+        return permute(data, config.num_attention_heads)
+    return permute(data, config.num_key_value_heads) if ".k_proj." in name else data
 
 
 def gguf_vocabulary(tokenizer):

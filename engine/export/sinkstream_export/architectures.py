@@ -15,6 +15,10 @@ def _same_name(name: str) -> str | None:
     return name
 
 
+def _same_config(config: dict) -> dict:
+    return config
+
+
 def _as_it_is(reference: torch.nn.Module) -> None:
     pass
 
@@ -27,14 +31,16 @@ class Architecture:
     in the given dtype. `streaming_oracle` (transformers' model, tokens [T], sinks, window, float32 or float64) gives
     the logits [T, vocab_size] of the streamed text by other means, computed in that type, for the verifier; left out,
     it is oracle.band_sink_logits, which knows transformers' models. `tensor_name` gives transformers' name of a
-    checkpoint's tensor where an older one differs, and None for what is no weight. `prepare_reference` corrects
-    transformers' model where it departs from what the model was trained as.
+    checkpoint's tensor where an older one differs, and None for what is no weight. `reference_config` gives a
+    config.json that read_config took in the words and types that transformers takes, where published ones differ.
+    `prepare_reference` corrects transformers' model where it departs from what the model was trained as.
     """
 
     read_config: Callable[[dict], DecoderConfig]
     build: Callable[[Checkpoint, DecoderConfig, torch.dtype], torch.nn.Module]
     streaming_oracle: Callable[[torch.nn.Module, torch.Tensor, int, int, torch.dtype], torch.Tensor] | None = None
     tensor_name: Callable[[str], str | None] = _same_name
+    reference_config: Callable[[dict], dict] = _same_config
     prepare_reference: Callable[[torch.nn.Module], None] = _as_it_is
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Optional
 import torch
 from torch import Tensor, nn
 
-from . import alibi, options, rope
+from . import options, oracle, rope
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups
 from .checkpoint import Alibi, Checkpoint, DecoderConfig, ExportError
@@ -96,12 +96,13 @@ def prepare_reference(model: nn.Module) -> None:
     if not model.config.alibi:
         return
     heads = model.config.num_attention_heads
-    slopes = alibi.slopes(Alibi(scale=model.config.head_dim**-0.5), heads)[:, None, None]
+    # float64, by the oracle's own formula: those of alibi.py are what is verified.
+    slopes = oracle.alibi_slopes(heads)[:, None, None] * model.config.head_dim**-0.5
 
     def exact(layer: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         count, dtype = arguments[0].shape[1], arguments[0].dtype
         future = torch.full((count, count), -math.inf, dtype=dtype).triu(1)
-        biases = slopes.to(dtype) * torch.arange(count) + future  # [heads, queries, keys]
+        biases = (slopes * torch.arange(count)).to(dtype) + future  # [heads, queries, keys]
         return arguments, {**keywords, "alibi": torch.zeros_like(biases[:, :1]), "attention_mask": biases[None]}
 
     for layer in model.transformer.h:

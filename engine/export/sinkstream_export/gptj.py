@@ -23,7 +23,7 @@ class GptJConfig(DecoderConfig):
 
 
 def read_config(config: dict) -> GptJConfig:
-    sizes = options.sizes(config, _WORDS, intermediate_size=4 * options.positive(config, "n_embd"))
+    sizes = options.sizes(config, _WORDS, intermediate_size=4 * options.positive(config, "n_embd", "hidden_size"))
     rotated = options.positive(config, "rotary_dim", default=64)
     if rotated % 2 != 0 or rotated > sizes["head_dim"]:
         raise ExportError(f"rotary_dim {rotated} must be even and at most the {sizes['head_dim']} dimensions of a head")

@@ -8,10 +8,11 @@ import torch
 import transformers
 
 from . import __version__
-from .checkpoint import Checkpoint, DecoderConfig
+from .checkpoint import Checkpoint, DecoderConfig, Provenance
 
 MAGIC = "sinkstream-model"
 FORMAT_VERSION = 1
+_SIZES = ("vocab_size", "layers", "hidden", "intermediate", "heads", "kv_heads", "head_dim")
 
 
 def build(
@@ -24,25 +25,23 @@ def build(
         "name": name,
         "architecture": checkpoint.architecture,
         "dtype": dtype,
-        "vocab_size": config.vocab_size,
-        "layers": config.layers,
-        "hidden": config.hidden,
-        "intermediate": config.intermediate,
-        "heads": config.heads,
-        "kv_heads": config.kv_heads,
-        "head_dim": config.head_dim,
+        **{size: getattr(config, size) for size in _SIZES},
         "positions": {"kind": type(config.positions).__name__.lower(), **asdict(config.positions)},
         "trained_context": config.trained_context,
         "bos_token": checkpoint.bos_token,
         "eos_token": next(iter(checkpoint.eos_tokens), None),
         "license": checkpoint.provenance.license,
-        "provenance": {
-            "source": checkpoint.provenance.source,
-            "source_sha256": checkpoint.provenance.source_sha256,
-            "exporter": __version__,
-            "torch": torch.__version__.split("+")[0],
-            "transformers": transformers.__version__,
-        },
+        "provenance": _provenance(checkpoint.provenance),
         "verification": verification,
         "digest": digest,
+    }
+
+
+def _provenance(provenance: Provenance) -> dict:
+    return {
+        "source": provenance.source,
+        "source_sha256": provenance.source_sha256,
+        "exporter": __version__,
+        "torch": torch.__version__.split("+")[0],
+        "transformers": transformers.__version__,
     }

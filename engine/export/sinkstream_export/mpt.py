@@ -30,12 +30,21 @@ def read_config(config: dict) -> MptConfig:
     attention = config.get("attn_config") or {}
     _refuse_variants(config, attention)
     sizes = options.sizes(config, _WORDS, tie_word_embeddings=True,
-                          intermediate_size=4 * options.positive(config, "d_model"))
+                          intermediate_size=4 * options.positive(config, "d_model", "hidden_size"))
     return MptConfig(
         **sizes, norm_epsilon=options.number(config, "layer_norm_epsilon", 1e-5),
         positions=Alibi(bias_max=options.number(attention, "alibi_bias_max", 8)),
         clip=options.number(attention, "clip_qkv", math.inf) or math.inf,
         scale=options.number(attention, "softmax_scale", sizes["head_dim"]**-0.5))
+
+
+def reference_config(config: dict) -> dict:
+    """Published ones have whole numbers, clip_qkv 6 for one, where transformers takes a float alone."""
+    attention = dict(config.get("attn_config") or {})
+    for key in ("clip_qkv", "softmax_scale"):
+        if attention.get(key) is not None:
+            attention[key] = float(attention[key])
+    return {**config, "attn_config": attention}
 
 
 def _refuse_variants(config: dict, attention: dict) -> None:
@@ -87,4 +96,5 @@ def prepare_reference(model: nn.Module) -> None:
         build_mpt_alibi_tensor, alibi_bias_max=model.config.attn_config.alibi_bias_max)
 
 
-register("mpt", Architecture(read_config, build, prepare_reference=prepare_reference))
+register("mpt", Architecture(
+    read_config, build, reference_config=reference_config, prepare_reference=prepare_reference))

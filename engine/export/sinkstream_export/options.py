@@ -19,10 +19,11 @@ GELU = ("none", "tanh")  # erf, and its approximation
 
 
 def positive(config: dict, *keys: str, default: int | None = None) -> int:
-    """The whole number that the first of `keys` in `config` is set to."""
-    key = next((key for key in keys if config.get(key) is not None), keys[0])
-    value = config.get(key)
-    value = default if value is None else value
+    """The whole number that the first of `keys` in `config` is set to, if none is, `default`."""
+    key = next((key for key in keys if config.get(key) is not None), None)
+    if key is None and default is None:
+        raise ExportError(f"config: {' or '.join(dict.fromkeys(keys))} is missing")
+    value = default if key is None else config[key]
     if type(value) is not int or value < 1:
         raise ExportError(f"config: {key} must be a positive number, not {value!r}")
     return value

@@ -100,45 +100,31 @@ def rotate(x: Tensor, positions: Tensor, inv_freq: Tensor | None, magnitude: flo
 
 
 def band_sink_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    inv_freq: Tensor | None,
-    scale: float,
-    sinks: int,
-    window: int,
-    offset: int = 0,
-    slopes: Tensor | None = None,
-    magnitude: float = 1.0,
+    q: Tensor, k: Tensor, v: Tensor, inv_freq: Tensor | None, scale: float, sinks: int, window: int, offset: int = 0,
+    slopes: Tensor | None = None, magnitude: float = 1.0,
 ) -> Tensor:
     """Attention of a whole text with sinks and a band: q [T, heads, D], k and v [T, kv_heads, D] -> [T, heads, D].
 
     Token n sees {0 .. S-1} and {max(S, n-W+1) .. n}. Recent tokens are at their true distance, pinned ones at the distance
     inside the cache: for rotary positions (inv_freq) and for ALiBi (slopes [heads], times the distance off each score).
     """
-    count, heads, _ = q.shape
-    tokens = torch.arange(count)
-    group = heads // k.shape[1]
-    recent = recent_positions(tokens, sinks, offset)
-    places = cache_positions(tokens, sinks, window)
+    k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], dim=1) for t in (k, v))
+    tokens = torch.arange(len(q))
+    recent, places = recent_positions(tokens, sinks, offset), cache_positions(tokens, sinks, window)
     true_q, true_k = (rotate(x, recent, inv_freq, magnitude) for x in (q, k))
     cache_q = rotate(q, places, inv_freq, magnitude)
     cache_k = rotate(k, tokens, inv_freq, magnitude)  # used for pinned tokens, whose place is their text position
-    true_k, cache_k, v = (t.repeat_interleave(group, dim=1) for t in (true_k, cache_k, v))
+    pinned = tokens < sinks
     out = torch.empty_like(q)
-    for first in range(0, count, QUERY_ROWS):
-        rows = slice(first, min(first + QUERY_ROWS, count))
-        true_scores = torch.einsum("qhd,khd->hqk", true_q[rows], true_k)
-        cache_scores = torch.einsum("qhd,khd->hqk", cache_q[rows], cache_k)
-        pinned = tokens < sinks
+    for n in tokens.split(QUERY_ROWS):
+        true_scores = torch.einsum("qhd,khd->hqk", true_q[n], true_k)
+        cache_scores = torch.einsum("qhd,khd->hqk", cache_q[n], cache_k)
         scores = torch.where(pinned, cache_scores, true_scores) * scale
-        n = tokens[rows, None]
         if slopes is not None:
-            distances = torch.where(pinned, places[rows, None] - tokens, n - tokens)
+            distances = torch.where(pinned, places[n, None] - tokens, n[:, None] - tokens)
             scores = scores - slopes.to(q.dtype)[:, None, None] * distances
-        seen = (tokens <= n) & (pinned | (tokens > n - window))
-        scores = scores.masked_fill(~seen, float("-inf"))
-        out[rows] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), v)
+        seen = (tokens <= n[:, None]) & (pinned | (tokens > n[:, None] - window))
+        out[n] = torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, float("-inf")).softmax(-1), v)
     return out
 
 
@@ -192,13 +178,25 @@ def llama_shape(config) -> LlamaShape:
     )
 
 
+@dataclass(frozen=True)
+class _LlamaWeights:
+    tensors: dict[str, Tensor]
+    dtype: torch.dtype
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name].to(self.dtype)
+
+    def project(self, x: Tensor, name: str) -> Tensor:
+        bias = f"{name}.bias"
+        return linear(x, self[f"{name}.weight"], self[bias] if bias in self.tensors else None)
+
+    def mlp(self, x: Tensor, name: str) -> Tensor:
+        gate_up = torch.cat([self.project(x, f"{name}.{part}_proj") for part in ("gate", "up")], dim=-1)
+        return self.project(silu_mul(gate_up), f"{name}.down_proj")
+
+
 def band_sink_forward(
-    weights: dict[str, Tensor],
-    shape: LlamaShape,
-    tokens: Tensor,
-    sinks: int,
-    window: int,
-    offset: int = 0,
+    weights: dict[str, Tensor], shape: LlamaShape, tokens: Tensor, sinks: int, window: int, offset: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Logits [T, vocabulary] of every token of a text, in one teacher-forced forward of a Llama.
@@ -206,35 +204,18 @@ def band_sink_forward(
     `weights` has Hugging Face's names (LlamaForCausalLM.state_dict()); a tied head may be absent. `offset` is added to the
     text positions of recent tokens, as if the stream were that much older.
     """
+    llama = _LlamaWeights(weights, dtype)
 
-    def weight(name: str) -> Tensor:
-        return weights[name].to(dtype)
+    def attention(x: Tensor, name: str) -> Tensor:
+        q, k, v = (llama.project(x, f"{name}.{part}_proj").view(len(tokens), -1, shape.head_dim) for part in "qkv")
+        out = band_sink_attention(q, k, v, shape.inv_freq, shape.head_dim**-0.5, sinks, window, offset)
+        return llama.project(out.flatten(1), f"{name}.o_proj")
 
-    def project(x: Tensor, name: str) -> Tensor:
-        bias = f"{name}.bias"
-        return linear(x, weight(f"{name}.weight"), weight(bias) if bias in weights else None)
-
-    def attention(x: Tensor, prefix: str) -> Tensor:
-        q, k, v = (
-            project(x, f"{prefix}.{part}_proj").view(len(tokens), -1, shape.head_dim) for part in "qkv"
-        )
-        scale = shape.head_dim**-0.5
-        out = band_sink_attention(q, k, v, shape.inv_freq, scale, sinks, window, offset)
-        return project(out.flatten(1), f"{prefix}.o_proj")
-
-    def mlp(x: Tensor, prefix: str) -> Tensor:
-        both = [project(x, f"{prefix}.{part}_proj") for part in ("gate", "up")]
-        return project(silu_mul(torch.cat(both, dim=-1)), f"{prefix}.down_proj")
-
-    x = weight("model.embed_tokens.weight")[tokens]
-    for layer in range(shape.layers):
-        prefix = f"model.layers.{layer}"
-        x = x + attention(
-            rms_norm(x, weight(f"{prefix}.input_layernorm.weight"), shape.eps), f"{prefix}.self_attn"
-        )
-        x = x + mlp(
-            rms_norm(x, weight(f"{prefix}.post_attention_layernorm.weight"), shape.eps), f"{prefix}.mlp"
-        )
-    x = rms_norm(x, weight("model.norm.weight"), shape.eps)
-    head = "lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"
-    return linear(x, weight(head))
+    x = llama["model.embed_tokens.weight"][tokens]
+    for layer in (f"model.layers.{index}" for index in range(shape.layers)):
+        normed = rms_norm(x, llama[f"{layer}.input_layernorm.weight"], shape.eps)
+        x = x + attention(normed, f"{layer}.self_attn")
+        normed = rms_norm(x, llama[f"{layer}.post_attention_layernorm.weight"], shape.eps)
+        x = x + llama.mlp(normed, f"{layer}.mlp")
+    x = rms_norm(x, llama["model.norm.weight"], shape.eps)
+    return linear(x, llama["lm_head.weight" if "lm_head.weight" in weights else "model.embed_tokens.weight"])

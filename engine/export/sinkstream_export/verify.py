@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer
 
-from . import oracle
+from . import architectures, oracle
 from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
 from .lazy_weights import parameters_on_meta, read_at_use
@@ -26,6 +28,7 @@ _TEXT = (
     " year her father read the list aloud, from the first line to the last.")
 _CHUNK = 24  # so that a chunk begins inside a block
 _SINKS, _WINDOW = 4, 12  # of the streaming check: the cache fills and turns over several times
+_FEWEST = _SINKS + _WINDOW + 1  # tokens
 
 
 def check(
@@ -35,19 +38,27 @@ def check(
     """The manifest's `verification`. ExportError if the logits of a fixed text differ by TOLERANCE or more, and by more
     than float32 accounts for, from transformers' on the same weights, rounded to `dtype` and computed in float32; or,
     streamed, from the architecture's oracle. Beside `module`, memory holds one tensor of the checkpoint at a time."""
-    ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
-    count = min(_TOKENS, config.trained_context, len(ids))
-    tokens = torch.tensor(ids[:count])
+    tokens = _text(checkpoint, config)
     with torch.inference_mode():
         reference = reference_model(checkpoint, dtype)
         architecture.prepare_reference(reference)
-        dense = _run(module, config, tokens, sinks=0, window=count)
+        dense = _run(module, config, tokens, sinks=0, window=len(tokens))
         difference = _difference("", dense, partial(_dense_logits, reference, tokens))
         streamed = _run(module, config, tokens, _SINKS, _WINDOW)
         streaming_oracle = architecture.streaming_oracle or oracle.band_sink_logits
         expected = partial(streaming_oracle, reference, tokens, _SINKS, _WINDOW)
         difference = max(difference, _difference("streamed ", streamed, expected))
-    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": count}
+    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": len(tokens)}
+
+
+def _text(checkpoint: Checkpoint, config: DecoderConfig) -> torch.Tensor:
+    """The fixed text [T], as far as the trained context reaches."""
+    ids = Tokenizer.from_str(checkpoint.tokenizer_json).encode(_TEXT, add_special_tokens=False).ids
+    count = min(_TOKENS, config.trained_context, len(ids))
+    if count < _FEWEST:
+        raise ExportError(f"verification needs a text of {_FEWEST} tokens or more, so that one is evicted: its own is"
+                          f" {len(ids)} in this tokenizer, and the trained context {config.trained_context}")
+    return torch.tensor(ids[:count])
 
 
 def _run(module: torch.nn.Module, config: DecoderConfig, tokens: torch.Tensor, sinks: int, window: int) -> torch.Tensor:
@@ -96,10 +107,17 @@ def check_shapes(checkpoint: Checkpoint) -> None:
 
 def _transformers_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """With weights as transformers initialises them."""
-    options = {key: value for key, value in checkpoint.source_config.items()
-               if key not in ("dtype", "torch_dtype")}
     return transformers.AutoModelForCausalLM.from_config(
-        transformers.AutoConfig.for_model(**options), dtype=torch.float32, attn_implementation="eager").eval()
+        _transformers_config(checkpoint), dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def _transformers_config(checkpoint: Checkpoint) -> transformers.PreTrainedConfig:
+    config = architectures.find(checkpoint.architecture).reference_config(checkpoint.source_config)
+    options = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype")}
+    try:
+        return transformers.AutoConfig.for_model(**copy.deepcopy(options))  # it writes into nested ones
+    except StrictDataclassError as error:
+        raise ExportError(f"config: {' '.join(str(error).split())}") from error
 
 
 def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
