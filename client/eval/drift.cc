@@ -88,11 +88,14 @@ class Drift {
       v1::Open open;
       open.set_session_id(state_.session_id);
       auto session = ScoredSession::Open(client_, open);
-      if (session.ok() && (*session)->opened().position() == state_.position) {
+      // A scored append keeps its last token for the next one: where that has been fed too, the
+      // session has read on.
+      const int64_t fed = std::max<int64_t>(0, state_.position - 1);
+      if (session.ok() && (*session)->opened().position() == fed) {
         session_ = std::move(*session);
         return absl::OkStatus();
       }
-      // It may have read more than was heard of.
+      // It has read more than was heard of, or was still reading again.
       if (session.ok()) (*session)->Close();
       if (!session.ok() && !absl::IsNotFound(session.status())) return session.status();
       Note(absl::StrCat("the session is gone: reading ", state_.position,
@@ -108,8 +111,9 @@ class Drift {
     auto session = ScoredSession::Open(client_, open);
     if (!session.ok()) return session.status();
     session_ = std::move(*session);
+    // At once, so that whatever ends this run, the next one finds the session.
     state_.session_id = session_->opened().session_id();
-    return absl::OkStatus();
+    return Save();
   }
 
   absl::Status ReadAgain() {
@@ -122,7 +126,7 @@ class Drift {
       begin = end;
       progress.Show(end, "read again");
     }
-    return Save();
+    return absl::OkStatus();
   }
 
   absl::Status Recompute(Stretch& stretch, size_t number, Progress& progress) {

@@ -42,7 +42,7 @@ struct Stretch {
 
 struct DriftState {
   DriftRun run;
-  std::string session_id;  // of the session that has read `position` tokens
+  std::string session_id;  // of the session that reads, or is to read again, these tokens
   int64_t position = 0;    // tokens read and scored
   std::vector<Stretch> stretches;
 };

@@ -238,6 +238,38 @@ TEST_F(DriftTest, ReadsAgainWhereTheSessionIsGone) {
   EXPECT_EQ(server_.tokens_read() - read, 7200 + position);
 }
 
+TEST_F(DriftTest, ReadsAgainWhereTheSessionHasReadMoreThanWasTold) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  const Json whole = Report();
+  std::remove(options_.state.c_str());
+  const int64_t read = server_.tokens_read();
+  server_.BreakBeyond(4000);
+  ASSERT_FALSE(RunDrift(options_, client_).ok());
+  const int64_t position = Report()["position"];
+  server_.BreakBeyond(100000);
+  server_.FeedWhatSessionsOwe();
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  EXPECT_EQ(Report(), whole);
+  EXPECT_EQ(server_.tokens_read() - read, 7200 + position);
+  EXPECT_EQ(server_.sessions(), 0u);
+}
+
+TEST_F(DriftTest, ASessionThatWasStillReadingAgainIsClosed) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  const Json whole = Report();
+  std::remove(options_.state.c_str());
+  server_.BreakBeyond(4000);
+  ASSERT_FALSE(RunDrift(options_, client_).ok());
+  server_.ForgetSessions();
+  server_.BreakBeyond(2000);
+  ASSERT_FALSE(RunDrift(options_, client_).ok());
+  EXPECT_EQ(server_.sessions(), 1u);
+  server_.BreakBeyond(100000);
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  EXPECT_EQ(Report(), whole);
+  EXPECT_EQ(server_.sessions(), 0u);
+}
+
 TEST_F(DriftTest, TheStateOfAnotherRunIsRefused) {
   ASSERT_TRUE(RunDrift(options_, client_).ok());
   options_.cache.window = 27;

@@ -69,6 +69,11 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     const std::lock_guard lock(mutex_);
     most_tokens_ = tokens;
   }
+  // As where a stream breaks in the midst of an append.
+  void FeedWhatSessionsOwe() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, session] : sessions_) session.owed = 0;
+  }
   void ForgetSessions() {
     const std::lock_guard lock(mutex_);
     sessions_.clear();
@@ -89,6 +94,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     int64_t window = 0;
     bool stays = false;
     Ids ids;
+    int64_t owed = 0;  // of them, that a scored append has kept for the next one
   };
 
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest*,
@@ -155,10 +161,10 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     }
     if (id.empty()) {
       id = std::to_string(++last_id_);
-      sessions_[id] = {open.sinks(), open.window(), open.idle_timeout().seconds() > 0, {}};
+      sessions_[id] = {open.sinks(), open.window(), open.idle_timeout().seconds() > 0, {}, 0};
     }
     opened.set_session_id(id);
-    opened.set_position(static_cast<int64_t>(sessions_[id].ids.size()));
+    opened.set_position(std::ssize(sessions_[id].ids) - sessions_[id].owed);
     return grpc::Status::OK;
   }
 
@@ -178,6 +184,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     if (most_tokens_ >= 0 && std::ssize(session.ids) + ids.size() > most_tokens_) return false;
     const int64_t first = std::ssize(session.ids) + append.scoring().skip_tokens();
     session.ids.insert(session.ids.end(), ids.begin(), ids.end());
+    session.owed = append.has_scoring() ? 1 : 0;
     tokens_read_ += ids.size();
     Score(session, first, append.scoring(), scores);
     return true;
@@ -200,7 +207,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
   grpc::Status Score(grpc::ServerContext*, const v1::ScoreRequest* request,
                      grpc::ServerWriter<v1::ScoreResponse>* writer) override {
     const auto& ids = request->token_ids().ids();
-    const Session session{request->sinks(), request->window(), false, {ids.begin(), ids.end()}};
+    const Session session{request->sinks(), request->window(), false, {ids.begin(), ids.end()}, 0};
     v1::ScoreResponse scores, done;
     Score(session, request->scoring().skip_tokens(), request->scoring(), *scores.mutable_scores());
     writer->Write(scores);
