@@ -224,8 +224,15 @@ absl::StatusOr<DriftRun> MakeRun(const DriftOptions& options, std::span<const in
   const absl::Status status =
       CheckPolicy({PolicyKind::kSink, cache.sinks, cache.window}, model.trained_context());
   if (!status.ok()) return status;
-  return DriftRun{Digest(ids), model.name(), std::ssize(ids),         options.stretches,
-                  cache.sinks, cache.window, options.recompute_tokens};
+  return DriftRun{.text = Digest(ids),
+                  .model = model.name(),
+                  .weight_dtype = model.weight_dtype(),
+                  .kv_dtype = model.kv_dtype(),
+                  .tokens = std::ssize(ids),
+                  .stretches = options.stretches,
+                  .sinks = cache.sinks,
+                  .window = cache.window,
+                  .recompute_tokens = options.recompute_tokens};
 }
 
 }  // namespace

@@ -16,6 +16,8 @@ namespace sinkstream::eval {
 struct DriftRun {
   std::string text;  // a digest of the token ids
   std::string model;
+  std::string weight_dtype;
+  std::string kv_dtype;
   int64_t tokens = 0;
   int64_t stretches = 0;
   int64_t sinks = 0;

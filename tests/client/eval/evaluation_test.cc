@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 
 #include "client/eval/drift.h"
 #include "client/eval/drift_state.h"
@@ -281,6 +282,38 @@ TEST_F(DriftTest, TheStateOfAnotherRunIsRefused) {
   std::ofstream(options_.state) << "{\"run\":";
   EXPECT_THAT(std::string(RunDrift(options_, client_).message()),
               AllOf(StartsWith(options_.state), HasSubstr("damaged")));
+}
+
+TEST_F(DriftTest, TheStateOfAServerThatCachesOtherwiseIsRefused) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  server_.CacheAs("bfloat16");
+  EXPECT_THAT(std::string(RunDrift(options_, client_).message()),
+              HasSubstr("its kv_dtype is \"float32\", not \"bfloat16\""));
+}
+
+TEST_F(DriftTest, AStateBeyondTheTextIsDamaged) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  Json state = Json::parse(std::ifstream(options_.state));
+  for (const int64_t position : {-1, 7201}) {
+    state["position"] = position;
+    std::ofstream(options_.state) << state;
+    EXPECT_THAT(std::string(RunDrift(options_, client_).message()), HasSubstr("damaged"));
+  }
+}
+
+TEST(DriftStateTest, KeepsTheScoreOfATokenThatTheModelRulesOut) {
+  const std::string path = testing::TempDir() + "infinite.state.json";
+  DriftRun run;
+  run.tokens = 10;
+  run.stretches = 1;
+  DriftState state = BeginDrift(run);
+  state.stretches[0].sum.Add(std::numeric_limits<double>::infinity());
+  state.stretches[0].sampled = {1.5, std::numeric_limits<double>::infinity()};
+  ASSERT_TRUE(SaveDrift(path, state).ok());
+  const auto loaded = LoadDrift(path, run);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->stretches[0].sum.total, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(loaded->stretches[0].sampled, state.stretches[0].sampled);
 }
 
 }  // namespace

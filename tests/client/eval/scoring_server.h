@@ -74,6 +74,11 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     const std::lock_guard lock(mutex_);
     for (auto& [id, session] : sessions_) session.owed = 0;
   }
+  // The dtype of the keys and values that it tells of.
+  void CacheAs(const std::string& dtype) {
+    const std::lock_guard lock(mutex_);
+    kv_dtype_ = dtype;
+  }
   void ForgetSessions() {
     const std::lock_guard lock(mutex_);
     sessions_.clear();
@@ -99,7 +104,10 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
 
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest*,
                         v1::GetModelResponse* response) override {
+    const std::lock_guard lock(mutex_);
     response->set_name("Counting");
+    response->set_weight_dtype("float32");
+    response->set_kv_dtype(kv_dtype_);
     response->set_vocab_size(kVocabulary);
     response->set_trained_context(kTrainedContext);
     response->set_server_version("1.2.3");
@@ -218,6 +226,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
 
   mutable std::mutex mutex_;
   std::map<std::string, Session> sessions_;
+  std::string kv_dtype_ = "float32";
   int last_id_ = 0;
   int refused_opens_ = 0;
   int64_t most_tokens_ = -1;
