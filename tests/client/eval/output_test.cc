@@ -61,6 +61,10 @@ TEST_F(OutputFileTest, AFolderThatIsNotThereIsNamed) {
               AllOf(StartsWith(folder_ + "/none/report.json"), HasSubstr("No such file")));
 }
 
+TEST_F(OutputFileTest, AFolderTakesNoReport) {
+  EXPECT_EQ(CheckWritable(folder_).message(), folder_ + ": cannot write: Is a directory");
+}
+
 TEST_F(OutputFileTest, AFullDiskIsTold) {
   EXPECT_EQ(WriteWhole("/dev/full", "x").message(),
             "/dev/full: cannot write: No space left on device");
