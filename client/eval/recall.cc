@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -249,7 +250,7 @@ std::vector<Flag> RecallFlags(RecallOptions* options) {
   add(IntegersFlag("distances", "D,D,...",
                    "tokens between a fact and its question\n"
                    "      (default: from an eighth of the window to twice of it)",
-                   &options->distances, 1));
+                   &options->distances, 1, std::numeric_limits<int32_t>::max()));
   add(IntegerFlag("facts-per-distance", "COUNT", "facts asked for at each (default: 20)",
                   &options->facts_per_distance, 1, static_cast<int64_t>(MostFacts())));
   add(TextFlag("markdown", "FILE", "write the table there", &options->markdown));

@@ -51,7 +51,7 @@ std::vector<Flag> WindowFlags(CacheFlags* cache) {
       IntegerFlag("sinks", "S", "first tokens that stay for ever (default: the server's)",
                   &cache->sinks, 0, std::numeric_limits<int32_t>::max()),
       IntegerFlag("window", "W", "recent tokens that stay (default: the server's)", &cache->window,
-                  1),
+                  1, std::numeric_limits<int32_t>::max()),
   };
 }
 

@@ -82,7 +82,9 @@ TEST_F(EvalProcessTest, HelpListsSubcommandsAndTheirFlags) {
 TEST_F(EvalProcessTest, ABadCommandLineIsToldInOneLineWithCodeTwo) {
   for (const char* arguments :
        {"", "tables", "table", "table --text", "table --text x --cache 1", "table --text x y",
-        "perplexity --text x --policy rolling", "perplexity --text x --server localhost"}) {
+        "perplexity --text x --policy rolling", "perplexity --text x --server localhost",
+        "perplexity --text x --window=9223372036854775807",
+        "recall --text x --distances=1,9223372036854775807"}) {
     const Outcome outcome = RunTool(std::string(arguments) + " 2>&1");
     EXPECT_EQ(outcome.exit_code, 2) << arguments;
     EXPECT_THAT(outcome.out, StartsWith("sinkstream-eval: "));
