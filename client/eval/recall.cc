@@ -137,11 +137,9 @@ absl::Status Ask(const Policy& policy, const Facts& facts, const RecallStream& s
 // The question's last token sees the window, itself included.
 std::string Cached(int64_t distance, int64_t window, const Facts& facts) {
   int64_t shortest = INT64_MAX;
-  int64_t longest = 0;
   int64_t whole = 0;
   for (const FactIds& fact : facts.ids) {
     shortest = std::min(shortest, std::ssize(fact.question));
-    longest = std::max(longest, std::ssize(fact.question));
     whole = std::max(whole, std::ssize(fact.question) + std::ssize(fact.statement));
   }
   if (distance + whole <= window) return "yes";
