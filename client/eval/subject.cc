@@ -115,7 +115,8 @@ absl::Status KeepReport(const std::string& path, const std::string& content) {
 }
 
 absl::Status KeepReport(const std::string& path, const Json& report) {
-  return KeepReport(path, report.dump(2) + "\n");
+  // A path or a text's name in it may be no UTF-8.
+  return KeepReport(path, report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 absl::Status FirstError(const absl::Status& measured, const absl::Status& kept,

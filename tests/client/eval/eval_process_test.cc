@@ -189,6 +189,15 @@ TEST_F(EvalProcessTest, AReportThatCannotBeWrittenIsToldBeforeAnythingIsMeasured
   EXPECT_EQ(server_.tokens_read(), 0);
 }
 
+TEST_F(EvalProcessTest, ATextMayHaveANameThatIsNoUtf8) {
+  const std::string name = folder_ + "/text\xff";
+  std::filesystem::copy(folder_ + "/text", name);
+  const Outcome outcome = RunTool("perplexity --server=" + server_.address() + " --text=" + name +
+                                  " --json=" + folder_ + "/r.json 2>/dev/null");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(Json("r.json")["text"], folder_ + "/text\uFFFD");
+}
+
 TEST_F(EvalProcessTest, OnAFullDiskTheReportIsOnStandardOutput) {
   const Outcome outcome = RunTool("perplexity" + Flags("--json=/dev/full 2>/dev/null"));
   EXPECT_EQ(outcome.exit_code, 1);
