@@ -36,6 +36,11 @@ absl::StatusOr<EvaluationPlan> MakePlan(const TableOptions& options, ScoreClient
   const absl::Status status = CheckPolicy(plan.policies[places->window], trained_context);
   if (!status.ok()) return status;
   if (tokens > trained_context) {
+    if (options.warmup >= trained_context) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--warmup: is ", options.warmup, "; must be less than ", trained_context,
+                       ", the context that the model was trained on, where the dense policy ends"));
+    }
     Note(absl::StrCat("dense: only the first ", trained_context,
                       " tokens, the context that the model was trained on"));
   }
