@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -183,6 +184,8 @@ double MillisecondsAToken(const Stretch& stretch) {
   return 1000 * stretch.seconds / static_cast<double>(stretch.timed_tokens);
 }
 
+std::string Ratio(double ratio) { return std::isnan(ratio) ? "-" : absl::StrFormat("%.4f", ratio); }
+
 std::string ToMarkdown(const DriftState& state) {
   std::string text =
       "| tokens | perplexity | ratio to recompute | by the first's | ms a token | resident MiB |\n"
@@ -190,9 +193,9 @@ std::string ToMarkdown(const DriftState& state) {
   for (const Stretch& stretch : state.stretches) {
     if (stretch.sum.tokens == 0) continue;  // after an error
     const double ratio = stretch.recompute_ratio();
-    absl::StrAppendFormat(&text, "| %d to %d | %.3f | %.4f | %.4f | %.3f | %d |\n", stretch.begin,
-                          stretch.end - 1, stretch.perplexity(), ratio,
-                          ratio / state.stretches.front().recompute_ratio(),
+    absl::StrAppendFormat(&text, "| %d to %d | %.3f | %s | %s | %.3f | %d |\n", stretch.begin,
+                          stretch.end - 1, stretch.perplexity(), Ratio(ratio),
+                          Ratio(ratio / state.stretches.front().recompute_ratio()),
                           MillisecondsAToken(stretch), stretch.resident_bytes >> 20);
   }
   return text;
@@ -266,7 +269,7 @@ absl::Status RunDrift(const DriftOptions& options, ScoreClient& client) {
 
   Drift drift(options, client, std::move(*ids), std::move(*state));
   const absl::Status measured = drift.Run();
-  std::fputs(ToMarkdown(drift.state()).c_str(), stdout);
+  std::fputs((IncompleteMark(measured) + ToMarkdown(drift.state())).c_str(), stdout);
   const absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), drift.state(), measured));
   if (measured.ok()) return kept;

@@ -104,9 +104,13 @@ Curve CurveOf(const PerplexityOptions& options, const Evaluation& evaluation) {
           Perplexity(Sum(evaluation.nll(0), options.warmup))};
 }
 
-void Print(const PerplexityOptions& options, const Curve& curve) {
+void Print(const PerplexityOptions& options, const Curve& curve, const absl::Status& measured) {
+  std::fputs(IncompleteMark(measured).c_str(), stdout);
+  const int64_t scored = Sum(curve.nll, options.warmup).tokens;
+  if (scored == 0) return;  // after an error
+  // Without gaps, and to the end where nothing failed.
   absl::PrintF("perplexity %.4f of tokens %d to %d (%s %s)\n", curve.perplexity, options.warmup,
-               std::ssize(curve.nll) - 1, Name(curve.policy.kind), CacheOf(curve.policy));
+               options.warmup + scored - 1, Name(curve.policy.kind), CacheOf(curve.policy));
 }
 
 }  // namespace
@@ -135,12 +139,12 @@ absl::Status RunPerplexity(const PerplexityOptions& options, ScoreClient& client
   Evaluation evaluation(client, std::move(*plan));
   const absl::Status measured = Measure(options, evaluation);
   const Curve curve = CurveOf(options, evaluation);
-  if (measured.ok()) Print(options, curve);
+  Print(options, curve, measured);
   const std::string& model = client.model().name();
   absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), evaluation, measured));
   kept.Update(WriteChart(options.plot, PerplexityChart(model, {curve}, curve.policy.cache())));
-  return FirstError(measured, kept, options.json);
+  return FirstError(measured, kept, {options.json, options.plot});
 }
 
 }  // namespace sinkstream::eval

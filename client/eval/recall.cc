@@ -262,11 +262,11 @@ absl::Status RunRecall(const RecallOptions& options, ScoreClient& client) {
   auto recall = Prepare(options, client);
   if (!recall.ok()) return recall.status();
   const absl::Status measured = Measure(options, client, *recall);
-  const std::string markdown = ToMarkdown(*recall);
+  const std::string markdown = IncompleteMark(measured) + ToMarkdown(*recall);
   std::fputs(markdown.c_str(), stdout);
   absl::Status kept = KeepReport(options.json, Report(options, client.model(), *recall, measured));
   kept.Update(KeepReport(options.markdown, markdown));
-  return FirstError(measured, kept, options.json);
+  return FirstError(measured, kept, {options.json, options.markdown});
 }
 
 }  // namespace sinkstream::eval

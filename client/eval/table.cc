@@ -127,14 +127,15 @@ absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   const v1::GetModelResponse& model = client.model();
   const TableResult result = Conclude(evaluation, places, options.warmup);
   const int64_t tokens = std::ssize(evaluation.plan().ids);
-  const std::string markdown = Heading(options, model, tokens) + ToMarkdown(result);
-  if (measured.ok()) std::fputs(markdown.c_str(), stdout);
+  const std::string markdown =
+      IncompleteMark(measured) + Heading(options, model, tokens) + ToMarkdown(result);
+  std::fputs(markdown.c_str(), stdout);
   absl::Status kept = KeepReport(options.json, Report(options, model, result, tokens, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   const plot::Chart chart = MakeChart(options, model.name(), places, evaluation);
   kept.Update(WriteChart(options.svg, chart));
   kept.Update(WriteChart(options.png, chart));
-  return FirstError(measured, kept, options.json);
+  return FirstError(measured, kept, {options.json, options.markdown, options.svg, options.png});
 }
 
 }  // namespace sinkstream::eval
