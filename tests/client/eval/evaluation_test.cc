@@ -118,7 +118,20 @@ TEST_F(EvaluationTest, AServerWithoutRoomIsAskedAgainWhenItSays) {
   plan.ids = SomeText(100);
   plan.policies = {Of(PolicyKind::kSink, 4, 26)};
   Evaluation evaluation(client_, plan);
+  testing::internal::CaptureStderr();
   EXPECT_TRUE(evaluation.Run(kQuietly).ok());
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "sinkstream-eval: " + server_.address() + ": has no room (no memory): waiting\n");
+}
+
+TEST_F(EvaluationTest, WhatIsRefusedForGoodIsNotAskedForAgain) {
+  server_.RefuseOpens(1, /*for_now=*/false);
+  EvaluationPlan plan;
+  plan.ids = SomeText(100);
+  plan.policies = {Of(PolicyKind::kSink, 4, 26)};
+  Evaluation evaluation(client_, plan);
+  EXPECT_EQ(evaluation.Run(kQuietly).message(),
+            server_.address() + ": RESOURCE_EXHAUSTED: too big");
 }
 
 TEST_F(EvaluationTest, WhatWasMeasuredUntilTheServerWasGoneIsThere) {

@@ -59,10 +59,12 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
 
   const std::string& address() const { return address_; }
 
-  // So many `open`s to come are refused for want of memory.
-  void RefuseOpens(int count) {
+  // So many `open`s to come are refused for want of memory; `for_now`: with advice when to try
+  // again.
+  void RefuseOpens(int count, bool for_now = true) {
     const std::lock_guard lock(mutex_);
     refused_opens_ = count;
+    refused_for_now_ = for_now;
   }
   // Appends are carried out until a session would have more tokens; then its stream breaks.
   void BreakBeyond(int64_t tokens) {
@@ -161,6 +163,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     const std::lock_guard lock(mutex_);
     if (refused_opens_ > 0) {
       --refused_opens_;
+      if (!refused_for_now_) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too big"};
       return NoRoom();
     }
     std::string id = open.session_id();
@@ -229,6 +232,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
   std::string kv_dtype_ = "float32";
   int last_id_ = 0;
   int refused_opens_ = 0;
+  bool refused_for_now_ = true;
   int64_t most_tokens_ = -1;
   int64_t tokens_read_ = 0;
   std::string address_;
