@@ -34,11 +34,6 @@ Flag PolicyFlag(PolicyKind* target) {
       }};
 }
 
-absl::Status CheckOutputs(const PerplexityOptions& options) {
-  const absl::Status status = CheckWritable({options.json, options.plot});
-  return status.ok() ? CheckPicture(options.plot) : status;
-}
-
 // The dense policy ends where the model's experience does.
 absl::Status LimitDense(const PerplexityOptions& options, int64_t trained_context,
                         std::vector<int32_t>& ids) {
@@ -132,7 +127,9 @@ std::vector<Flag> PerplexityFlags(PerplexityOptions* options) {
 }
 
 absl::Status RunPerplexity(const PerplexityOptions& options, ScoreClient& client) {
-  const absl::Status writable = CheckOutputs(options);
+  const Picture picture = PictureOf(options.plot);
+  absl::Status writable = CheckWritable({options.json});
+  writable.Update(CheckChart(options.plot, picture));
   if (!writable.ok()) return writable;
   auto plan = MakePlan(options, client);
   if (!plan.ok()) return plan.status();
@@ -143,7 +140,8 @@ absl::Status RunPerplexity(const PerplexityOptions& options, ScoreClient& client
   const std::string& model = client.model().name();
   absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), evaluation, measured));
-  kept.Update(WriteChart(options.plot, PerplexityChart(model, {curve}, curve.policy.cache())));
+  kept.Update(
+      WriteChart(options.plot, picture, PerplexityChart(model, {curve}, curve.policy.cache())));
   return FirstError(measured, kept, {options.json, options.plot});
 }
 

@@ -17,12 +17,6 @@
 namespace sinkstream::eval {
 namespace {
 
-absl::Status CheckOutputs(const TableOptions& options) {
-  const absl::Status status =
-      CheckWritable({options.markdown, options.json, options.svg, options.png});
-  return !status.ok() || options.png.empty() ? status : CheckPicture(options.png);
-}
-
 absl::StatusOr<EvaluationPlan> MakePlan(const TableOptions& options, ScoreClient& client,
                                         TablePlaces* places) {
   auto ids = ReadIds(options.subject, {"--warmup", options.warmup}, client);
@@ -116,7 +110,9 @@ std::vector<Flag> TableFlags(TableOptions* options) {
 }
 
 absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
-  const absl::Status writable = CheckOutputs(options);
+  absl::Status writable = CheckWritable({options.markdown, options.json});
+  writable.Update(CheckChart(options.svg, Picture::kSvg));
+  writable.Update(CheckChart(options.png, Picture::kPng));
   if (!writable.ok()) return writable;
   TablePlaces places;
   auto plan = MakePlan(options, client, &places);
@@ -133,8 +129,8 @@ absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   absl::Status kept = KeepReport(options.json, Report(options, model, result, tokens, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   const plot::Chart chart = MakeChart(options, model.name(), places, evaluation);
-  kept.Update(WriteChart(options.svg, chart));
-  kept.Update(WriteChart(options.png, chart));
+  kept.Update(WriteChart(options.svg, Picture::kSvg, chart));
+  kept.Update(WriteChart(options.png, Picture::kPng, chart));
   return FirstError(measured, kept, {options.json, options.markdown, options.svg, options.png});
 }
 

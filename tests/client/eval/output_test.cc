@@ -129,6 +129,15 @@ TEST(PerplexityChartTest, ATextThatFitsHasNoEviction) {
                   .moments.empty());
 }
 
+TEST_F(OutputFileTest, AChartIsOfTheKindAskedForWhateverItsName) {
+  const std::string path = folder_ + "/chart.bin";
+  ASSERT_TRUE(WriteChart(path, Picture::kSvg, SomeChart()).ok());
+  EXPECT_THAT(Content(path), StartsWith("<svg"));
+  if (!CheckChart(path, Picture::kPng).ok()) return;  // this binary makes none
+  ASSERT_TRUE(WriteChart(path, Picture::kPng, SomeChart()).ok());
+  EXPECT_THAT(Content(path), StartsWith("\x89PNG\r\n\x1a\n"));
+}
+
 TEST(PngTest, IsAPictureOfTheSizeAskedForOrSaysWhatIsMissing) {
   const auto png = plot::ToPng(plot::Draw(SomeChart()), 2);
   if (!png.ok()) {
