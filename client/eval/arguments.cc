@@ -53,12 +53,12 @@ Flag IntegerFlag(std::string name, std::string value, std::string help, int64_t*
 }
 
 Flag IntegersFlag(std::string name, std::string value, std::string help,
-                  std::vector<int64_t>* target, int64_t least) {
+                  std::vector<int64_t>* target, int64_t least, int64_t most) {
   const auto set = [=](std::string_view text) {
     target->clear();
     for (const auto part : absl::StrSplit(absl::string_view(text.data(), text.size()), ',')) {
       const absl::Status status =
-          ParseInteger({part.data(), part.size()}, least, INT64_MAX, &target->emplace_back());
+          ParseInteger({part.data(), part.size()}, least, most, &target->emplace_back());
       if (!status.ok()) return status;
     }
     return absl::OkStatus();

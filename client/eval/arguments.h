@@ -27,7 +27,7 @@ Flag TextFlag(std::string name, std::string value, std::string help, std::string
 Flag IntegerFlag(std::string name, std::string value, std::string help, int64_t* target,
                  int64_t least, int64_t most = INT64_MAX);
 Flag IntegersFlag(std::string name, std::string value, std::string help,
-                  std::vector<int64_t>* target, int64_t least);
+                  std::vector<int64_t>* target, int64_t least, int64_t most = INT64_MAX);
 Flag Required(Flag flag);
 
 // Sets what `arguments` give. INVALID_ARGUMENT, in one line: an unknown flag, no value or a bad

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -88,11 +89,14 @@ class Drift {
       v1::Open open;
       open.set_session_id(state_.session_id);
       auto session = ScoredSession::Open(client_, open);
-      if (session.ok() && (*session)->opened().position() == state_.position) {
+      // A scored append keeps its last token for the next one: where that has been fed too, the
+      // session has read on.
+      const int64_t fed = std::max<int64_t>(0, state_.position - 1);
+      if (session.ok() && (*session)->opened().position() == fed) {
         session_ = std::move(*session);
         return absl::OkStatus();
       }
-      // It may have read more than was heard of.
+      // It has read more than was heard of, or was still reading again.
       if (session.ok()) (*session)->Close();
       if (!session.ok() && !absl::IsNotFound(session.status())) return session.status();
       Note(absl::StrCat("the session is gone: reading ", state_.position,
@@ -108,8 +112,9 @@ class Drift {
     auto session = ScoredSession::Open(client_, open);
     if (!session.ok()) return session.status();
     session_ = std::move(*session);
+    // At once, so that whatever ends this run, the next one finds the session.
     state_.session_id = session_->opened().session_id();
-    return absl::OkStatus();
+    return Save();
   }
 
   absl::Status ReadAgain() {
@@ -122,7 +127,7 @@ class Drift {
       begin = end;
       progress.Show(end, "read again");
     }
-    return Save();
+    return absl::OkStatus();
   }
 
   absl::Status Recompute(Stretch& stretch, size_t number, Progress& progress) {
@@ -179,6 +184,8 @@ double MillisecondsAToken(const Stretch& stretch) {
   return 1000 * stretch.seconds / static_cast<double>(stretch.timed_tokens);
 }
 
+std::string Ratio(double ratio) { return std::isnan(ratio) ? "-" : absl::StrFormat("%.4f", ratio); }
+
 std::string ToMarkdown(const DriftState& state) {
   std::string text =
       "| tokens | perplexity | ratio to recompute | by the first's | ms a token | resident MiB |\n"
@@ -186,9 +193,9 @@ std::string ToMarkdown(const DriftState& state) {
   for (const Stretch& stretch : state.stretches) {
     if (stretch.sum.tokens == 0) continue;  // after an error
     const double ratio = stretch.recompute_ratio();
-    absl::StrAppendFormat(&text, "| %d to %d | %.3f | %.4f | %.4f | %.3f | %d |\n", stretch.begin,
-                          stretch.end - 1, stretch.perplexity(), ratio,
-                          ratio / state.stretches.front().recompute_ratio(),
+    absl::StrAppendFormat(&text, "| %d to %d | %.3f | %s | %s | %.3f | %d |\n", stretch.begin,
+                          stretch.end - 1, stretch.perplexity(), Ratio(ratio),
+                          Ratio(ratio / state.stretches.front().recompute_ratio()),
                           MillisecondsAToken(stretch), stretch.resident_bytes >> 20);
   }
   return text;
@@ -220,8 +227,15 @@ absl::StatusOr<DriftRun> MakeRun(const DriftOptions& options, std::span<const in
   const absl::Status status =
       CheckPolicy({PolicyKind::kSink, cache.sinks, cache.window}, model.trained_context());
   if (!status.ok()) return status;
-  return DriftRun{Digest(ids), model.name(), std::ssize(ids),         options.stretches,
-                  cache.sinks, cache.window, options.recompute_tokens};
+  return DriftRun{.text = Digest(ids),
+                  .model = model.name(),
+                  .weight_dtype = model.weight_dtype(),
+                  .kv_dtype = model.kv_dtype(),
+                  .tokens = std::ssize(ids),
+                  .stretches = options.stretches,
+                  .sinks = cache.sinks,
+                  .window = cache.window,
+                  .recompute_tokens = options.recompute_tokens};
 }
 
 }  // namespace
@@ -255,7 +269,7 @@ absl::Status RunDrift(const DriftOptions& options, ScoreClient& client) {
 
   Drift drift(options, client, std::move(*ids), std::move(*state));
   const absl::Status measured = drift.Run();
-  std::fputs(ToMarkdown(drift.state()).c_str(), stdout);
+  std::fputs((IncompleteMark(measured) + ToMarkdown(drift.state())).c_str(), stdout);
   const absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), drift.state(), measured));
   if (measured.ok()) return kept;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -15,6 +16,8 @@ namespace {
 Json ToJson(const DriftRun& run) {
   return {{"text", run.text},
           {"model", run.model},
+          {"weight_dtype", run.weight_dtype},
+          {"kv_dtype", run.kv_dtype},
           {"tokens", run.tokens},
           {"stretches", run.stretches},
           {"sinks", run.sinks},
@@ -32,10 +35,21 @@ Json ToJson(const Stretch& stretch) {
           {"resident_bytes", stretch.resident_bytes}};
 }
 
+// JSON has no infinity, the score of a token that the model rules out: it is written as null.
+double ToNll(const Json& json) {
+  return json.is_null() ? std::numeric_limits<double>::infinity() : json.get<double>();
+}
+
+std::vector<double> ToNlls(const Json& json) {
+  std::vector<double> nll;
+  for (const Json& one : json) nll.push_back(ToNll(one));
+  return nll;
+}
+
 void FromJson(const Json& json, Stretch& stretch) {
-  stretch.sum = {json.at("nll_total").get<double>(), json.at("scored_tokens").get<int64_t>()};
-  stretch.sampled = json.at("sampled").get<std::vector<double>>();
-  stretch.recomputed = json.at("recomputed").get<std::vector<double>>();
+  stretch.sum = {ToNll(json.at("nll_total")), json.at("scored_tokens").get<int64_t>()};
+  stretch.sampled = ToNlls(json.at("sampled"));
+  stretch.recomputed = ToNlls(json.at("recomputed"));
   stretch.seconds = json.at("seconds").get<double>();
   stretch.timed_tokens = json.at("timed_tokens").get<int64_t>();
   stretch.resident_bytes = json.at("resident_bytes").get<int64_t>();
@@ -51,6 +65,11 @@ std::string Difference(const Json& file, const Json& run) {
   return "";
 }
 
+absl::Status Damaged(const std::string& path) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": is not the state of a drift run, or is damaged"));
+}
+
 absl::StatusOr<DriftState> FromJson(const std::string& path, const Json& json,
                                     const DriftRun& run) {
   const std::string difference = Difference(json.at("run"), ToJson(run));
@@ -61,6 +80,7 @@ absl::StatusOr<DriftState> FromJson(const std::string& path, const Json& json,
   DriftState state = BeginDrift(run);
   state.session_id = json.at("session_id").get<std::string>();
   state.position = json.at("position").get<int64_t>();
+  if (state.position < 0 || state.position > run.tokens) return Damaged(path);
   for (size_t i = 0; i < state.stretches.size(); ++i) {
     FromJson(json.at("stretches").at(i), state.stretches[i]);
   }
@@ -100,8 +120,7 @@ absl::StatusOr<DriftState> LoadDrift(const std::string& path, const DriftRun& ru
   try {
     return FromJson(path, Json::parse(file), run);
   } catch (const nlohmann::json::exception&) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": is not the state of a drift run, or is damaged"));
+    return Damaged(path);
   }
 }
 

@@ -16,6 +16,8 @@ namespace sinkstream::eval {
 struct DriftRun {
   std::string text;  // a digest of the token ids
   std::string model;
+  std::string weight_dtype;
+  std::string kv_dtype;
   int64_t tokens = 0;
   int64_t stretches = 0;
   int64_t sinks = 0;
@@ -42,7 +44,7 @@ struct Stretch {
 
 struct DriftState {
   DriftRun run;
-  std::string session_id;  // of the session that has read `position` tokens
+  std::string session_id;  // of the session that reads, or is to read again, these tokens
   int64_t position = 0;    // tokens read and scored
   std::vector<Stretch> stretches;
 };

@@ -97,7 +97,10 @@ absl::Status Evaluation::Run(const std::function<void(int64_t)>& on_advance) {
       samples = samples.first(kStageSamples);
     }
     const absl::Status status = RunStage({begin, end, samples});
-    if (!status.ok()) return status;
+    if (!status.ok()) {
+      Forget(begin);
+      return status;
+    }
     begin = end;
     on_advance(end);
   }
@@ -155,6 +158,12 @@ absl::Status Evaluation::Recompute(size_t policy, int64_t token, TokenScore& sco
   score = std::move(*scored);
   nll_[policy][static_cast<size_t>(token)] = score.nll;
   return absl::OkStatus();
+}
+
+void Evaluation::Forget(int64_t begin) {
+  for (std::vector<double>& nll : nll_) {
+    std::fill(nll.begin() + begin, nll.end(), std::numeric_limits<double>::quiet_NaN());
+  }
 }
 
 void Evaluation::Compare(const Stage& stage, std::span<const TokenScore> recomputed) {

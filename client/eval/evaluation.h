@@ -53,7 +53,8 @@ class Evaluation {
   ~Evaluation();
 
   // Reads the text to its end. `on_advance` is told every now and then how many tokens all have
-  // read. After an error what was measured until then is there.
+  // read. After an error there are the scores of the tokens that all had read, and of no others:
+  // policies are compared on the same tokens.
   absl::Status Run(const std::function<void(int64_t)>& on_advance);
 
   // Where Run() begins: a policy that recomputes needs not read what stands before the samples.
@@ -69,6 +70,8 @@ class Evaluation {
   absl::Status RunStage(const Stage& stage);
   absl::Status AdvanceStream(size_t policy, const Stage& stage);
   absl::Status Recompute(size_t policy, int64_t token, TokenScore& score);
+  // What some policies have scored from token `begin` on.
+  void Forget(int64_t begin);
   void Compare(const Stage& stage, std::span<const TokenScore> recomputed);
   bool IsCompared(size_t policy) const;
 

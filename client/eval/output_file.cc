@@ -17,6 +17,11 @@ absl::Status FileError(const std::string& path) {
   return absl::Status(why.code(), absl::StrCat(path, ": ", why.message()));
 }
 
+bool IsFolder(const std::string& path) {
+  struct stat about = {};
+  return stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode);
+}
+
 bool IsSpecial(const std::string& path) {
   struct stat about = {};
   return stat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode);
@@ -49,6 +54,10 @@ absl::Status WriteTo(const std::string& path, std::string_view content, bool dur
 }  // namespace
 
 absl::Status CheckWritable(const std::string& path) {
+  if (IsFolder(path)) {
+    errno = EISDIR;
+    return FileError(path);
+  }
   if (IsSpecial(path)) {
     return access(path.c_str(), W_OK) == 0 ? absl::OkStatus() : FileError(path);
   }

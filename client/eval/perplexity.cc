@@ -34,11 +34,6 @@ Flag PolicyFlag(PolicyKind* target) {
       }};
 }
 
-absl::Status CheckOutputs(const PerplexityOptions& options) {
-  const absl::Status status = CheckWritable({options.json, options.plot});
-  return status.ok() ? CheckPicture(options.plot) : status;
-}
-
 // The dense policy ends where the model's experience does.
 absl::Status LimitDense(const PerplexityOptions& options, int64_t trained_context,
                         std::vector<int32_t>& ids) {
@@ -104,9 +99,13 @@ Curve CurveOf(const PerplexityOptions& options, const Evaluation& evaluation) {
           Perplexity(Sum(evaluation.nll(0), options.warmup))};
 }
 
-void Print(const PerplexityOptions& options, const Curve& curve) {
+void Print(const PerplexityOptions& options, const Curve& curve, const absl::Status& measured) {
+  std::fputs(IncompleteMark(measured).c_str(), stdout);
+  const int64_t scored = Sum(curve.nll, options.warmup).tokens;
+  if (scored == 0) return;  // after an error
+  // Without gaps, and to the end where nothing failed.
   absl::PrintF("perplexity %.4f of tokens %d to %d (%s %s)\n", curve.perplexity, options.warmup,
-               std::ssize(curve.nll) - 1, Name(curve.policy.kind), CacheOf(curve.policy));
+               options.warmup + scored - 1, Name(curve.policy.kind), CacheOf(curve.policy));
 }
 
 }  // namespace
@@ -128,19 +127,22 @@ std::vector<Flag> PerplexityFlags(PerplexityOptions* options) {
 }
 
 absl::Status RunPerplexity(const PerplexityOptions& options, ScoreClient& client) {
-  const absl::Status writable = CheckOutputs(options);
+  const Picture picture = PictureOf(options.plot);
+  absl::Status writable = CheckWritable({options.json});
+  writable.Update(CheckChart(options.plot, picture));
   if (!writable.ok()) return writable;
   auto plan = MakePlan(options, client);
   if (!plan.ok()) return plan.status();
   Evaluation evaluation(client, std::move(*plan));
   const absl::Status measured = Measure(options, evaluation);
   const Curve curve = CurveOf(options, evaluation);
-  if (measured.ok()) Print(options, curve);
+  Print(options, curve, measured);
   const std::string& model = client.model().name();
   absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), evaluation, measured));
-  kept.Update(WriteChart(options.plot, PerplexityChart(model, {curve}, curve.policy.cache())));
-  return FirstError(measured, kept, options.json);
+  kept.Update(
+      WriteChart(options.plot, picture, PerplexityChart(model, {curve}, curve.policy.cache())));
+  return FirstError(measured, kept, {options.json, options.plot});
 }
 
 }  // namespace sinkstream::eval

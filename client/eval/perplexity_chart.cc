@@ -56,8 +56,6 @@ plot::Series MakeSeries(const Curve& curve, int64_t width) {
           .style = plot::StyleOf(static_cast<size_t>(curve.policy.kind))};
 }
 
-bool IsPng(const std::string& path) { return absl::EndsWithIgnoreCase(path, ".png"); }
-
 }  // namespace
 
 plot::Chart PerplexityChart(const std::string& model, const std::vector<Curve>& curves,
@@ -84,16 +82,23 @@ plot::Chart PerplexityChart(const std::string& model, const std::vector<Curve>& 
   return chart;
 }
 
-absl::Status CheckPicture(const std::string& path) {
-  plot::Drawing smallest;
-  smallest.width = smallest.height = 1;
-  return IsPng(path) ? plot::ToPng(smallest, 1).status() : absl::OkStatus();
+Picture PictureOf(const std::string& path) {
+  return absl::EndsWithIgnoreCase(path, ".png") ? Picture::kPng : Picture::kSvg;
 }
 
-absl::Status WriteChart(const std::string& path, const plot::Chart& chart) {
+absl::Status CheckChart(const std::string& path, Picture picture) {
+  if (path.empty()) return absl::OkStatus();
+  const absl::Status writable = CheckWritable(path);
+  if (!writable.ok() || picture == Picture::kSvg) return writable;
+  plot::Drawing smallest;
+  smallest.width = smallest.height = 1;
+  return plot::ToPng(smallest, 1).status();
+}
+
+absl::Status WriteChart(const std::string& path, Picture picture, const plot::Chart& chart) {
   if (path.empty()) return absl::OkStatus();
   const plot::Drawing drawing = plot::Draw(chart);
-  if (!IsPng(path)) return WriteWhole(path, plot::ToSvg(drawing));
+  if (picture == Picture::kSvg) return WriteWhole(path, plot::ToSvg(drawing));
   const auto png = plot::ToPng(drawing, kPixelsAPoint);
   return png.ok() ? WriteWhole(path, *png) : png.status();
 }

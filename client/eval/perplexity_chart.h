@@ -23,10 +23,16 @@ struct Curve {
 plot::Chart PerplexityChart(const std::string& model, const std::vector<Curve>& curves,
                             int64_t cache);
 
-// As PNG where the path ends so, as SVG otherwise. No effect without a path.
-absl::Status WriteChart(const std::string& path, const plot::Chart& chart);
+enum class Picture { kSvg, kPng };
 
-// UNIMPLEMENTED: the path asks for a picture that this binary cannot make.
-absl::Status CheckPicture(const std::string& path);
+// PNG where the path ends so, SVG otherwise.
+Picture PictureOf(const std::string& path);
+
+// No effect without a path.
+absl::Status WriteChart(const std::string& path, Picture picture, const plot::Chart& chart);
+
+// Before anything is measured: an error if the path is given and takes no file. UNIMPLEMENTED: this
+// binary cannot make such a picture.
+absl::Status CheckChart(const std::string& path, Picture picture);
 
 }  // namespace sinkstream::eval

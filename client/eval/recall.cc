@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -136,11 +137,9 @@ absl::Status Ask(const Policy& policy, const Facts& facts, const RecallStream& s
 // The question's last token sees the window, itself included.
 std::string Cached(int64_t distance, int64_t window, const Facts& facts) {
   int64_t shortest = INT64_MAX;
-  int64_t longest = 0;
   int64_t whole = 0;
   for (const FactIds& fact : facts.ids) {
     shortest = std::min(shortest, std::ssize(fact.question));
-    longest = std::max(longest, std::ssize(fact.question));
     whole = std::max(whole, std::ssize(fact.question) + std::ssize(fact.statement));
   }
   if (distance + whole <= window) return "yes";
@@ -249,7 +248,7 @@ std::vector<Flag> RecallFlags(RecallOptions* options) {
   add(IntegersFlag("distances", "D,D,...",
                    "tokens between a fact and its question\n"
                    "      (default: from an eighth of the window to twice of it)",
-                   &options->distances, 1));
+                   &options->distances, 1, std::numeric_limits<int32_t>::max()));
   add(IntegerFlag("facts-per-distance", "COUNT", "facts asked for at each (default: 20)",
                   &options->facts_per_distance, 1, static_cast<int64_t>(MostFacts())));
   add(TextFlag("markdown", "FILE", "write the table there", &options->markdown));
@@ -263,11 +262,11 @@ absl::Status RunRecall(const RecallOptions& options, ScoreClient& client) {
   auto recall = Prepare(options, client);
   if (!recall.ok()) return recall.status();
   const absl::Status measured = Measure(options, client, *recall);
-  const std::string markdown = ToMarkdown(*recall);
+  const std::string markdown = IncompleteMark(measured) + ToMarkdown(*recall);
   std::fputs(markdown.c_str(), stdout);
   absl::Status kept = KeepReport(options.json, Report(options, client.model(), *recall, measured));
   kept.Update(KeepReport(options.markdown, markdown));
-  return FirstError(measured, kept, options.json);
+  return FirstError(measured, kept, {options.json, options.markdown});
 }
 
 }  // namespace sinkstream::eval

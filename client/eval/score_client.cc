@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/connection.h"
+#include "client/eval/console.h"
 #include "client/wire_status.h"
 
 namespace sinkstream::eval {
@@ -19,7 +21,6 @@ constexpr absl::Duration kDeadline = absl::Seconds(60);
 constexpr absl::Duration kScoreDeadline = absl::Minutes(30);
 // For a server that has no room.
 constexpr absl::Duration kPatience = absl::Minutes(5);
-constexpr absl::Duration kRetryWithoutAdvice = absl::Seconds(1);
 
 void SetDeadline(grpc::ClientContext& context, absl::Duration patience) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
@@ -118,18 +119,21 @@ absl::StatusOr<TokenScore> ScoreClient::ScoreLast(std::span<const int32_t> ids, 
   return std::move(scores.front());
 }
 
-absl::Status ScoreClient::WithPatience(const std::function<absl::Status()>& call) const {
+absl::Status ScoreClient::WithPatience(const std::function<absl::Status()>& call) {
   const absl::Time patience_ends = absl::Now() + kPatience;
   while (!stopped_) {
     const absl::Status status = call();
-    const absl::Duration delay = RetryDelay(status).value_or(kRetryWithoutAdvice);
     if (status.ok()) return status;
-    if (!absl::IsResourceExhausted(status) || absl::Now() + delay > patience_ends) {
+    const std::optional<absl::Duration> delay = RetryDelay(status);
+    if (!absl::IsResourceExhausted(status) || !delay || absl::Now() + *delay > patience_ends) {
       return absl::Status(status.code(),
                           absl::StrCat(server_, ": ", absl::StatusCodeToString(status.code()), ": ",
                                        status.message()));
     }
-    absl::SleepFor(delay);
+    if (!told_of_waiting_.exchange(true)) {
+      Note(absl::StrCat(server_, ": has no room (", status.message(), "): waiting"));
+    }
+    absl::SleepFor(*delay);
   }
   return absl::CancelledError("interrupted");
 }

@@ -52,9 +52,10 @@ class ScoreClient {
   // From now on every call that has not begun returns CANCELLED.
   void Stop() { stopped_ = true; }
 
-  // Makes `call`; as long as it is RESOURCE_EXHAUSTED, waits as the server says and makes it again,
-  // for five minutes in all. The message of an error then begins with the server and the code.
-  absl::Status WithPatience(const std::function<absl::Status()>& call) const;
+  // Makes `call`; as long as it is RESOURCE_EXHAUSTED and the server says how long to wait, waits
+  // and makes it again, for five minutes in all; notes the first such wait of all calls. The
+  // message of an error then begins with the server and the code.
+  absl::Status WithPatience(const std::function<absl::Status()>& call);
 
   v1::ChatService::Stub& chat() { return *chat_; }
 
@@ -65,6 +66,7 @@ class ScoreClient {
   const std::unique_ptr<v1::ScoreService::Stub> score_;
   v1::GetModelResponse model_;
   std::atomic<bool> stopped_ = false;
+  std::atomic<bool> told_of_waiting_ = false;
 };
 
 // Runs `task` with 0 to `count` - 1, in this order, on `threads` threads. The first error in that

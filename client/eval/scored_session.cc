@@ -78,7 +78,9 @@ absl::Status ScoredSession::Ask(const v1::Append& append, std::span<const int32_
     if (answer->has_failed()) return ToAbsl(answer->failed().status());
     if (answer->has_append_done()) return absl::OkStatus();
   }
-  return StatusOf(*stream_);
+  // Without advice to try again: an ended stream takes no request.
+  const absl::Status ended = StatusOf(*stream_);
+  return absl::Status(ended.code(), ended.message());
 }
 
 void ScoredSession::Close() {

@@ -68,9 +68,9 @@ std::vector<int64_t> SampleEvenly(int64_t first, int64_t end, int64_t count) {
 double KlDivergence(std::span<const float> reference, std::span<const float> other) {
   double divergence = 0;
   for (size_t i = 0; i < reference.size(); ++i) {
-    const double log_p = reference[i];
-    if (std::isinf(log_p)) continue;  // p log p is 0 at p = 0
-    divergence += std::exp(log_p) * (log_p - double{other[i]});
+    const double p = std::exp(double{reference[i]});
+    if (p == 0) continue;  // p log p is 0 at p = 0
+    divergence += p * (double{reference[i]} - double{other[i]});
   }
   return divergence;
 }

@@ -51,7 +51,7 @@ std::vector<Flag> WindowFlags(CacheFlags* cache) {
       IntegerFlag("sinks", "S", "first tokens that stay for ever (default: the server's)",
                   &cache->sinks, 0, std::numeric_limits<int32_t>::max()),
       IntegerFlag("window", "W", "recent tokens that stay (default: the server's)", &cache->window,
-                  1),
+                  1, std::numeric_limits<int32_t>::max()),
   };
 }
 
@@ -115,15 +115,25 @@ absl::Status KeepReport(const std::string& path, const std::string& content) {
 }
 
 absl::Status KeepReport(const std::string& path, const Json& report) {
-  return KeepReport(path, report.dump(2) + "\n");
+  // A path or a text's name in it may be no UTF-8.
+  return KeepReport(path, report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+std::string IncompleteMark(const absl::Status& measured) {
+  return measured.ok() ? "" : absl::StrCat("INCOMPLETE: ", std::string(measured.message()), "\n\n");
 }
 
 absl::Status FirstError(const absl::Status& measured, const absl::Status& kept,
-                        const std::string& path) {
+                        std::initializer_list<std::string> paths) {
   if (measured.ok()) return kept;
-  if (path.empty() || !kept.ok()) return measured;
-  return absl::Status(measured.code(), absl::StrCat(measured.message(),
-                                                    "; what was measured until then is in ", path));
+  std::string where = "; what was measured until then is on standard output";
+  const char* separator = " and in ";
+  for (const std::string& path : paths) {
+    if (path.empty() || !kept.ok()) continue;
+    absl::StrAppend(&where, separator, path);
+    separator = ", ";
+  }
+  return absl::Status(measured.code(), absl::StrCat(measured.message(), where));
 }
 
 }  // namespace sinkstream::eval

@@ -58,9 +58,12 @@ absl::Status CheckWritable(std::initializer_list<std::string> paths);
 absl::Status KeepReport(const std::string& path, const std::string& content);
 absl::Status KeepReport(const std::string& path, const Json& report);
 
-// The error of those that came first, of a measurement and of keeping its report; says where what
-// was measured until then is.
+// What stands before results that end with an error; empty without one.
+std::string IncompleteMark(const absl::Status& measured);
+
+// The error of those that came first, of a measurement and of keeping its reports; says where what
+// was measured until then is: on standard output and in those of `paths` that are not empty.
 absl::Status FirstError(const absl::Status& measured, const absl::Status& kept,
-                        const std::string& path);
+                        std::initializer_list<std::string> paths);
 
 }  // namespace sinkstream::eval

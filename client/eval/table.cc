@@ -17,12 +17,6 @@
 namespace sinkstream::eval {
 namespace {
 
-absl::Status CheckOutputs(const TableOptions& options) {
-  const absl::Status status =
-      CheckWritable({options.markdown, options.json, options.svg, options.png});
-  return !status.ok() || options.png.empty() ? status : CheckPicture(options.png);
-}
-
 absl::StatusOr<EvaluationPlan> MakePlan(const TableOptions& options, ScoreClient& client,
                                         TablePlaces* places) {
   auto ids = ReadIds(options.subject, {"--warmup", options.warmup}, client);
@@ -36,6 +30,11 @@ absl::StatusOr<EvaluationPlan> MakePlan(const TableOptions& options, ScoreClient
   const absl::Status status = CheckPolicy(plan.policies[places->window], trained_context);
   if (!status.ok()) return status;
   if (tokens > trained_context) {
+    if (options.warmup >= trained_context) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--warmup: is ", options.warmup, "; must be less than ", trained_context,
+                       ", the context that the model was trained on, where the dense policy ends"));
+    }
     Note(absl::StrCat("dense: only the first ", trained_context,
                       " tokens, the context that the model was trained on"));
   }
@@ -111,7 +110,9 @@ std::vector<Flag> TableFlags(TableOptions* options) {
 }
 
 absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
-  const absl::Status writable = CheckOutputs(options);
+  absl::Status writable = CheckWritable({options.markdown, options.json});
+  writable.Update(CheckChart(options.svg, Picture::kSvg));
+  writable.Update(CheckChart(options.png, Picture::kPng));
   if (!writable.ok()) return writable;
   TablePlaces places;
   auto plan = MakePlan(options, client, &places);
@@ -122,14 +123,15 @@ absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   const v1::GetModelResponse& model = client.model();
   const TableResult result = Conclude(evaluation, places, options.warmup);
   const int64_t tokens = std::ssize(evaluation.plan().ids);
-  const std::string markdown = Heading(options, model, tokens) + ToMarkdown(result);
-  if (measured.ok()) std::fputs(markdown.c_str(), stdout);
+  const std::string markdown =
+      IncompleteMark(measured) + Heading(options, model, tokens) + ToMarkdown(result);
+  std::fputs(markdown.c_str(), stdout);
   absl::Status kept = KeepReport(options.json, Report(options, model, result, tokens, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   const plot::Chart chart = MakeChart(options, model.name(), places, evaluation);
-  kept.Update(WriteChart(options.svg, chart));
-  kept.Update(WriteChart(options.png, chart));
-  return FirstError(measured, kept, options.json);
+  kept.Update(WriteChart(options.svg, Picture::kSvg, chart));
+  kept.Update(WriteChart(options.png, Picture::kPng, chart));
+  return FirstError(measured, kept, {options.json, options.markdown, options.svg, options.png});
 }
 
 }  // namespace sinkstream::eval

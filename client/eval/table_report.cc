@@ -23,9 +23,32 @@ SampleRow Compare(const Evaluation& evaluation, const TablePlaces& places, size_
           divergence.Mean()};
 }
 
-std::string TokensOf(const TableRow& row) {
-  return row.policy.kind == PolicyKind::kRecompute ? absl::StrCat(row.tokens, ", sampled evenly")
-                                                   : absl::StrCat(row.tokens);
+// `most`: of the rows that score each token.
+std::string TokensOf(const TableRow& row, int64_t most) {
+  if (row.tokens == most) return absl::StrCat(most);
+  return absl::StrCat(row.tokens, row.policy.kind == PolicyKind::kRecompute ? ", sampled evenly"
+                                                                            : ", the first ones");
+}
+
+int64_t MostTokens(const TableResult& result) {
+  int64_t most = 0;
+  for (const TableRow& row : result.rows) most = std::max(most, row.tokens);
+  return most;
+}
+
+// Nothing if no token was recomputed before an error.
+std::string SamplesToMarkdown(const TableResult& result) {
+  if (result.sampled_tokens == 0) return "";
+  std::string text = absl::StrFormat(
+      "\nOn the %d tokens that were recomputed (perplexity %.2f):\n\n"
+      "| policy | cache | perplexity | mean NLL gap (nats) | mean KL (nats) |\n"
+      "|---|---|---|---|---|\n",
+      result.sampled_tokens, result.recomputed_perplexity);
+  for (const SampleRow& row : result.samples) {
+    absl::StrAppendFormat(&text, "| %s | %s | %.2f | %+.4f | %.4f |\n", Name(row.policy.kind),
+                          CacheOf(row.policy), row.perplexity, row.nll_gap, row.divergence);
+  }
+  return text;
 }
 
 }  // namespace
@@ -65,20 +88,16 @@ std::string ToMarkdown(const TableResult& result) {
   std::string text =
       "| policy | cache: sinks + window | perplexity | mean NLL (nats) | tokens |\n"
       "|---|---|---|---|---|\n";
+  const int64_t most = MostTokens(result);
   for (const TableRow& row : result.rows) {
+    if (row.tokens == 0) continue;  // after an error
     absl::StrAppendFormat(&text, "| %s | %s | %.2f | %.4f | %s |\n", Name(row.policy.kind),
-                          CacheOf(row.policy), row.perplexity, row.mean_nll, TokensOf(row));
+                          CacheOf(row.policy), row.perplexity, row.mean_nll, TokensOf(row, most));
   }
-  absl::StrAppendFormat(&text,
-                        "\nOn the %d tokens that were recomputed (perplexity %.2f):\n\n"
-                        "| policy | cache | perplexity | mean NLL gap (nats) | mean KL (nats) |\n"
-                        "|---|---|---|---|---|\n",
-                        result.sampled_tokens, result.recomputed_perplexity);
-  for (const SampleRow& row : result.samples) {
-    absl::StrAppendFormat(&text, "| %s | %s | %.2f | %+.4f | %.4f |\n", Name(row.policy.kind),
-                          CacheOf(row.policy), row.perplexity, row.nll_gap, row.divergence);
+  text += SamplesToMarkdown(result);
+  if (most > 0) {
+    absl::StrAppendFormat(&text, "\nWindow / 4 sinks, perplexity: %.2f\n", result.window_ratio);
   }
-  absl::StrAppendFormat(&text, "\nWindow / 4 sinks, perplexity: %.2f\n", result.window_ratio);
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -102,22 +103,48 @@ def drift_report(path):
     return report
 
 
-def test_a_drift_run_goes_on_after_its_server_was_killed(eval_tool, server, binary, model, tmp_path):
+def await_first_stretch(tool, state):
+    while not state.exists() or json.loads(state.read_text())["position"] < 600:
+        assert tool.poll() is None, end(tool)
+
+
+@pytest.fixture(scope="module")
+def whole_drift(eval_tool, server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drift")
+    measure(eval_tool, server, "drift", *DRIFT, f"--state={folder / 'state'}", f"--json={folder / 'report'}")
+    return drift_report(folder / "report")
+
+
+def test_an_interrupted_drift_run_goes_on_in_its_session(api, stub, eval_tool, server, whole_drift, tmp_path):
+    state, report = tmp_path / "state", tmp_path / "report"
+    files = [f"--state={state}", f"--json={report}"]
+    before = stub.GetLoad(api.pb.GetLoadRequest()).sessions
+    tool = start(eval_tool, server, "drift", *DRIFT, *files)
+    await_first_stretch(tool, state)
+    tool.send_signal(signal.SIGINT)
+    code, _, err = end(tool)
+    assert code == 1
+    assert f"interrupted; the same command goes on from token 600 ({state})" in err
+    code, _, err = end(start(eval_tool, server, "drift", *DRIFT, *files))
+    assert code == 0
+    assert "going on at token 600" in err and "again" not in err
+    assert drift_report(report) == whole_drift
+    assert stub.GetLoad(api.pb.GetLoadRequest()).sessions == before
+
+
+def test_a_drift_run_goes_on_after_its_server_was_killed(eval_tool, server, binary, model, whole_drift, tmp_path):
     state, report = tmp_path / "state", tmp_path / "report"
     # Small requests: the text is tokenized in pieces, which must not show.
     with ServerProcess(binary, f"--model={model}", "--listen=127.0.0.1:0", "--kv_bytes=256MiB",
                        "--max_request_bytes=2048", "--window=124") as doomed:
         doomed.await_address()
         tool = start(eval_tool, doomed, "drift", *DRIFT, f"--state={state}", f"--json={report}")
-        while not state.exists():  # the first stretch is read
-            assert tool.poll() is None, end(tool)
+        await_first_stretch(tool, state)
         doomed.kill()
         code, _, err = end(tool)
     assert code == 1
     assert f"the same command goes on from token 600 ({state})" in err
     assert json.loads(report.read_text())["position"] == 600
     continued = measure(eval_tool, server, "drift", *DRIFT, f"--state={state}", f"--json={report}")
-    whole = tmp_path / "whole"
-    measure(eval_tool, server, "drift", *DRIFT, f"--state={tmp_path / 'other'}", f"--json={whole}")
-    assert drift_report(report) == drift_report(whole)
+    assert drift_report(report) == whole_drift
     assert continued.count("\n") == 4

@@ -82,7 +82,9 @@ TEST_F(EvalProcessTest, HelpListsSubcommandsAndTheirFlags) {
 TEST_F(EvalProcessTest, ABadCommandLineIsToldInOneLineWithCodeTwo) {
   for (const char* arguments :
        {"", "tables", "table", "table --text", "table --text x --cache 1", "table --text x y",
-        "perplexity --text x --policy rolling", "perplexity --text x --server localhost"}) {
+        "perplexity --text x --policy rolling", "perplexity --text x --server localhost",
+        "perplexity --text x --window=9223372036854775807",
+        "recall --text x --distances=1,9223372036854775807"}) {
     const Outcome outcome = RunTool(std::string(arguments) + " 2>&1");
     EXPECT_EQ(outcome.exit_code, 2) << arguments;
     EXPECT_THAT(outcome.out, StartsWith("sinkstream-eval: "));
@@ -187,6 +189,15 @@ TEST_F(EvalProcessTest, AReportThatCannotBeWrittenIsToldBeforeAnythingIsMeasured
   EXPECT_EQ(server_.tokens_read(), 0);
 }
 
+TEST_F(EvalProcessTest, ATextMayHaveANameThatIsNoUtf8) {
+  const std::string name = folder_ + "/text\xff";
+  std::filesystem::copy(folder_ + "/text", name);
+  const Outcome outcome = RunTool("perplexity --server=" + server_.address() + " --text=" + name +
+                                  " --json=" + folder_ + "/r.json 2>/dev/null");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(Json("r.json")["text"], folder_ + "/text\uFFFD");
+}
+
 TEST_F(EvalProcessTest, OnAFullDiskTheReportIsOnStandardOutput) {
   const Outcome outcome = RunTool("perplexity" + Flags("--json=/dev/full 2>/dev/null"));
   EXPECT_EQ(outcome.exit_code, 1);
@@ -201,10 +212,48 @@ TEST_F(EvalProcessTest, WhatWasMeasuredUntilTheServerWasGoneIsKept) {
   const Outcome outcome =
       RunTool("perplexity" + Flags("--warmup=10 --json=" + folder_ + "/r.json 2>&1"));
   EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr(server_.address() + ": UNAVAILABLE: shutting down"),
-                                 HasSubstr("what was measured until then is in " + folder_)));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr(server_.address() + ": UNAVAILABLE: shutting down"),
+                    HasSubstr("what was measured until then is on standard output and in " +
+                              folder_ + "/r.json\n"),
+                    HasSubstr("INCOMPLETE: "), HasSubstr(" of tokens 10 to 1023 (sink 4+60)\n")));
   EXPECT_EQ(Json("r.json")["complete"], false);
   EXPECT_EQ(Json("r.json")["scored_tokens"], 1024 - 10);
+}
+
+TEST_F(EvalProcessTest, ABrokenTableIsOfTheTokensThatAllHaveRead) {
+  server_.BreakBeyond(1500);
+  const Outcome outcome =
+      RunTool("table" + Flags("--warmup=100 --cache=40 --recompute-tokens=200 --parallel=1"
+                              " --json=" +
+                              folder_ + "/t.json --markdown=" + folder_ + "/t.md 2>/dev/null"));
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.out, AllOf(StartsWith("INCOMPLETE: "), HasSubstr("| dense | all |"),
+                                 HasSubstr("| window | 0+40 |")));
+  std::ifstream markdown(folder_ + "/t.md");
+  EXPECT_EQ(outcome.out, std::string(std::istreambuf_iterator<char>(markdown), {}));
+  const auto rows = Json("t.json")["rows"];
+  for (size_t i = 1; i < 6; ++i) EXPECT_EQ(rows[i]["scored_tokens"], rows[1]["scored_tokens"]);
+  EXPECT_EQ(rows[6]["scored_tokens"], Json("t.json")["against_recompute"]["tokens"]);
+}
+
+TEST_F(EvalProcessTest, ATableTellsOfWhichTokensItsRowsAre) {
+  const std::string out =
+      RunTool("table" + Flags("--tokens=700 --warmup=500 --cache=40 --recompute-tokens=0"
+                              " 2>/dev/null"))
+          .out;
+  EXPECT_THAT(out, AllOf(HasSubstr(" 100, the first ones |"), HasSubstr(" 200 |"),
+                         testing::Not(HasSubstr("sampled evenly"))));
+  EXPECT_THAT(Failure("table" + Flags("--tokens=700 --warmup=600 --cache=40")),
+              HasSubstr("--warmup: is 600; must be less than 600, the context"));
+}
+
+TEST_F(EvalProcessTest, ADriftWithoutRecomputationHasNoRatio) {
+  const std::string out =
+      RunTool("drift" +
+              Flags("--stretches=1 --recompute-tokens=0 --state=" + folder_ + "/s 2>/dev/null"))
+          .out;
+  EXPECT_THAT(out, AllOf(HasSubstr(" | - | - | "), testing::Not(HasSubstr("nan"))));
 }
 
 }  // namespace

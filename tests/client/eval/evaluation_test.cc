@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 
 #include "client/eval/drift.h"
 #include "client/eval/drift_state.h"
@@ -117,7 +118,20 @@ TEST_F(EvaluationTest, AServerWithoutRoomIsAskedAgainWhenItSays) {
   plan.ids = SomeText(100);
   plan.policies = {Of(PolicyKind::kSink, 4, 26)};
   Evaluation evaluation(client_, plan);
+  testing::internal::CaptureStderr();
   EXPECT_TRUE(evaluation.Run(kQuietly).ok());
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "sinkstream-eval: " + server_.address() + ": has no room (no memory): waiting\n");
+}
+
+TEST_F(EvaluationTest, WhatIsRefusedForGoodIsNotAskedForAgain) {
+  server_.RefuseOpens(1, /*for_now=*/false);
+  EvaluationPlan plan;
+  plan.ids = SomeText(100);
+  plan.policies = {Of(PolicyKind::kSink, 4, 26)};
+  Evaluation evaluation(client_, plan);
+  EXPECT_EQ(evaluation.Run(kQuietly).message(),
+            server_.address() + ": RESOURCE_EXHAUSTED: too big");
 }
 
 TEST_F(EvaluationTest, WhatWasMeasuredUntilTheServerWasGoneIsThere) {
@@ -238,6 +252,38 @@ TEST_F(DriftTest, ReadsAgainWhereTheSessionIsGone) {
   EXPECT_EQ(server_.tokens_read() - read, 7200 + position);
 }
 
+TEST_F(DriftTest, ReadsAgainWhereTheSessionHasReadMoreThanWasTold) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  const Json whole = Report();
+  std::remove(options_.state.c_str());
+  const int64_t read = server_.tokens_read();
+  server_.BreakBeyond(4000);
+  ASSERT_FALSE(RunDrift(options_, client_).ok());
+  const int64_t position = Report()["position"];
+  server_.BreakBeyond(100000);
+  server_.FeedWhatSessionsOwe();
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  EXPECT_EQ(Report(), whole);
+  EXPECT_EQ(server_.tokens_read() - read, 7200 + position);
+  EXPECT_EQ(server_.sessions(), 0u);
+}
+
+TEST_F(DriftTest, ASessionThatWasStillReadingAgainIsClosed) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  const Json whole = Report();
+  std::remove(options_.state.c_str());
+  server_.BreakBeyond(4000);
+  ASSERT_FALSE(RunDrift(options_, client_).ok());
+  server_.ForgetSessions();
+  server_.BreakBeyond(2000);
+  ASSERT_FALSE(RunDrift(options_, client_).ok());
+  EXPECT_EQ(server_.sessions(), 1u);
+  server_.BreakBeyond(100000);
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  EXPECT_EQ(Report(), whole);
+  EXPECT_EQ(server_.sessions(), 0u);
+}
+
 TEST_F(DriftTest, TheStateOfAnotherRunIsRefused) {
   ASSERT_TRUE(RunDrift(options_, client_).ok());
   options_.cache.window = 27;
@@ -249,6 +295,38 @@ TEST_F(DriftTest, TheStateOfAnotherRunIsRefused) {
   std::ofstream(options_.state) << "{\"run\":";
   EXPECT_THAT(std::string(RunDrift(options_, client_).message()),
               AllOf(StartsWith(options_.state), HasSubstr("damaged")));
+}
+
+TEST_F(DriftTest, TheStateOfAServerThatCachesOtherwiseIsRefused) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  server_.CacheAs("bfloat16");
+  EXPECT_THAT(std::string(RunDrift(options_, client_).message()),
+              HasSubstr("its kv_dtype is \"float32\", not \"bfloat16\""));
+}
+
+TEST_F(DriftTest, AStateBeyondTheTextIsDamaged) {
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  Json state = Json::parse(std::ifstream(options_.state));
+  for (const int64_t position : {-1, 7201}) {
+    state["position"] = position;
+    std::ofstream(options_.state) << state;
+    EXPECT_THAT(std::string(RunDrift(options_, client_).message()), HasSubstr("damaged"));
+  }
+}
+
+TEST(DriftStateTest, KeepsTheScoreOfATokenThatTheModelRulesOut) {
+  const std::string path = testing::TempDir() + "infinite.state.json";
+  DriftRun run;
+  run.tokens = 10;
+  run.stretches = 1;
+  DriftState state = BeginDrift(run);
+  state.stretches[0].sum.Add(std::numeric_limits<double>::infinity());
+  state.stretches[0].sampled = {1.5, std::numeric_limits<double>::infinity()};
+  ASSERT_TRUE(SaveDrift(path, state).ok());
+  const auto loaded = LoadDrift(path, run);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->stretches[0].sum.total, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(loaded->stretches[0].sampled, state.stretches[0].sampled);
 }
 
 }  // namespace

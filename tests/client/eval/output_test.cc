@@ -61,6 +61,10 @@ TEST_F(OutputFileTest, AFolderThatIsNotThereIsNamed) {
               AllOf(StartsWith(folder_ + "/none/report.json"), HasSubstr("No such file")));
 }
 
+TEST_F(OutputFileTest, AFolderTakesNoReport) {
+  EXPECT_EQ(CheckWritable(folder_).message(), folder_ + ": cannot write: Is a directory");
+}
+
 TEST_F(OutputFileTest, AFullDiskIsTold) {
   EXPECT_EQ(WriteWhole("/dev/full", "x").message(),
             "/dev/full: cannot write: No space left on device");
@@ -123,6 +127,15 @@ TEST(PerplexityChartTest, PoliciesDifferInMoreThanColour) {
 TEST(PerplexityChartTest, ATextThatFitsHasNoEviction) {
   EXPECT_TRUE(PerplexityChart("M", {{MakePolicy(PolicyKind::kSink, 4, 252, 9), {}, 1}}, 256)
                   .moments.empty());
+}
+
+TEST_F(OutputFileTest, AChartIsOfTheKindAskedForWhateverItsName) {
+  const std::string path = folder_ + "/chart.bin";
+  ASSERT_TRUE(WriteChart(path, Picture::kSvg, SomeChart()).ok());
+  EXPECT_THAT(Content(path), StartsWith("<svg"));
+  if (!CheckChart(path, Picture::kPng).ok()) return;  // this binary makes none
+  ASSERT_TRUE(WriteChart(path, Picture::kPng, SomeChart()).ok());
+  EXPECT_THAT(Content(path), StartsWith("\x89PNG\r\n\x1a\n"));
 }
 
 TEST(PngTest, IsAPictureOfTheSizeAskedForOrSaysWhatIsMissing) {

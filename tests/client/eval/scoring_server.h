@@ -59,15 +59,27 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
 
   const std::string& address() const { return address_; }
 
-  // So many `open`s to come are refused for want of memory.
-  void RefuseOpens(int count) {
+  // So many `open`s to come are refused for want of memory; `for_now`: with advice when to try
+  // again.
+  void RefuseOpens(int count, bool for_now = true) {
     const std::lock_guard lock(mutex_);
     refused_opens_ = count;
+    refused_for_now_ = for_now;
   }
   // Appends are carried out until a session would have more tokens; then its stream breaks.
   void BreakBeyond(int64_t tokens) {
     const std::lock_guard lock(mutex_);
     most_tokens_ = tokens;
+  }
+  // As where a stream breaks in the midst of an append.
+  void FeedWhatSessionsOwe() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, session] : sessions_) session.owed = 0;
+  }
+  // The dtype of the keys and values that it tells of.
+  void CacheAs(const std::string& dtype) {
+    const std::lock_guard lock(mutex_);
+    kv_dtype_ = dtype;
   }
   void ForgetSessions() {
     const std::lock_guard lock(mutex_);
@@ -89,11 +101,15 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     int64_t window = 0;
     bool stays = false;
     Ids ids;
+    int64_t owed = 0;  // of them, that a scored append has kept for the next one
   };
 
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest*,
                         v1::GetModelResponse* response) override {
+    const std::lock_guard lock(mutex_);
     response->set_name("Counting");
+    response->set_weight_dtype("float32");
+    response->set_kv_dtype(kv_dtype_);
     response->set_vocab_size(kVocabulary);
     response->set_trained_context(kTrainedContext);
     response->set_server_version("1.2.3");
@@ -147,6 +163,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     const std::lock_guard lock(mutex_);
     if (refused_opens_ > 0) {
       --refused_opens_;
+      if (!refused_for_now_) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too big"};
       return NoRoom();
     }
     std::string id = open.session_id();
@@ -155,10 +172,10 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     }
     if (id.empty()) {
       id = std::to_string(++last_id_);
-      sessions_[id] = {open.sinks(), open.window(), open.idle_timeout().seconds() > 0, {}};
+      sessions_[id] = {open.sinks(), open.window(), open.idle_timeout().seconds() > 0, {}, 0};
     }
     opened.set_session_id(id);
-    opened.set_position(static_cast<int64_t>(sessions_[id].ids.size()));
+    opened.set_position(std::ssize(sessions_[id].ids) - sessions_[id].owed);
     return grpc::Status::OK;
   }
 
@@ -178,6 +195,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     if (most_tokens_ >= 0 && std::ssize(session.ids) + ids.size() > most_tokens_) return false;
     const int64_t first = std::ssize(session.ids) + append.scoring().skip_tokens();
     session.ids.insert(session.ids.end(), ids.begin(), ids.end());
+    session.owed = append.has_scoring() ? 1 : 0;
     tokens_read_ += ids.size();
     Score(session, first, append.scoring(), scores);
     return true;
@@ -200,7 +218,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
   grpc::Status Score(grpc::ServerContext*, const v1::ScoreRequest* request,
                      grpc::ServerWriter<v1::ScoreResponse>* writer) override {
     const auto& ids = request->token_ids().ids();
-    const Session session{request->sinks(), request->window(), false, {ids.begin(), ids.end()}};
+    const Session session{request->sinks(), request->window(), false, {ids.begin(), ids.end()}, 0};
     v1::ScoreResponse scores, done;
     Score(session, request->scoring().skip_tokens(), request->scoring(), *scores.mutable_scores());
     writer->Write(scores);
@@ -211,8 +229,10 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
 
   mutable std::mutex mutex_;
   std::map<std::string, Session> sessions_;
+  std::string kv_dtype_ = "float32";
   int last_id_ = 0;
   int refused_opens_ = 0;
+  bool refused_for_now_ = true;
   int64_t most_tokens_ = -1;
   int64_t tokens_read_ = 0;
   std::string address_;

@@ -57,6 +57,8 @@ TEST(KlDivergenceTest, IsWhatTheDefinitionSays) {
   EXPECT_EQ(KlDivergence(p, p), 0);
   EXPECT_THAT(KlDivergence(p, q), DoubleNear(0.25 * std::log(2), 1e-7));
   EXPECT_THAT(KlDivergence(log({1, 0, 0}), p), DoubleNear(std::log(2), 1e-7));
+  // The probability is no number above 0, its logarithm is one.
+  EXPECT_EQ(KlDivergence(std::vector<float>{0, -1e5F}, log({1, 0})), 0);
 }
 
 }  // namespace
