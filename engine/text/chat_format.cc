@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/text/added_tokens.h"
 #include "engine/text/json_fields.h"
 #include "engine/text/utf8.h"
 
@@ -16,7 +17,6 @@ using nlohmann::json;
 constexpr int kNewestVersion = 2;
 
 // ---- Encoding
-// ----------------------------------------------------------------------------------------------------
 
 // What Python's str.strip takes away.
 bool IsPythonSpace(uint32_t c) {
@@ -50,7 +50,7 @@ class PartEncoder {
   void Add(std::string_view text) { text_ += text; }
   void Add(TokenId token) {
     if (tokenizer_.TakesSpaceBefore(token)) {
-      text_ = std::string(Strip(text_, {.start = false, .end = true}));
+      text_.resize(text_.size() - WhiteSpaceAtEnd(text_));
     }
     EncodeText();
     tokens_.push_back(token);
@@ -65,6 +65,12 @@ class PartEncoder {
     Add(Strip(text, role.trim));
     Add(role.suffix);
   }
+  // What is added next is encoded as if nothing stood before it.
+  void BeginAnew() {
+    EncodeText();
+    begins_at_ = tokens_.size();
+    previous_ = kNoToken;
+  }
   std::vector<TokenId> Finish() {
     EncodeText();
     return std::move(tokens_);
@@ -73,15 +79,16 @@ class PartEncoder {
  private:
   void EncodeText() {
     if (text_.empty()) return;
-    const TokenId previous = tokens_.empty() ? previous_ : tokens_.back();
+    const TokenId previous = tokens_.size() == begins_at_ ? previous_ : tokens_.back();
     const std::vector<TokenId> ids = tokenizer_.Encode(std::exchange(text_, ""), previous);
     tokens_.insert(tokens_.end(), ids.begin(), ids.end());
   }
 
   const Tokenizer& tokenizer_;
-  const TokenId previous_;
+  TokenId previous_;
   std::string text_;
   std::vector<TokenId> tokens_;
+  size_t begins_at_ = 0;  // behind these tokens, `previous_` stands before a text
 };
 
 // Some token of ordinary text: what a text goes on behind.
@@ -109,7 +116,6 @@ bool BeginsWithToken(const std::vector<ChatPart>& parts) {
 }
 
 // ---- Reading chat_format.json
-// ------------------------------------------------------------------------------------
 
 absl::Status Malformed(const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("chat_format.json: ", what));
@@ -224,6 +230,9 @@ absl::Status ParseScalars(const json& file, ChatFormat& format) {
   const json* name = FindField(file, "name");
   if (name == nullptr || !name->is_string()) return Malformed("name is no string");
   format.name = name->get<std::string>();
+  const json* own = FindField(file, "begin_is_tokenizers");
+  if (own != nullptr && !own->is_boolean()) return Malformed("begin_is_tokenizers is no boolean");
+  format.begin_is_tokenizers = own == nullptr ? format.name == "plain" : own->get<bool>();
   const json* system = FindField(file, "default_system");
   if (system == nullptr || system->is_null()) return absl::OkStatus();
   if (!system->is_string()) return Malformed("default_system is neither a string nor null");
@@ -254,6 +263,7 @@ std::vector<TokenId> ChatFormat::EncodeBegin(const Tokenizer& tokenizer,
                                              const std::optional<std::string>& system_text) const {
   PartEncoder encoder(tokenizer, kNoToken);
   encoder.Add(begin);
+  if (begin_is_tokenizers) encoder.BeginAnew();
   const std::optional<std::string>& text = system_text.has_value() ? system_text : default_system;
   if (text && system) encoder.AddTurn(*system, *text);
   return encoder.Finish();
@@ -275,8 +285,7 @@ UserTurn ChatFormat::EncodeUserTurn(const Tokenizer& tokenizer, std::string_view
   const auto differs = [&](TokenId previous) {
     return !BeginsWithToken(user.prefix) && !Alike(tokenizer, previous, reply_end);
   };
-  // Where the user has no prefix, `begin` is the tokenizer's own, which it leaves out of account.
-  const bool alone = begin.empty() || user.prefix.empty();
+  const bool alone = begin.empty() || begin_is_tokenizers;
   const TokenId first = alone ? kNoToken : LastToken(begin, tokenizer);
   if (differs(first)) turn.first = encode(user, first);
   if (!system) return turn;

@@ -51,6 +51,9 @@ struct UserTurn {
 struct ChatFormat {
   std::string name;                // "chatml", ... or "plain": no roles, text as it is
   std::vector<ChatPart> begin;     // before the first turn of a conversation
+  // `begin` is what the tokenizer itself puts in front of a text: it encodes the text as if nothing
+  // stood before it.
+  bool begin_is_tokenizers = false;
   std::optional<ChatRole> system;  // absent: the model knows no system turn
   ChatRole user;
   std::optional<ChatRole> user_after_system;  // the user's role at kAfterSystem, if it differs
@@ -77,7 +80,8 @@ struct ChatFormat {
                                         absl::Span<const TokenId> before) const;
 };
 
-// Parses chat_format.json, format_version 1 or 2. INVALID_ARGUMENT says what is malformed or out of
+// Parses chat_format.json, format_version 1 or 2. Where older files do not say it, the beginning of
+// the format "plain" is the tokenizer's own. INVALID_ARGUMENT says what is malformed or out of
 // `vocab_size`.
 absl::StatusOr<ChatFormat> ParseChatFormat(std::string_view json, int32_t vocab_size);
 

@@ -29,9 +29,14 @@ constexpr std::string_view kQwen2 =
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kBloom = R"( ?[^(\s|[.,!?…。，、।۔،])]+)";
 
+// True if the matches of `pattern` leave nothing out of any text.
+bool IsTotal(std::string_view pattern) {
+  return pattern == kGpt2 || pattern == kLlama3 || pattern == kQwen2;
+}
+
 Cuts CutsOf(std::string_view pattern, Behavior behavior) {
   if (behavior != Behavior::kIsolated) return Cuts::kUnknown;
-  if (pattern == kGpt2 || pattern == kLlama3 || pattern == kQwen2) return Cuts::kAfterWords;
+  if (IsTotal(pattern)) return Cuts::kAfterWords;
   return pattern == kBloom ? Cuts::kBeforeSpaces : Cuts::kUnknown;
 }
 
@@ -168,11 +173,16 @@ absl::Status PreTokenizer::AddMetaspace(const json& component) {
 }
 
 absl::Status PreTokenizer::AddSplit(const json& component) {
+  const json* pattern = FindField(component, "pattern");
+  const std::string* regex = pattern == nullptr ? nullptr : FindString(*pattern, "Regex");
+  const std::string* name = FindString(component, "behavior");
+  const bool removed = name != nullptr && *name == "Removed";
+  if (removed && regex != nullptr && IsTotal(*regex) && HasBool(component, "invert", true)) {
+    return AddRegex(*regex, Behavior::kIsolated);  // what is between matches: nothing
+  }
   const absl::StatusOr<Behavior> behavior = ParseBehavior(component, "Split");
   if (!behavior.ok()) return behavior.status();
   if (!HasBool(component, "invert", false)) return Unsupported("Split: invert must be false");
-  const json* pattern = FindField(component, "pattern");
-  const std::string* regex = pattern == nullptr ? nullptr : FindString(*pattern, "Regex");
   if (regex != nullptr) return AddRegex(*regex, *behavior);
   const std::string* literal = pattern == nullptr ? nullptr : FindString(*pattern, "String");
   if (literal == nullptr || literal->empty()) {

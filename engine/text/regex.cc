@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -23,6 +24,12 @@ std::string ErrorText(int error) {
   std::array<PCRE2_UCHAR, 256> text{};
   pcre2_get_error_message(error, text.data(), text.size());
   return reinterpret_cast<const char*>(text.data());
+}
+
+// Steps of one match: what a pattern that is linear in the text may take, with much to spare.
+uint32_t MatchLimit(size_t text_size) {
+  constexpr size_t kLeast = 10'000'000, kPerByte = 100, kMost = 1'000'000'000;
+  return static_cast<uint32_t>(std::min(kLeast + kPerByte * text_size, kMost));
 }
 
 }  // namespace
@@ -54,18 +61,34 @@ void Regex::Matches::FreeMatchData::operator()(pcre2_real_match_data_8* data) co
   pcre2_match_data_free(data);
 }
 
+void Regex::Matches::FreeMatchContext::operator()(pcre2_real_match_context_8* context) const {
+  pcre2_match_context_free(context);
+}
+
 Regex::Matches::Matches(const Regex& regex, std::string_view text)
-    : regex_(regex), text_(text), data_(pcre2_match_data_create(1, nullptr)) {}
+    : regex_(regex),
+      text_(text),
+      data_(pcre2_match_data_create(1, nullptr)),
+      context_(pcre2_match_context_create(nullptr)) {
+  const uint32_t limit = MatchLimit(text.size());
+  pcre2_set_match_limit(context_.get(), limit);
+  pcre2_set_depth_limit(context_.get(), limit);
+}
 
 bool Regex::Matches::MatchFrom(size_t begin) {
   int result = PCRE2_ERROR_JIT_STACKLIMIT;
   if (regex_.compiled_to_machine_code_) {
     result = pcre2_jit_match(regex_.code_.get(), Bytes(text_), text_.size(), begin, 0, data_.get(),
-                             nullptr);
+                             context_.get());
   }
   if (result == PCRE2_ERROR_JIT_STACKLIMIT) {
     result = pcre2_match(regex_.code_.get(), Bytes(text_), text_.size(), begin,
-                         PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data_.get(), nullptr);
+                         PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data_.get(), context_.get());
+  }
+  if (result < 0 && result != PCRE2_ERROR_NOMATCH) {
+    status_ = absl::ResourceExhaustedError(absl::StrCat("regular expression, from byte ", begin,
+                                                        " of ", text_.size(), ": ",
+                                                        ErrorText(result)));
   }
   return result >= 0;
 }

@@ -8,9 +8,11 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 struct pcre2_real_code_8;
+struct pcre2_real_match_context_8;
 struct pcre2_real_match_data_8;
 
 namespace sinkstream {
@@ -30,17 +32,26 @@ class Regex {
     // over.
     std::optional<std::pair<size_t, size_t>> Next();
 
+    // RESOURCE_EXHAUSTED if Next ended since PCRE2 gave up, not since nothing matches: a pattern that
+    // tries a run in ever more ways (a*a*b) on a long text. Those of published models do not.
+    const absl::Status& status() const { return status_; }
+
    private:
     struct FreeMatchData {
       void operator()(pcre2_real_match_data_8* data) const;
+    };
+    struct FreeMatchContext {
+      void operator()(pcre2_real_match_context_8* context) const;
     };
     bool MatchFrom(size_t begin);
 
     const Regex& regex_;
     const std::string_view text_;
     std::unique_ptr<pcre2_real_match_data_8, FreeMatchData> data_;
+    std::unique_ptr<pcre2_real_match_context_8, FreeMatchContext> context_;
     size_t next_ = 0;
     std::optional<size_t> last_end_;
+    absl::Status status_;
   };
 
  private:

@@ -1,6 +1,7 @@
 #include "engine/text/vocabulary.h"
 
 #include "absl/strings/str_cat.h"
+#include "engine/text/added_tokens.h"
 #include "engine/text/json_fields.h"
 #include "nlohmann/json.hpp"
 
@@ -54,9 +55,15 @@ absl::Status AddAddedToken(const json& added, Vocabulary& vocabulary) {
   token.normalized = HasBool(added, "normalized", true);
   token.takes_before = HasBool(added, "lstrip", true);
   token.takes_after = HasBool(added, "rstrip", true);
-  if (!token.special && HasBool(added, "single_word", true)) {
+  if (token.special) return absl::OkStatus();
+  const auto refused = [&](const char* option) {
     return absl::InvalidArgumentError(
-        absl::StrCat("added token \"", *content, "\": single_word is not supported"));
+        absl::StrCat("added token \"", *content, "\": ", option, " is not supported"));
+  };
+  if (HasBool(added, "single_word", true)) return refused("single_word");
+  // Each of a run of them would take the whole run: quadratic time.
+  if (WhiteSpaceAtBegin(*content) == content->size() && (token.takes_before || token.takes_after)) {
+    return refused("lstrip or rstrip of white space alone");
   }
   return absl::OkStatus();
 }

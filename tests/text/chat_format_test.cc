@@ -255,13 +255,27 @@ TEST(ChatFormatSpacing, ASpecialTokenBeforeMayCallForTheSpaceToo) {
   EXPECT_EQ(first(false), "u:hi[M]\na:");
 }
 
-TEST(ChatFormatSpacing, WithoutRolesTheBeginningIsTheTokenizersOwn) {
+TEST(ChatFormatSpacing, ABeginningOfTheTokenizersOwnIsLeftOutOfAccount) {
+  const SpacingTokenizer first(false);
   ChatFormat plain;
   plain.begin = {kMark};
+  plain.begin_is_tokenizers = true;
   plain.system = ChatRole();
-  const UserTurn turn = plain.EncodeUserTurn(SpacingTokenizer(false), "hi");
+  const UserTurn turn = plain.EncodeUserTurn(first, "hi");
   EXPECT_EQ(Spell(turn.At(TurnPlace::kFirst)), "_hi");
   EXPECT_EQ(Spell(turn.At(TurnPlace::kLater)), "hi");
+  EXPECT_EQ(Spell(plain.EncodeBegin(first, "X")), "[M]_X");
+  EXPECT_EQ(Spell(plain.EncodeBegin(first, std::nullopt)), "[M]");
+}
+
+TEST(ChatFormatSpacing, ABeginningOfTheFormatStandsBeforeTurnsWithoutPrefixToo) {
+  ChatFormat format;
+  format.begin = {kMark};
+  format.system = ChatRole();
+  format.assistant.suffix = {kMark};
+  const SpacingTokenizer first(false);
+  EXPECT_EQ(Spell(format.EncodeUserTurn(first, "hi").At(TurnPlace::kFirst)), "hi");
+  EXPECT_EQ(Spell(format.EncodeBegin(first, "X")), "[M]X");
 }
 
 TEST(ChatFormatSpacing, TheEndOfACutReplyGoesOnFromIt) {
@@ -277,6 +291,8 @@ TEST(ChatFormatSpacing, WhiteSpaceBeforeATokenThatTakesItIsNotFed) {
   format.user.suffix = {" \n", kGreedy};
   format.assistant.prefix = {};
   EXPECT_EQ(Spell(format.EncodeUserTurn(SpacingTokenizer(false), "hi \t").later), "u:hi[G]");
+  // White_Space, as `tokenizers` has it: not Python's U+001C.
+  EXPECT_EQ(Spell(format.EncodeUserTurn(SpacingTokenizer(false), "hi\x1C").later), "u:hi\x1C[G]");
 }
 
 TEST_F(ChatFormatTest, APlainFormatAddsNothing) {
@@ -295,6 +311,15 @@ TEST_F(ChatFormatTest, ReadsEveryField) {
   EXPECT_EQ(format.name, "chatml");
   EXPECT_EQ(format.default_system, "D");
   EXPECT_THAT(format.stop_tokens, ElementsAre(kEnd));
+}
+
+TEST_F(ChatFormatTest, ReadsWhoseTheBeginningIs) {
+  json file = ChatmlJson();
+  EXPECT_FALSE(Parse(file).begin_is_tokenizers);
+  file["name"] = "plain";
+  EXPECT_TRUE(Parse(file).begin_is_tokenizers) << "as older files mean it";
+  file["begin_is_tokenizers"] = false;
+  EXPECT_FALSE(Parse(file).begin_is_tokenizers);
 }
 
 TEST_F(ChatFormatTest, ReadsVersion1WithItsOneTrim) {
@@ -335,6 +360,7 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"SystemTrim", "/system/trim", "true", "system.trim is none of"},
         Fault{"System", "/system", "null", "default_system is given, but system is null"},
         Fault{"AfterSystem", "/user_after_system", "{}", "user_after_system.prefix is no list"},
+        Fault{"BeginIs", "/begin_is_tokenizers", "1", "begin_is_tokenizers is no boolean"},
         Fault{"Begin", "/begin", "{}", "begin"}, Fault{"Role", "/user", "null", "user.prefix"},
         Fault{"Suffix", "/assistant/suffix", "\"x\"", "assistant.suffix"},
         Fault{"Both", "/system/prefix/0", R"({"token": 1, "text": "x"})", "system.prefix"},

@@ -60,7 +60,7 @@ TOKENIZERS = {
 
 
 def compiled(name, tokenizer):
-    checkpoint = Checkpoint("tiny", "llama", {}, LazyTensors({}, {}), "", None, tokenizer.token_to_id("<s>"),
+    checkpoint = Checkpoint("tiny", "llama", {}, LazyTensors({}, {}), tokenizer.to_str(), None, tokenizer.token_to_id("<s>"),
                             [tokenizer.token_to_id("</s>")], Provenance("tiny", "", "unknown"))
     return chat_format.compile_format(checkpoint, tokenizer, name)
 
@@ -88,7 +88,8 @@ def cases(name, kind):
     tokenizer = TOKENIZERS[kind](dict.fromkeys(("<s>", "</s>", *source.tokens)))
     template = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=source.template, bos_token="<s>",
                                        eos_token="</s>")
-    texts = {"tokenizer": tokenizer.to_str(), "chat_format": json.dumps(compiled(name, tokenizer))}
+    files = compiled(name, tokenizer)
+    texts = {"tokenizer": files.tokenizer_json, "chat_format": json.dumps(files.chat_format)}
     for system in SYSTEMS:
         if made := exchanges(template, tokenizer, name, system):
             yield {"name": f"{name} {kind}", **texts, "system": system, "exchanges": made}

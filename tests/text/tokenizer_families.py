@@ -2,7 +2,7 @@
 vocabulary that is trained here, and the default model's own.
 
 What a family's tokenizer.json has was looked up in the published files: Falcon 7B, BLOOM, GPT-NeoX 20B (Pythia, MPT),
-CodeGen (Phi-1.5, Phi-2), Qwen2, LLaMA 2 and 3, Mistral v0.3, Gemma, Phi-3.
+CodeGen (Phi-1.5, Phi-2), Qwen2, StableLM 2, LLaMA 2 and 3, Mistral v0.3, Gemma, Phi-3.
 """
 
 import importlib.util
@@ -39,8 +39,8 @@ def byte_level(use_regex):
     return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
 
 
-def split(pattern, behavior="isolated"):
-    return pre_tokenizers.Split(pattern, behavior)
+def split(pattern, behavior="isolated", invert=False):
+    return pre_tokenizers.Split(pattern, behavior, invert)
 
 
 def sequence(*parts):
@@ -105,6 +105,8 @@ def byte_families(model):
     spaces = [" " * n for n in range(24, 1, -1)]
     llama3 = sequence(split(Regex(LLAMA3)), byte_level(False))
     qwen2 = sequence(split(Regex(QWEN2)), byte_level(False))
+    # Conversions of tiktoken's have it so.
+    stablelm2 = sequence(split(Regex(QWEN2), "removed", invert=True), byte_level(False))
     falcon = sequence(pre_tokenizers.Punctuation("contiguous"), byte_level(True), pre_tokenizers.Digits(False),
                       split(Regex("[0-9][0-9][0-9]")))
     # Matches that are empty, a String pattern, runs of digits, matches that join their neighbours.
@@ -115,6 +117,7 @@ def byte_families(model):
     yield Family("llama3", of_bytes(model, llama3, ignore_merges=True), "most")
     yield Family("qwen2", of_bytes(model, qwen2, normalizers.NFC(),
                                    plain(["<tool_call>", "</tool_call>", "<think>"], normalized=False)))
+    yield Family("stablelm2", of_bytes(model, stablelm2, normalizers.NFC()), "most")
     yield Family("o200k", of_bytes(model, sequence(split(Regex(O200K)), byte_level(False))), "most")
     yield Family("odd", of_bytes(model, odd))
     yield Family("falcon", of_bytes(model, falcon), "most")

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/text/regex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/text/tiny_tokenizer.h"
@@ -313,6 +314,10 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false})",
             "behavior"},
         Refusal{
+            "RemovedBetween", "/pre_tokenizer",
+            R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": true})",
+            "behavior"},
+        Refusal{
             "Inverted", "/pre_tokenizer",
             R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Isolated", "invert": true})",
             "invert"},
@@ -329,6 +334,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"SingleWord", "/added_tokens/0",
                 R"({"id": 300, "content": "<x>", "special": false, "single_word": true})",
                 "single_word"},
+        Refusal{"SpacesThatTakeSpace", "/added_tokens/0",
+                R"({"id": 300, "content": " \n", "special": false, "rstrip": true})",
+                "lstrip or rstrip of white space alone"},
+        Refusal{"SpacesThatTakeSpaceBefore", "/added_tokens/0",
+                R"({"id": 300, "content": "\u3000", "special": false, "lstrip": true})",
+                "lstrip or rstrip of white space alone"},
         Refusal{"AddedTokenOfOtherId", "/added_tokens/0",
                 R"({"id": 300, "content": "ab", "special": true})", "another id"},
         Refusal{"AddedTokenOfSameId", "/added_tokens/0",
@@ -353,6 +364,19 @@ TEST(TokenizerTest, RefusesUnkTokenWhereItWouldBeUsed) {
   file["model"]["unk_token"] = nullptr;
   EXPECT_THAT(std::string(ParseTokenizer(file.dump()).status().message()),
               HasSubstr("byte_fallback"));
+}
+
+TEST(RegexTest, GivingUpIsNotTakenForNoMatch) {
+  const auto regex = Regex::Compile("a*a*a*a*[bc]");
+  ASSERT_TRUE(regex.ok()) << regex.status();
+  const std::string long_text(5000, 'a');
+  Regex::Matches gives_up(*regex, long_text);
+  EXPECT_FALSE(gives_up.Next().has_value());
+  EXPECT_EQ(gives_up.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(gives_up.status().message()), HasSubstr("from byte 0 of 5000: match limit"));
+  Regex::Matches finds_none(*regex, "aaad");
+  EXPECT_FALSE(finds_none.Next().has_value());
+  EXPECT_TRUE(finds_none.status().ok()) << finds_none.status();
 }
 
 // Read differently by Oniguruma and PCRE2, or able to run away.

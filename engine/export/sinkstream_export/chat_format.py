@@ -17,7 +17,7 @@ import jinja2.meta
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from . import chat_formats
+from . import chat_formats, chat_markers
 from . import tokenizer as tokenizer_rules
 from .chat_parts import Part, SpecialTokenSplitter
 from .checkpoint import Checkpoint, ExportError
@@ -81,6 +81,11 @@ class Format:
                 pieces.append(self.assistant.suffix)
         return pieces
 
+    def texts(self) -> list[str]:
+        """All that stands around the turns' texts."""
+        roles = filter(None, (self.system, self.user, self.user_after_system, self.assistant))
+        return [self.begin, *(text for role in roles for text in (role.prefix, role.suffix))]
+
     def split_system(self, messages: list[dict]) -> tuple[str | None, list[dict]]:
         """The system text that is said, and the other turns."""
         if messages[0]["role"] == "system":
@@ -88,13 +93,22 @@ class Format:
         return self.default_system, messages
 
 
-def compile_format(checkpoint: Checkpoint, tokenizer: Tokenizer, named: str | None = None) -> dict:
-    """The contents of chat_format.json: of the checkpoint's own template or of the format `named` (chat_formats.py).
-    ExportError says why a template cannot be compiled, or which token a named format lacks."""
+@dataclass(frozen=True)
+class TextFiles:
+    """What the server reads text by."""
+
+    chat_format: dict  # the contents of chat_format.json
+    tokenizer_json: str  # the checkpoint's, in which the tokens that the format uses are special
+
+
+def compile_format(checkpoint: Checkpoint, tokenizer: Tokenizer, named: str | None = None) -> TextFiles:
+    """By the checkpoint's own template or the format `named` (chat_formats.py). ExportError says why a template cannot
+    be compiled, which token a named format lacks, or which of a format's tokens a user's text could become."""
     if named is not None:
         _check_named(named, checkpoint, tokenizer)
         template = chat_formats.FORMATS[named].template
-        return {**_compile(dataclasses.replace(checkpoint, chat_template=template), tokenizer), "name": named}
+        files = _compile(dataclasses.replace(checkpoint, chat_template=template), tokenizer)
+        return dataclasses.replace(files, chat_format={**files.chat_format, "name": named})
     try:
         return _compile(checkpoint, tokenizer)
     except ExportError as error:
@@ -103,7 +117,7 @@ def compile_format(checkpoint: Checkpoint, tokenizer: Tokenizer, named: str | No
 
 
 def _check_named(name: str, checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
-    known = tokenizer_rules.special_tokens(tokenizer)
+    known = tokenizer_rules.added_tokens(tokenizer)
     for token in chat_formats.FORMATS[name].tokens:
         if token not in known:
             raise ExportError(f"--chat-format {name}: the tokenizer has no special token {token!r}")
@@ -113,24 +127,33 @@ def _check_named(name: str, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Non
             raise ExportError(f"--chat-format {name}: the source names no {variable}")
 
 
-def _compile(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict:
+def _compile(checkpoint: Checkpoint, tokenizer: Tokenizer) -> TextFiles:
     if not checkpoint.chat_template:
         return _plain(checkpoint, tokenizer)
     template = _Template(checkpoint, tokenizer)
     compiled = _derive(template)
     _check_text(compiled, template)
-    splitter = SpecialTokenSplitter(tokenizer)
+    markers = chat_markers.in_texts(tokenizer, compiled.texts())
+    markers |= chat_markers.of_ids(tokenizer, checkpoint.eos_tokens, "end token")
+    tokenizer_json = tokenizer_rules.with_special(checkpoint.tokenizer_json, markers)
+    splitter = SpecialTokenSplitter(Tokenizer.from_str(tokenizer_json))
     compiled = _check_tokens(compiled, splitter)
     ends = [part["token"] for part in splitter.parts(compiled.assistant.suffix) if "token" in part][:1]
     stop_tokens = list(dict.fromkeys([*checkpoint.eos_tokens, *ends]))
     if not stop_tokens:
         raise ExportError("chat template: neither an eos token nor a special token ends the assistant's turn")
-    return _file(_name(compiled), compiled, splitter.parts(compiled.begin), splitter, stop_tokens)
+    file = _file(_name(compiled), compiled, splitter.parts(compiled.begin), splitter, stop_tokens)
+    return TextFiles(file, tokenizer_json)
 
 
-def _plain(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict:
-    begin = [{"token": token} for token in tokenizer_rules.tokens_added_in_front(tokenizer)]
-    return _file("plain", Format(system=Role()), begin, SpecialTokenSplitter(tokenizer), checkpoint.eos_tokens)
+def _plain(checkpoint: Checkpoint, tokenizer: Tokenizer) -> TextFiles:
+    begin = tokenizer_rules.tokens_added_in_front(tokenizer)
+    file = _file("plain", Format(system=Role()), [{"token": token} for token in begin],
+                 SpecialTokenSplitter(tokenizer), checkpoint.eos_tokens)
+    markers = chat_markers.of_ids(tokenizer, begin, "beginning-of-text token")
+    markers |= chat_markers.of_ids(tokenizer, checkpoint.eos_tokens, "end token")
+    tokenizer_json = tokenizer_rules.with_special(checkpoint.tokenizer_json, markers)
+    return TextFiles({**file, "begin_is_tokenizers": True}, tokenizer_json)
 
 
 def _file(name: str, compiled: Format, begin: list[Part], splitter: SpecialTokenSplitter,

@@ -44,11 +44,8 @@ def run(request: Request) -> dict:
     check_token_ids(checkpoint, config.vocab_size)
     verify.check_shapes(checkpoint)
     model_tokenizer = tokenizer.check(checkpoint.tokenizer_json, config.vocab_size)
-    extra_files = {
-        "tokenizer.json": checkpoint.tokenizer_json,
-        "chat_format.json": _json(
-            chat_format.compile_format(checkpoint, model_tokenizer, request.chat_format)),
-    }
+    files = chat_format.compile_format(checkpoint, model_tokenizer, request.chat_format)
+    extra_files = {"tokenizer.json": files.tokenizer_json, "chat_format.json": _json(files.chat_format)}
     operators.check_text(extra_files["tokenizer.json"], extra_files["chat_format.json"], config.vocab_size)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the result, so that the last step is a rename.

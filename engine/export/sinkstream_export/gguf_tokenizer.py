@@ -133,9 +133,7 @@ def _array(metadata: Metadata, key: str, kind: type, kind_name: str) -> list:
 
 
 def _token_types(metadata: Metadata, count: int) -> list[int]:
-    key = "tokenizer.ggml.token_type"
-    if metadata.get(key) is None:
-        return [_NORMAL] * count
+    key = "tokenizer.ggml.token_type"  # without it nothing tells a turn's markers from text
     types = _array(metadata, key, int, "numbers")
     if len(types) != count:
         raise ExportError(f"{key} has {len(types)} entries for {count} tokens")

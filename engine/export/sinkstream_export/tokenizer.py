@@ -4,6 +4,7 @@ read, its own parser names (operators.check_text)."""
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -59,6 +60,20 @@ def _check_model(model: dict) -> None:
     kind = model.get("type", "BPE" if "merges" in model else None)
     if kind not in ("BPE", "Unigram"):
         raise ExportError(f"tokenizer: model {kind} is not supported (supported: BPE, Unigram)")
+
+
+def with_special(tokenizer_json: str, contents: Collection[str]) -> str:
+    """The file in which the added tokens `contents` are special; the same text if they are already."""
+    parts = _parse(tokenizer_json)
+    changed = [token for token in _added_tokens(parts) if token["content"] in contents and not token.get("special")]
+    for token in changed:
+        token["special"] = True
+    return json.dumps(parts, ensure_ascii=False) if changed else tokenizer_json
+
+
+def added_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """Content -> id of the added tokens, special or not."""
+    return {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items()}
 
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
