@@ -96,13 +96,15 @@ Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
 
 void KeepLast(Prompt& prompt) { prompt.kept = prompt.tokens.empty() ? 0 : 1; }
 
-Unread LeftUnread(const Prompt& prompt, int64_t fed) {
+Unread LeftUnread(const Prompt& prompt, int64_t fed, bool next_told) {
   const auto begin = prompt.tokens.begin();
   const auto all = static_cast<int64_t>(prompt.tokens.size());
   if (fed == all - prompt.kept) return {{begin + fed, prompt.tokens.end()}, prompt.held_after};
-  if (fed <= prompt.owed) return {{begin + fed, begin + prompt.owed}, prompt.held_before};
-  const int64_t carried_end = prompt.owed + prompt.carried;
-  return {{begin + std::min(fed, carried_end), begin + carried_end}, prompt.held_rest};
+  if (fed <= prompt.owed && !next_told) {
+    return {{begin + fed, begin + prompt.owed}, prompt.held_before};
+  }
+  const int64_t end = std::max(prompt.owed + prompt.carried, next_told ? fed + 1 : 0);
+  return {{begin + std::min(fed, end), begin + end}, prompt.held_rest};
 }
 
 }  // namespace sinkstream

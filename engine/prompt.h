@@ -60,7 +60,8 @@ Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
 // Leaves the last token to the next request, whose first token is scored by the logits it gives.
 void KeepLast(Prompt& prompt);
 
-// What is unread once `fed` tokens of `prompt` have been fed and no more will be.
-Unread LeftUnread(const Prompt& prompt, int64_t fed);
+// What is unread once `fed` tokens of `prompt` have been fed and no more will be. `next_told`: the
+// score of the next one has been told, so it stays in the text.
+Unread LeftUnread(const Prompt& prompt, int64_t fed, bool next_told = false);
 
 }  // namespace sinkstream

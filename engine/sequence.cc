@@ -114,7 +114,7 @@ std::optional<FinishReason> Sequence::AcceptToken(const Sampled& sampled, const 
 std::string Sequence::FlushText() { return detokenizer_ ? detokenizer_->Flush() : ""; }
 
 Unread Sequence::UnreadAfter(const ChatFormat& format, const Tokenizer& tokenizer) const {
-  Unread unread = LeftUnread(prompt_, fed_);
+  Unread unread = LeftUnread(prompt_, fed_, request_.scoring && fed_ >= first_scored_);
   if (decodes() && !last_fed_) unread.owed.push_back(last_);
   if (request_.input.user_turn && Begun()) {
     const auto before = decodes() ? absl::MakeConstSpan(&last_, 1)

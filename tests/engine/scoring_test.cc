@@ -410,10 +410,43 @@ TEST(ScoringTest, CancelEndsItAndWhatWasReadStays) {
   EXPECT_EQ(talk.Run(), 0);
   alice.Feed({'?'}, Greedy(5));
   talk.Run();
-  auto text = Piece(Numbers(60, 1), 0, 16);
+  auto text = Piece(Numbers(60, 1), 0, 17);
   text.push_back('?');
   EXPECT_EQ(alice.Read().tokens, ReplyByDefinition(text, 4, 200, 5));
 }
+
+// How an append ends that has been scored up to its token 16.
+struct EarlyEnd {
+  const char* name;
+  void (*end)(Conversation&, Stream&);
+};
+
+class EarlyEndTest : public testing::TestWithParam<EarlyEnd> {};
+
+TEST_P(EarlyEndTest, TheNextAppendIsScoredBehindTheLastTokenTold) {
+  const auto text = Numbers(40, 1);
+  EngineOptions options = SmallOptions();
+  options.limits.score_rows = 8;
+  Conversation talk({}, options);
+  auto& alice = talk.OpenStream();
+  alice.Score(text);
+  talk.Run(2);
+  GetParam().end(talk, alice);
+  ASSERT_THAT(alice.Read().failures, SizeIs(1));
+  alice.Score(Piece(text, 17, 40));
+  talk.Run();
+  EXPECT_EQ(Scored(alice), WholeScored(text));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Ends, EarlyEndTest,
+    testing::Values(EarlyEnd{"Cancelled", [](Conversation&, Stream& alice) { alice.Cancel(); }},
+                    EarlyEnd{"AStepFailed",
+                             [](Conversation& talk, Stream&) {
+                               talk.model().FailNextStep();
+                               talk.Run(1);
+                             }}),
+    [](const auto& test) { return test.param.name; });
 
 TEST(ScoringTest, AHalfClosedStreamHearsItsScoresAndEndsWell) {
   Conversation talk;
