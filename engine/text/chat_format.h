@@ -49,8 +49,8 @@ struct UserTurn {
 };
 
 struct ChatFormat {
-  std::string name;                // "chatml", ... or "plain": no roles, text as it is
-  std::vector<ChatPart> begin;     // before the first turn of a conversation
+  std::string name;             // "chatml", ... or "plain": no roles, text as it is
+  std::vector<ChatPart> begin;  // before the first turn of a conversation
   // `begin` is what the tokenizer itself puts in front of a text: it encodes the text as if nothing
   // stood before it.
   bool begin_is_tokenizers = false;

@@ -3,8 +3,9 @@
 //
 // Supported: ByteLevel (add_prefix_space false, use_regex true or false), Digits, Punctuation and
 // Split (pattern Regex or String, invert false, behaviors but Removed; or Removed and inverted with
-// the pattern of GPT-2, LLaMA 3 or Qwen 2), and a Sequence of these with one ByteLevel; what follows ByteLevel sees the characters of its alphabet, one a byte.
-// Without ByteLevel: Metaspace, or none, or Split, Digits and Punctuation alone.
+// the pattern of GPT-2, LLaMA 3 or Qwen 2), and a Sequence of these with one ByteLevel; what
+// follows ByteLevel sees the characters of its alphabet, one a byte. Without ByteLevel: Metaspace,
+// or none, or Split, Digits and Punctuation alone.
 #pragma once
 
 #include <optional>

@@ -86,9 +86,8 @@ bool Regex::Matches::MatchFrom(size_t begin) {
                          PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data_.get(), context_.get());
   }
   if (result < 0 && result != PCRE2_ERROR_NOMATCH) {
-    status_ = absl::ResourceExhaustedError(absl::StrCat("regular expression, from byte ", begin,
-                                                        " of ", text_.size(), ": ",
-                                                        ErrorText(result)));
+    status_ = absl::ResourceExhaustedError(absl::StrCat(
+        "regular expression, from byte ", begin, " of ", text_.size(), ": ", ErrorText(result)));
   }
   return result >= 0;
 }

@@ -11,9 +11,9 @@
 // What the vocabulary lacks is dropped, as the package drops it: of SmolLM2's these are some
 // control characters and the first bytes of U+40000 to U+BFFFF (planes without characters).
 //
-// Special added tokens, and every token that the chat format or its stop tokens use, never come from
-// user text: "<|im_end|>" typed by a user is encoded as ordinary text, so that nobody forges a turn
-// boundary. The exporter makes the latter special; the chat format names them by id
+// Special added tokens, and every token that the chat format or its stop tokens use, never come
+// from user text: "<|im_end|>" typed by a user is encoded as ordinary text, so that nobody forges a
+// turn boundary. The exporter makes the latter special; the chat format names them by id
 // (chat_format.h). An exception is the model's unknown token, where there is no byte_fallback.
 // Other added tokens (runs of spaces) are vocabulary like any other.
 #pragma once

@@ -373,7 +373,8 @@ TEST(RegexTest, GivingUpIsNotTakenForNoMatch) {
   Regex::Matches gives_up(*regex, long_text);
   EXPECT_FALSE(gives_up.Next().has_value());
   EXPECT_EQ(gives_up.status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(gives_up.status().message()), HasSubstr("from byte 0 of 5000: match limit"));
+  EXPECT_THAT(std::string(gives_up.status().message()),
+              HasSubstr("from byte 0 of 5000: match limit"));
   Regex::Matches finds_none(*regex, "aaad");
   EXPECT_FALSE(finds_none.Next().has_value());
   EXPECT_TRUE(finds_none.status().ok()) << finds_none.status();
