@@ -17,6 +17,12 @@ SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& sp
 
 absl::Status Draining() { return absl::UnavailableError("the server is draining"); }
 
+// So many of a session's distributions fill an outbox: a step makes no more of them.
+int64_t MostDistributions(int32_t vocab_size) {
+  const auto row_bytes = static_cast<int64_t>(vocab_size * sizeof(float));
+  return std::max<int64_t>(1, static_cast<int64_t>(Outbox::kManyBytes) / row_bytes);
+}
+
 // Keeps what the penalties may look at, without moving memory at every token.
 void Remember(std::vector<TokenId>& recent, absl::Span<const TokenId> tokens) {
   recent.insert(recent.end(), tokens.begin(), tokens.end());
@@ -204,6 +210,7 @@ void Scheduler::EndStreamIfDone(Session& session) {
 // ---- steps ----
 
 std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& sessions) {
+  const int64_t most_distributions = MostDistributions(parts_.model.Spec().vocab_size);
   std::vector<StepCandidate> candidates;
   for (size_t i = 0; i < sessions.size(); ++i) {
     Session& session = *sessions[i];
@@ -215,7 +222,12 @@ std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& se
     if (paused) continue;
     StepCandidate candidate{static_cast<int32_t>(i), sequence.decodes(), sequence.prompt_left(),
                             session.planned_at};
-    if (const auto rows = sequence.RowsBeforeScored()) candidate.rows_before_scored = *rows;
+    if (const auto rows = sequence.RowsBeforeScored()) {
+      candidate.rows_before_scored = *rows;
+      if (sequence.request().scoring->distributions) {
+        candidate.prompt_left = std::min(candidate.prompt_left, *rows + most_distributions);
+      }
+    }
     candidates.push_back(candidate);
   }
   return candidates;
