@@ -1,5 +1,7 @@
 #include "client/eval/console.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -49,6 +51,10 @@ Progress::Progress(FILE* out, bool terminal, int64_t total, int64_t begun_at)
       begun_at_(begun_at),
       start_(absl::Now()),
       shown_(terminal ? absl::InfinitePast() : start_) {}
+
+Progress Progress::OnStandardError(int64_t total, int64_t begun_at) {
+  return {stderr, isatty(STDERR_FILENO) != 0, total, begun_at};
+}
 
 Progress::~Progress() {
   if (terminal_ && width_ > 0) std::fputs("\n", out_);

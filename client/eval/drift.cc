@@ -1,7 +1,5 @@
 #include "client/eval/drift.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -34,7 +32,7 @@ class Drift {
 
   absl::Status Run() {
     if (state_.position > 0) Note(absl::StrCat("going on at token ", state_.position));
-    Progress progress(stderr, isatty(STDERR_FILENO) != 0, state_.run.tokens, state_.position);
+    Progress progress = Progress::OnStandardError(state_.run.tokens, state_.position);
     for (size_t i = 0; i < state_.stretches.size(); ++i) {
       absl::Status status = Read(state_.stretches[i], i, progress);
       if (status.ok()) status = Recompute(state_.stretches[i], i, progress);
@@ -118,7 +116,7 @@ class Drift {
   }
 
   absl::Status ReadAgain() {
-    Progress progress(stderr, isatty(STDERR_FILENO) != 0, state_.position);
+    Progress progress = Progress::OnStandardError(state_.position);
     for (int64_t begin = 0; begin < state_.position;) {
       const int64_t end = std::min(state_.position, begin + ScoredSession::kMostTokens);
       const auto scores =

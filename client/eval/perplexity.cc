@@ -1,7 +1,5 @@
 #include "client/eval/perplexity.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -86,7 +84,7 @@ Json Report(const PerplexityOptions& options, const v1::GetModelResponse& model,
 
 absl::Status Measure(const PerplexityOptions& options, Evaluation& evaluation) {
   const int64_t tokens = std::ssize(evaluation.plan().ids);
-  Progress progress(stderr, isatty(STDERR_FILENO) != 0, tokens, evaluation.begin());
+  Progress progress = Progress::OnStandardError(tokens, evaluation.begin());
   return evaluation.Run([&](int64_t read) {
     const ScoreSum so_far = Sum(evaluation.nll(0), options.warmup);
     progress.Show(read,

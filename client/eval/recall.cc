@@ -1,7 +1,5 @@
 #include "client/eval/recall.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <limits>
@@ -184,7 +182,7 @@ absl::StatusOr<Recall> Prepare(const RecallOptions& options, ScoreClient& client
 absl::Status Measure(const RecallOptions& options, ScoreClient& client, Recall& recall) {
   int64_t total = 0;
   for (const RecallStream& stream : recall.streams) total += std::ssize(stream.ids);
-  Progress progress(stderr, isatty(STDERR_FILENO) != 0, total);
+  Progress progress = Progress::OnStandardError(total);
   std::mutex mutex;
   int64_t done = 0;
   return RunAll(recall.streams.size(), options.subject.parallel, [&](size_t i) {

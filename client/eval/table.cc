@@ -1,7 +1,5 @@
 #include "client/eval/table.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <limits>
 #include <utility>
@@ -45,7 +43,7 @@ absl::StatusOr<EvaluationPlan> MakePlan(const TableOptions& options, ScoreClient
 
 absl::Status Measure(const TableOptions& options, const TablePlaces& places,
                      Evaluation& evaluation) {
-  Progress progress(stderr, isatty(STDERR_FILENO) != 0, std::ssize(evaluation.plan().ids));
+  Progress progress = Progress::OnStandardError(std::ssize(evaluation.plan().ids));
   return evaluation.Run([&](int64_t read) {
     const double window = Perplexity(Sum(evaluation.nll(places.window), options.warmup));
     const double sink4 = Perplexity(Sum(evaluation.nll(places.sink4), options.warmup));
