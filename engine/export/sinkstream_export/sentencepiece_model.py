@@ -14,7 +14,7 @@ from .checkpoint import ExportError
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # SentencePiece.Type
 _SPACE = "▁"
-_SAMPLE = " Two  spaces, a line's end\nand\ttab; naïve 字 😀 \u0301 1234.5 `code_x += 1`\n\n  ▁ "
+_SAMPLE = " Two  spaces, a line's end\nand\ttab; naïve 字 😀 \u0301 1234.5 `code_x += 1`\n\n  ▁ <0x0A> "
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def from_model(data: bytes, add_bos: bool) -> str:
     front = tokenizer.in_front(pieces[bos].text, bos) if add_bos and 0 <= bos < len(pieces) else None
     is_unigram = proto.trainer_spec.model_type == proto.trainer_spec.UNIGRAM
     text = build(pieces, "tokenizer.model", proto.normalizer_spec.add_dummy_prefix, front, is_unigram)
-    ids = Tokenizer.from_str(text).encode(_SAMPLE, add_special_tokens=False).ids
-    if ids != SentencePieceProcessor(model_proto=data).encode(_SAMPLE):
+    sample = _SAMPLE + "".join(f"a{piece.text}b" for piece in pieces if piece.kind == USER_DEFINED)
+    ids = Tokenizer.from_str(text).encode(sample, add_special_tokens=False).ids
+    if ids != SentencePieceProcessor(model_proto=data).encode(sample):
         raise ExportError("tokenizer.model: the tokenizer.json made of it encodes otherwise; export with a tokenizer.json")
     return text
 
@@ -69,9 +70,6 @@ def build(
     text; `is_unigram`: else BPE."""
     vocab = {}
     for index, piece in enumerate(pieces):
-        if piece.kind == USER_DEFINED:
-            raise ExportError(f"{source}: token {index} {piece.text!r}: user-defined tokens are not supported in a"
-                              " SentencePiece model; export with a tokenizer.json")
         if vocab.setdefault(piece.text, index) != index:
             raise ExportError(f"{source}: token {piece.text!r} occurs twice")
     if (unknown := sum(piece.kind == UNKNOWN for piece in pieces)) != 1:
@@ -83,8 +81,8 @@ def build(
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_special(index, piece.text) for index, piece in enumerate(pieces)
-                         if piece.kind in (UNKNOWN, CONTROL)],
+        "added_tokens": [_added(index, piece) for index, piece in enumerate(pieces)
+                         if piece.kind in (UNKNOWN, CONTROL, USER_DEFINED)],
         "normalizer": {"type": "Sequence", "normalizers": [*prepend, replace]},
         "pre_tokenizer": None,
         "post_processor": post_processor,
@@ -110,13 +108,17 @@ def _bpe(pieces: list[Piece], vocab: dict[str, int]) -> dict:
 
 
 def _unigram(pieces: list[Piece]) -> dict:
+    # To `tokenizers` a byte's token is a piece as any other: any way to spell "<0x0A>" must be the better one.
+    of_bytes = len("<0x0A>") * min(0.0, *(piece.score for piece in pieces if piece.kind != BYTE)) - 1
     return {"type": "Unigram", "unk_id": _unknown(pieces), "byte_fallback": _has_bytes(pieces),
-            "vocab": [[piece.text, piece.score] for piece in pieces]}
+            "vocab": [[piece.text, of_bytes if piece.kind == BYTE else piece.score] for piece in pieces]}
 
 
-def _special(index: int, content: str) -> dict:
-    return {"id": index, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
-            "normalized": False, "special": True}
+def _added(index: int, piece: Piece) -> dict:
+    """User-defined tokens are found in any text; with its spaces replaced, as they have them."""
+    is_special = piece.kind != USER_DEFINED
+    return {"id": index, "content": piece.text, "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": not is_special and _SPACE in piece.text, "special": is_special}
 
 
 def _merges(pieces: list[Piece]) -> list[list[str]]:
