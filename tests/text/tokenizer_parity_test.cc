@@ -115,10 +115,10 @@ TEST_P(RoundTrip, TextComesBackFromItsIds) {
 INSTANTIATE_TEST_SUITE_P(All, RoundTrip, testing::Values("smollm2", "falcon", "phi"),
                          [](const auto& name) { return name.param; });
 INSTANTIATE_TEST_SUITE_P(All, TokenizerParity,
-                         testing::Values("smollm2", "gpt2", "llama3", "qwen2", "o200k", "odd",
-                                         "falcon", "neox", "bloom", "phi", "llama2", "mistral",
-                                         "gemma", "phi3", "always", "never", "whole_words",
-                                         "unigram", "unigram_bytes"),
+                         testing::Values("smollm2", "gpt2", "llama3", "qwen2", "stablelm2", "o200k",
+                                         "odd", "falcon", "neox", "bloom", "phi", "llama2",
+                                         "mistral", "gemma", "phi3", "always", "never",
+                                         "whole_words", "unigram", "unigram_bytes"),
                          [](const auto& name) { return name.param; });
 
 }  // namespace
