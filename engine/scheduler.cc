@@ -224,7 +224,8 @@ std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& se
                             session.planned_at};
     if (const auto rows = sequence.RowsBeforeScored()) {
       candidate.rows_before_scored = *rows;
-      if (sequence.request().scoring->distributions) {
+      const auto& scoring = sequence.request().scoring;
+      if (scoring && scoring->distributions) {
         candidate.prompt_left = std::min(candidate.prompt_left, *rows + most_distributions);
       }
     }
@@ -361,10 +362,11 @@ absl::StatusOr<int32_t> Scheduler::TellScores(Session& session, int32_t rows,
                                               absl::Span<const float> logits) {
   const Sequence& sequence = session.requests.front();
   const auto tokens = sequence.ScoredTokens(rows);
-  if (tokens.empty()) return 0;
+  const auto& scoring = sequence.request().scoring;
+  if (tokens.empty() || !scoring) return 0;
   const auto count = static_cast<int32_t>(tokens.size());
   const int64_t position = session.window.position() + rows - count + 1;
-  auto scores = ScoreTokens(logits, tokens, position, *sequence.request().scoring);
+  auto scores = ScoreTokens(logits, tokens, position, *scoring);
   if (!scores.ok()) return scores.status();
   for (Scores& event : *scores) {
     event.request_id = sequence.request().id;

@@ -24,7 +24,7 @@ void Sequence::Start(Prompt prompt, int64_t first_scored, const KvWindow& window
   first_scored_ = first_scored;
   request_.input.text.reset();
   request_.input.tokens = {};
-  if (request_.input.user_turn) request_.input.user_turn = UserTurn();
+  if (request_.input.user_turn) request_.input.user_turn.emplace();
   usage_.cached_tokens = window.visible();
   evicted_at_start_ = window.evicted();
   if (request_.replies) {

@@ -63,9 +63,9 @@ absl::Status EventStream<Reactor>::Reported(const std::exception& error) const {
 }
 
 template <typename Reactor>
-bool EventStream<Reactor>::MakeMessage(StreamState::Step& step) {
+bool EventStream<Reactor>::MakeMessage(const Event& event, StreamState::Step& step) {
   try {
-    auto message = Message(*step.write);
+    auto message = Message(event);
     if (message.has_value()) {
       outbound_ = *std::move(message);
       return true;
@@ -81,7 +81,11 @@ bool EventStream<Reactor>::MakeMessage(StreamState::Step& step) {
 template <typename Reactor>
 void EventStream<Reactor>::Perform(StreamState::Step step) {
   bool read = step.read;
-  while (step.write.has_value() && !MakeMessage(step)) read |= step.read;
+  while (step.write.has_value()) {
+    const Event event = *std::move(step.write);
+    if (MakeMessage(event, step)) break;
+    read |= step.read;
+  }
   grpc::Status end;
   if (step.finish.has_value()) end = EndStatus(*step.finish);
   if (read) Read();

@@ -55,8 +55,8 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   void OnDone() final;
   void OnWake() final;
 
-  // False: there is nothing to write, and the state has been told.
-  bool MakeMessage(StreamState::Step& step);
+  // False: `event` gives nothing to write, and the state has been told what to do instead: `step`.
+  bool MakeMessage(const Event& event, StreamState::Step& step);
   grpc::Status EndStatus(const absl::Status& status) const;
   // INTERNAL, which the environment has been told.
   absl::Status Reported(const std::exception& error) const;

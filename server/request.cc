@@ -177,7 +177,7 @@ absl::StatusOr<AppendRequest> ToAppendRequest(v1::Append append, const RequestRu
   return request;
 }
 
-absl::StatusOr<ScoreCall> ToScoreCall(v1::ScoreRequest score, const RequestRules& rules,
+absl::StatusOr<ScoreCall> ToScoreCall(const v1::ScoreRequest& score, const RequestRules& rules,
                                       const Engine& engine) {
   ScoreCall call;
   call.open.idle_timeout = absl::ZeroDuration();

@@ -29,7 +29,7 @@ struct ScoreCall {
 };
 // All of it is checked here, since the engine's names of the fields are those of a Converse stream.
 // A text is encoded whole.
-absl::StatusOr<ScoreCall> ToScoreCall(v1::ScoreRequest score, const RequestRules& rules,
+absl::StatusOr<ScoreCall> ToScoreCall(const v1::ScoreRequest& score, const RequestRules& rules,
                                       const Engine& engine);
 
 // `text` of a request: not empty, within the limit.

@@ -23,7 +23,7 @@ absl::Status ScoreStream::Start(const grpc::ByteBuffer& request) {
   auto message = ParseAs<v1::ScoreRequest>(request);
   if (!message.ok()) return message.status();
   Engine& engine = environment_.engine;
-  auto call = ToScoreCall(*std::move(message), environment_.rules, engine);
+  auto call = ToScoreCall(*message, environment_.rules, engine);
   if (!call.ok()) return call.status();
   const auto attachment = engine.Open(std::move(call->open), outbox_);
   if (!attachment.ok()) return attachment.status();

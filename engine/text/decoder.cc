@@ -91,7 +91,8 @@ std::string Decoder::Bytes(std::string_view text) const {
   std::string bytes(text);
   for (const auto& [pattern, content] : replaced_) bytes = ReplaceAll(bytes, pattern, content);
   if (!byte_fallback_) return bytes;
-  return ByteOfToken(bytes).has_value() ? std::string(1, *ByteOfToken(bytes)) : bytes;
+  if (const auto byte = ByteOfToken(bytes)) return std::string(1, *byte);
+  return bytes;
 }
 
 std::string Decoder::FirstBytes(std::string_view text) const {
