@@ -149,7 +149,7 @@ def test_reflection_lists_the_service(channel):
     database = ProtoReflectionDescriptorDatabase(channel)
     assert SERVICE in database.get_services()
     names = [method.name for method in database.FindFileByName("sinkstream/v1/chat.proto").service[0].method]
-    assert names == ["Converse", "GetModel", "Tokenize", "Detokenize"]
+    assert names == ["Converse", "GetModel", "Tokenize", "Detokenize", "GetLoad"]
 
 
 @pytest.fixture
