@@ -141,7 +141,7 @@ def test_only_the_wanted_rows_get_logits(streaming):
     (dict(num_key_value_heads=4), "not a multiple of num_key_value_heads 4"),
     (dict(head_dim=21), "21 of head_dim 21 dimensions, which are no pairs"),
     (dict(num_hidden_layers=0), "num_hidden_layers must be a positive number, not 0"),
-    (dict(vocab_size=None), "vocab_size must be a positive number, not None"),
+    (dict(vocab_size=None), "vocab_size is missing"),
 ])
 def test_configuration_that_is_not_implemented_is_named(change, named):
     config = {**tiny_models.make_model().config.to_dict(), **change}
