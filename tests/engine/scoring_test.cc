@@ -75,6 +75,18 @@ Told WholeScored(const std::vector<TokenId>& text, ScoringParams scoring = {}) {
   return Scored(alice);
 }
 
+// What of `told` is about the tokens from text position `first` on.
+Told From(int64_t first, const Told& told) {
+  Told rest;
+  for (size_t i = 0; i < told.positions.size(); ++i) {
+    if (told.positions[i] < first) continue;
+    rest.tokens.push_back(told.tokens[i]);
+    rest.positions.push_back(told.positions[i]);
+    rest.logprobs.push_back(told.logprobs[i]);
+  }
+  return rest;
+}
+
 // ---- what is told ----
 
 TEST(ScoringTest, EveryTokenButTheFirstIsScoredAsTheDefinitionSays) {
@@ -103,7 +115,7 @@ TEST(ScoringTest, SkippedTokensAreReadAndNotScored) {
   const Told whole = WholeScored(text);
   const Told told = WholeScored(text, {.skip_tokens = 50});
   EXPECT_EQ(told.positions, Positions(50, 10));
-  EXPECT_EQ(told.logprobs, std::vector<float>(whole.logprobs.begin() + 49, whole.logprobs.end()));
+  EXPECT_EQ(told, From(50, whole));
   EXPECT_THAT(WholeScored(text, {.skip_tokens = 60}).tokens, IsEmpty());
   constexpr int32_t kAll = std::numeric_limits<int32_t>::max();
   EXPECT_THAT(WholeScored(text, {.skip_tokens = kAll}).tokens, IsEmpty());
@@ -252,10 +264,8 @@ TEST(ScoringTest, AContinuationIsScoredWholeBehindAContextThatSkipsAll) {
   alice.Score(Piece(text, 0, 30), {.skip_tokens = 1000});
   alice.Score(Piece(text, 30, 40));
   talk.Run();
-  const Told whole = WholeScored(text);
   EXPECT_EQ(Scored(alice).positions, Positions(30, 10));
-  EXPECT_EQ(Scored(alice).logprobs,
-            std::vector<float>(whole.logprobs.begin() + 29, whole.logprobs.end()));
+  EXPECT_EQ(Scored(alice), From(30, WholeScored(text)));
 }
 
 // The one who reads it first has the row before the first token, the one who shares it has not.
@@ -289,10 +299,8 @@ TEST(ScoringTest, ASessionThatIsLeftBetweenPiecesScoresOn) {
   EXPECT_EQ(back.Read().opened->position, 19);
   back.Score(Piece(text, 20, 50));
   talk.Run();
-  const Told whole = WholeScored(text);
   EXPECT_EQ(Scored(back).positions, Positions(20, 30));
-  EXPECT_EQ(Scored(back).logprobs,
-            std::vector<float>(whole.logprobs.begin() + 19, whole.logprobs.end()));
+  EXPECT_EQ(Scored(back), From(20, WholeScored(text)));
   EXPECT_THAT(before.positions, ElementsAreArray(Positions(1, 19)));
 }
 

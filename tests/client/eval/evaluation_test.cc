@@ -206,6 +206,13 @@ class DriftTest : public EvaluationTest {
     return report;
   }
 
+  // The report of a run that nothing disturbs, which leaves no state behind.
+  Json WholeRun() {
+    EXPECT_TRUE(RunDrift(options_, client_).ok());
+    std::remove(options_.state.c_str());
+    return Report();
+  }
+
   DriftOptions options_;
 };
 
@@ -223,9 +230,7 @@ TEST_F(DriftTest, TellsOfEachStretch) {
 }
 
 TEST_F(DriftTest, GoesOnInItsSessionWhereItLives) {
-  ASSERT_TRUE(RunDrift(options_, client_).ok());
-  const Json whole = Report();
-  std::remove(options_.state.c_str());
+  const Json whole = WholeRun();
   const int64_t read = server_.tokens_read();
   server_.BreakBeyond(4000);
   const absl::Status broken = RunDrift(options_, client_);
@@ -238,9 +243,7 @@ TEST_F(DriftTest, GoesOnInItsSessionWhereItLives) {
 }
 
 TEST_F(DriftTest, ReadsAgainWhereTheSessionIsGone) {
-  ASSERT_TRUE(RunDrift(options_, client_).ok());
-  const Json whole = Report();
-  std::remove(options_.state.c_str());
+  const Json whole = WholeRun();
   const int64_t read = server_.tokens_read();
   server_.BreakBeyond(4000);
   ASSERT_FALSE(RunDrift(options_, client_).ok());
@@ -253,9 +256,7 @@ TEST_F(DriftTest, ReadsAgainWhereTheSessionIsGone) {
 }
 
 TEST_F(DriftTest, ReadsAgainWhereTheSessionHasReadMoreThanWasTold) {
-  ASSERT_TRUE(RunDrift(options_, client_).ok());
-  const Json whole = Report();
-  std::remove(options_.state.c_str());
+  const Json whole = WholeRun();
   const int64_t read = server_.tokens_read();
   server_.BreakBeyond(4000);
   ASSERT_FALSE(RunDrift(options_, client_).ok());
@@ -269,9 +270,7 @@ TEST_F(DriftTest, ReadsAgainWhereTheSessionHasReadMoreThanWasTold) {
 }
 
 TEST_F(DriftTest, ASessionThatWasStillReadingAgainIsClosed) {
-  ASSERT_TRUE(RunDrift(options_, client_).ok());
-  const Json whole = Report();
-  std::remove(options_.state.c_str());
+  const Json whole = WholeRun();
   server_.BreakBeyond(4000);
   ASSERT_FALSE(RunDrift(options_, client_).ok());
   server_.ForgetSessions();
