@@ -11,8 +11,9 @@ import torch
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
 
 
-def _same_name(name: str) -> str | None:
-    return name
+def _weights_alone(name: str) -> str | None:
+    # Old checkpoints carry the rotary frequencies, which config.json gives as well.
+    return None if name.endswith("rotary_emb.inv_freq") else name
 
 
 def _same_config(config: dict) -> dict:
@@ -39,7 +40,7 @@ class Architecture:
     read_config: Callable[[dict], DecoderConfig]
     build: Callable[[Checkpoint, DecoderConfig, torch.dtype], torch.nn.Module]
     streaming_oracle: Callable[[torch.nn.Module, torch.Tensor, int, int, torch.dtype], torch.Tensor] | None = None
-    tensor_name: Callable[[str], str | None] = _same_name
+    tensor_name: Callable[[str], str | None] = _weights_alone
     reference_config: Callable[[dict], dict] = _same_config
     prepare_reference: Callable[[torch.nn.Module], None] = _as_it_is
 

@@ -152,7 +152,6 @@ def _rounded(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _refuse_unused(checkpoint: Checkpoint, wanted: dict) -> None:
-    # Old checkpoints carry the rotary frequencies, which config.json gives as well.
-    unused = [name for name in checkpoint.tensors if name not in wanted and not name.endswith("rotary_emb.inv_freq")]
+    unused = [name for name in checkpoint.tensors if name not in wanted]
     if unused:
         raise ExportError(f"tensor {unused[0]} is not part of the {checkpoint.architecture} architecture")
