@@ -5,8 +5,8 @@
 // ago. While anyone decodes, prompts get at most `prefill_chunk` rows in all, so that a long prompt
 // delays a decode by one chunk at most; with nobody decoding they get the whole step. Prompts share
 // it evenly, the one planned longest ago first. Prompts are never starved: as long as one waits,
-// decode rows leave it a part of the step. Rows that
-// score are bounded apart, as each gives a vocabulary of logits.
+// decode rows leave it a part of the step. Rows that score are bounded apart, as each gives a
+// vocabulary of logits; the first in turn takes what its share allows.
 #pragma once
 
 #include <cstdint>
