@@ -38,10 +38,13 @@ class ServerProcess:
         raise AssertionError(f"the server ended: {self.errors()}")
 
     def await_loading(self):
-        """Until signals are caught, which is before anything is loaded."""
-        caught = 1 << (signal.SIGTERM - 1)
+        """Until signals are caught, which is before anything is loaded.
+
+        Just these two: a library that starts blocks all signals for a moment, and lets go of them again.
+        """
+        caught = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1)
         status = pathlib.Path(f"/proc/{self._process.pid}/status")
-        while not int(re.search(r"SigBlk:\s*(\w+)", status.read_text())[1], 16) & caught:
+        while int(re.search(r"SigBlk:\s*(\w+)", status.read_text())[1], 16) != caught:
             assert self._process.poll() is None, self.errors()
 
     @property
