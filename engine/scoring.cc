@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
 #include "engine/logprobs.h"
+#include "engine/sampling_rules.h"
 
 namespace sinkstream {
 namespace {
@@ -21,10 +22,7 @@ size_t TokensOfEvent(const ScoringParams& params, size_t tokens, size_t vocab_si
 }  // namespace
 
 absl::Status ValidateScoring(const ScoringParams& params, const std::string& field_prefix) {
-  if (params.top_logprobs < 0 || params.top_logprobs > 20) {
-    return InvalidField(field_prefix + "top_logprobs",
-                        absl::StrCat("is ", params.top_logprobs, "; must be in [0, 20]"));
-  }
+  if (auto top = ValidateTopLogprobs(params.top_logprobs, field_prefix); !top.ok()) return top;
   if (params.skip_tokens < 0) {
     return InvalidField(field_prefix + "skip_tokens",
                         absl::StrCat("is ", params.skip_tokens, "; must be at least 0"));
