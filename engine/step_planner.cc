@@ -16,38 +16,47 @@ std::vector<StepCandidate> LongestWaitingFirst(absl::Span<const StepCandidate> c
   return chosen;
 }
 
-}  // namespace
+// The rows that decode come first; as long as a prompt waits they leave it a part of the step.
+int32_t DecodeRows(size_t decodes, bool prompts_wait, const StepBudget& budget) {
+  const int32_t kept =
+      prompts_wait ? std::min(budget.prefill_chunk, (budget.step_tokens + 3) / 4) : 0;
+  return std::min(static_cast<int32_t>(decodes), std::max(budget.step_tokens - kept, 1));
+}
 
-std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
-                                  const StepBudget& budget) {
-  const auto decodes = LongestWaitingFirst(candidates, true);
-  const auto prefills = LongestWaitingFirst(candidates, false);
-
-  const int32_t kept_for_prefill =
-      prefills.empty() ? 0 : std::min(budget.prefill_chunk, (budget.step_tokens + 3) / 4);
-  const int32_t decode_room = std::max(budget.step_tokens - kept_for_prefill, 1);
-  const auto decode_rows = std::min<int32_t>(static_cast<int32_t>(decodes.size()), decode_room);
-
-  std::vector<PlannedRows> plan;
-  plan.reserve(decode_rows + prefills.size());
-  for (int32_t i = 0; i < decode_rows; ++i) plan.push_back({decodes[i].index, 1});
-
-  int32_t left = budget.step_tokens - decode_rows;
-  if (decode_rows > 0) left = std::min(left, budget.prefill_chunk);
+// Chunks of `prompts`, of `left` rows in all.
+void PlanPrefills(absl::Span<const StepCandidate> prompts, int64_t left, const StepBudget& budget,
+                  std::vector<PlannedRows>& plan) {
   int64_t score_left = budget.score_rows;
-  auto sharers = std::min<int32_t>(static_cast<int32_t>(prefills.size()), budget.max_prefills);
-  for (int32_t i = 0; sharers > 0 && left > 0; ++i, --sharers) {
+  int64_t places = budget.max_prefills;
+  for (size_t i = 0; i < prompts.size() && places > 0 && left > 0; ++i) {
+    const int64_t sharers = std::min(places, static_cast<int64_t>(prompts.size() - i));
     const int64_t share = (left + sharers - 1) / sharers;
-    const int64_t unscored = prefills[i].rows_before_scored;
-    int64_t rows = std::min(share, prefills[i].prompt_left);
+    const int64_t unscored = prompts[i].rows_before_scored;
+    int64_t rows = std::min(share, prompts[i].prompt_left);
     if (rows > unscored) {
       rows = std::min(rows, unscored + score_left);
       score_left -= rows - unscored;
     }
     if (rows == 0) continue;
-    plan.push_back({prefills[i].index, static_cast<int32_t>(rows)});
-    left -= static_cast<int32_t>(rows);
+    plan.push_back({prompts[i].index, static_cast<int32_t>(rows)});
+    left -= rows;
+    --places;
   }
+}
+
+}  // namespace
+
+std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
+                                  const StepBudget& budget) {
+  const auto decodes = LongestWaitingFirst(candidates, true);
+  const auto prompts = LongestWaitingFirst(candidates, false);
+  const int32_t decode_rows = DecodeRows(decodes.size(), !prompts.empty(), budget);
+  std::vector<PlannedRows> plan;
+  plan.reserve(decode_rows + prompts.size());
+  for (int32_t i = 0; i < decode_rows; ++i) plan.push_back({decodes[i].index, 1});
+  int64_t left = budget.step_tokens - decode_rows;
+  if (decode_rows > 0) left = std::min<int64_t>(left, budget.prefill_chunk);
+  PlanPrefills(prompts, left, budget, plan);
   return plan;
 }
 

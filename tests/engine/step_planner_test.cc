@@ -89,6 +89,13 @@ TEST(StepPlannerTest, WhatOneScoringLeavesIsTheNextOnesAndPromptsGoOn) {
               ElementsAre(Rows(0, 30), Rows(2, 70)));
 }
 
+TEST(StepPlannerTest, OneThatGetsNoRowsTakesNobodysPlace) {
+  StepBudget two = kBudget;
+  two.max_prefills = 2;
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 0), Scored(1, 1000, 0), Prompt(2, 1000)}, two),
+              ElementsAre(Rows(0, 30), Rows(2, 70)));
+}
+
 TEST(StepPlannerTest, APlanNeverExceedsTheStep) {
   for (int decodes = 0; decodes < 120; decodes += 7) {
     for (int prompts = 0; prompts < 6; ++prompts) {
