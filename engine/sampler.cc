@@ -39,12 +39,14 @@ double UniformDraw(uint64_t seed, uint64_t index) {
 absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits,
                                         const SamplingParams& params,
                                         absl::Span<const TokenId> recent, double draw) {
-  if (auto status = CheckLogits(logits); !status.ok()) return status;
+  const auto highest = HighestLogit(logits);
+  if (!highest.ok()) return highest.status();
   const auto scores = HasPenalty(params) ? Penalise(logits, params, recent) : logits;
   Sampled sampled;
   sampled.token = params.temperature == 0 ? Argmax(scores) : Draw(scores, params, draw);
   if (params.top_logprobs) {
-    sampled.logprob = Logprobs(logits, LogSumExp(logits), sampled.token, *params.top_logprobs);
+    const double log_sum = LogSumExp(logits, *highest);
+    sampled.logprob = Logprobs(logits, log_sum, sampled.token, *params.top_logprobs);
   }
   return sampled;
 }

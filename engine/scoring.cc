@@ -54,10 +54,11 @@ absl::StatusOr<std::vector<Scores>> ScoreTokens(absl::Span<const float> logits,
   const size_t most = TokensOfEvent(params, tokens.size(), vocab_size);
   for (size_t i = 0; i < tokens.size(); ++i) {
     const auto row = logits.subspan(i * vocab_size, vocab_size);
-    if (auto status = CheckLogits(row); !status.ok()) return status;
+    const auto highest = HighestLogit(row);
+    if (!highest.ok()) return highest.status();
     if (i % most == 0) events.emplace_back().position = position + static_cast<int64_t>(i);
     Scores& event = events.back();
-    const double log_sum = LogSumExp(row);
+    const double log_sum = LogSumExp(row, *highest);
     event.logprobs.push_back(Logprobs(row, log_sum, tokens[i], params.top_logprobs));
     if (params.distributions) event.distributions.push_back(LogDistribution(row, log_sum));
   }
