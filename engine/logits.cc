@@ -1,10 +1,12 @@
 #include "engine/logits.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 
 namespace sinkstream {
 namespace {
@@ -102,6 +104,22 @@ void ExpInPlace(absl::Span<float> values) {
   float* const data = values.data();
   const size_t count = values.size();
   for (size_t i = 0; i < count; ++i) data[i] = Exp(data[i]);
+}
+
+double SumOfExps(absl::Span<const float> logits, float highest) {
+  constexpr size_t kChunk = 256;
+  double sum = 0;
+  for (size_t begin = 0; begin < logits.size(); begin += kChunk) {
+    const auto chunk = logits.subspan(begin, kChunk);
+    std::array<float, kChunk> terms = {};
+    for (size_t i = 0; i < chunk.size(); ++i) terms[i] = chunk[i] - highest;
+    ExpInPlace(absl::MakeSpan(terms).first(chunk.size()));
+    for (size_t width = kChunk / 2; width >= kChunk / 8; width /= 2) {
+      for (size_t i = 0; i < width; ++i) terms[i] += terms[i + width];
+    }
+    sum = std::accumulate(terms.begin(), terms.begin() + kChunk / 8, sum);
+  }
+  return sum;
 }
 
 }  // namespace sinkstream

@@ -40,20 +40,23 @@ double UniformDraw(uint64_t seed, uint64_t index) {
 absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits,
                                         const SamplingParams& params,
                                         absl::Span<const TokenId> recent, double draw) {
-  auto peak = FindPeak(logits);
+  const auto peak = FindPeak(logits);
   if (!peak.ok()) return peak.status();
-  auto scores = logits;
-  if (HasPenalty(params)) {
-    scores = Penalise(logits, params, recent);
-    peak = FindPeak(scores);
-    if (!peak.ok()) return peak.status();
-  }
   Sampled sampled;
-  sampled.token = params.temperature == 0 ? peak->token : Draw(scores, peak->logit, params, draw);
+  sampled.token = Choose(logits, *peak, params, recent, draw);
   if (params.top_logprobs) {
-    sampled.logprob = Logprobs(logits, LogSumExp(logits), sampled.token, *params.top_logprobs);
+    const double log_sum = LogSumExp(logits, peak->logit);
+    sampled.logprob = Logprobs(logits, log_sum, sampled.token, *params.top_logprobs);
   }
   return sampled;
+}
+
+TokenId Sampler::Choose(absl::Span<const float> logits, const Peak& peak,
+                        const SamplingParams& params, absl::Span<const TokenId> recent,
+                        double draw) {
+  if (!HasPenalty(params)) return Draw(logits, peak, params, draw);
+  const auto scores = Penalise(logits, params, recent);
+  return Draw(scores, FindPeak(scores).value(), params, draw);  // finite where `logits` are
 }
 
 absl::Span<const float> Sampler::Penalise(absl::Span<const float> logits,
@@ -108,9 +111,10 @@ size_t Sampler::KeepTopP(double top_p, double mass) {
   return candidates_.size();
 }
 
-TokenId Sampler::Draw(absl::Span<const float> logits, float highest, const SamplingParams& params,
-                      double draw) {
-  FillCandidates(logits, highest, params.temperature);
+TokenId Sampler::Draw(absl::Span<const float> logits, const Peak& peak,
+                      const SamplingParams& params, double draw) {
+  if (params.temperature == 0) return peak.token;
+  FillCandidates(logits, peak.logit, params.temperature);
   if (params.top_k > 0 && static_cast<size_t>(params.top_k) < candidates_.size()) {
     std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k - 1, candidates_.end(),
                      Likelier);

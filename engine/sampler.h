@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/logits.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -39,7 +40,9 @@ class Sampler {
  private:
   using Candidate = std::pair<float, TokenId>;  // weight beside the likeliest's, which is 1; id
 
-  TokenId Draw(absl::Span<const float> logits, float highest, const SamplingParams& params,
+  TokenId Choose(absl::Span<const float> logits, const Peak& peak, const SamplingParams& params,
+                 absl::Span<const TokenId> recent, double draw);
+  TokenId Draw(absl::Span<const float> logits, const Peak& peak, const SamplingParams& params,
                double draw);
   void FillCandidates(absl::Span<const float> logits, float highest, double temperature);
   size_t KeepTopP(double top_p, double mass);
