@@ -133,10 +133,10 @@ def one_weight_off(monkeypatch, amount):
     """transformers' model has another weight than the module that is verified."""
     reference, name = verify.reference_model, "model.layers.1.mlp.down_proj.weight"
 
-    def altered(checkpoint, dtype):
+    def altered(checkpoint, precision):
         weight = checkpoint.tensors[name].clone()
         weight[0, 0] += amount
-        return reference(dataclasses.replace(checkpoint, tensors={**checkpoint.tensors, name: weight}), dtype)
+        return reference(dataclasses.replace(checkpoint, tensors={**checkpoint.tensors, name: weight}), precision)
 
     monkeypatch.setattr(verify, "reference_model", altered)
 

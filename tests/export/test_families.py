@@ -11,6 +11,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from sinkstream_export import alibi, architectures, oracle
 from sinkstream_export.checkpoint import ExportError, LazyTensors, Rope
+from sinkstream_export.precision import Precision
 from sinkstream_export.step import BlockPool, KvWindow, make_kv, make_step, stream_logits
 
 import tiny_models
@@ -228,7 +229,7 @@ def test_each_tensor_is_read_once(family):
     lazy = LazyTensors({name: loader(name) for name in tensors}, {name: tuple(tensors[name].shape) for name in tensors})
     architecture = architectures.find(model.config.model_type)
     checkpoint = SimpleNamespace(tensors=lazy)
-    architecture.build(checkpoint, architecture.read_config(model.config.to_dict()), torch.float32)
+    architecture.build(checkpoint, architecture.read_config(model.config.to_dict()), Precision("float32"))
     assert reads == Counter(tensors.keys())
 
 
