@@ -23,7 +23,7 @@ DIVERGENCE = 1e-3  # nats, largest mean KL divergence of predictions, where acti
 # Where the reference itself is not that near to its float64, or to itself with rounded activations: how often its own
 # error the difference may be.
 _ROUNDINGS = 4
-SOURCE_DIVERGENCE = 0.5  # nats, likewise from the source's: beyond it little of the model is left
+SOURCE_DIVERGENCE = 0.3  # nats, likewise from the source's: what rounding a Q4_1 model anew to 4 bits costs is more
 _TOKENS = 64
 _TEXT = (
     "A river does not remember every drop that has passed its bridge, and yet it keeps its name. In 1834 the old mill"
