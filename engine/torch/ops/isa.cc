@@ -6,6 +6,9 @@ namespace sinkstream {
 namespace kernels {
 
 #if defined(__x86_64__)
+namespace avx512_vnni {
+extern const KernelTable kTable;
+}
 namespace avx512 {
 extern const KernelTable kTable;
 }
@@ -24,7 +27,10 @@ namespace {
 std::vector<const kernels::KernelTable*> SupportedTables() {
   std::vector<const kernels::KernelTable*> tables;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) tables.push_back(&kernels::avx512::kTable);
+  if (__builtin_cpu_supports("x86-64-v4")) {
+    if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&kernels::avx512_vnni::kTable);
+    tables.push_back(&kernels::avx512::kTable);
+  }
   if (__builtin_cpu_supports("x86-64-v3")) tables.push_back(&kernels::avx2::kTable);
 #endif
   tables.push_back(&kernels::portable::kTable);
