@@ -59,6 +59,15 @@ def test_row_that_float16_cannot_scale_is_found(kind, value):
     assert quantize.first_unbounded_row(QUANTIZE[kind](weight)) == 17
 
 
+@pytest.mark.parametrize("kind", QUANTIZE)
+def test_operator_multiplies_the_rounded_activations_with_the_values(kind):
+    x, blocks = torch.randn(5, 96, generator=torch.Generator().manual_seed(2)), QUANTIZE[kind](awkward_rows(1.0))
+    got = torch.ops.sinkstream.linear(x, torch.classes.sinkstream.LinearWeight(blocks, None))
+    expected = quantize.round_activations(x) @ quantize.dequantize(blocks).T
+    torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-5)
+    assert (x @ quantize.dequantize(blocks).T - expected).abs().max() > 0.01
+
+
 def test_activations_are_rounded_by_the_largest_of_each_32():
     x = torch.zeros(2, 64)
     x[0, :3] = torch.tensor([-12.7, 0.26, 0.04])  # steps of 0.1

@@ -80,10 +80,9 @@ def _write(
 def _found(verification: dict) -> str:
     if "source" not in verification:
         return f"logits differ by at most {verification['max_abs_logit_difference']:g}"
-    return "predictions differ " + ", ".join(
-        f"from {what} by {figures['mean_kl']:g} (mean KL divergence, nats), {figures['mean_nll_increase']:+g} in mean NLL"
-        for what, figures in (("the source's", verification["source"]),
-                              ("those of the same weights", verification["same_weights"])))
+    source, same = (f"{figures['mean_kl']:g} nats (mean KL divergence), {figures['mean_nll_increase']:+g} (mean NLL)"
+                    for figures in (verification["source"], verification["same_weights"]))
+    return f"predictions differ from the source's by {source}; from the same weights' in float32 by {same}"
 
 
 def read(source: Path) -> Checkpoint:
