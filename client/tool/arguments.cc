@@ -1,4 +1,4 @@
-#include "client/eval/arguments.h"
+#include "client/tool/arguments.h"
 
 #include <algorithm>
 #include <set>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 namespace {
 
 absl::Status ParseInteger(std::string_view text, int64_t least, int64_t most, int64_t* target) {
@@ -66,6 +66,18 @@ Flag IntegersFlag(std::string name, std::string value, std::string help,
   return {std::move(name), std::move(value), std::move(help), set};
 }
 
+Flag ServerFlag(std::string* target) {
+  Flag flag = TextFlag("server", "ADDRESS:PORT",
+                       absl::StrCat("the server (default: ", *target, ")"), target);
+  flag.set = [target](std::string_view text) {
+    *target = std::string(text);
+    return text.find(':') == std::string_view::npos
+               ? absl::InvalidArgumentError("must be ADDRESS:PORT")
+               : absl::OkStatus();
+  };
+  return flag;
+}
+
 Flag Required(Flag flag) {
   flag.required = true;
   return flag;
@@ -108,4 +120,4 @@ std::string DescribeFlags(std::span<const Flag> flags) {
   return text;
 }
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream
