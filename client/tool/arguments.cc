@@ -52,6 +52,26 @@ Flag IntegerFlag(std::string name, std::string value, std::string help, int64_t*
           [=](std::string_view text) { return ParseInteger(text, least, most, target); }};
 }
 
+Flag NumberFlag(std::string name, std::string value, std::string help, double* target, double least,
+                double most) {
+  return {std::move(name), std::move(value), std::move(help), [=](std::string_view text) {
+            const bool number =
+                absl::SimpleAtod(absl::string_view(text.data(), text.size()), target);
+            return number && *target >= least && *target <= most
+                       ? absl::OkStatus()
+                       : absl::InvalidArgumentError(
+                             absl::StrCat("must be a number in [", least, ", ", most, "]"));
+          }};
+}
+
+Flag YesNoFlag(std::string name, std::string help, bool* target) {
+  return {std::move(name), "yes|no", std::move(help), [target](std::string_view text) {
+            *target = text == "yes";
+            return *target || text == "no" ? absl::OkStatus()
+                                           : absl::InvalidArgumentError("must be yes or no");
+          }};
+}
+
 Flag IntegersFlag(std::string name, std::string value, std::string help,
                   std::vector<int64_t>* target, int64_t least, int64_t most) {
   const auto set = [=](std::string_view text) {

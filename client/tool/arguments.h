@@ -26,6 +26,10 @@ struct Flag {
 Flag TextFlag(std::string name, std::string value, std::string help, std::string* target);
 Flag IntegerFlag(std::string name, std::string value, std::string help, int64_t* target,
                  int64_t least, int64_t most = INT64_MAX);
+Flag NumberFlag(std::string name, std::string value, std::string help, double* target, double least,
+                double most);
+// "yes" or "no".
+Flag YesNoFlag(std::string name, std::string help, bool* target);
 Flag IntegersFlag(std::string name, std::string value, std::string help,
                   std::vector<int64_t>* target, int64_t least, int64_t most = INT64_MAX);
 // --server; `target` holds the default. gRPC would take port 443 where none is given.
