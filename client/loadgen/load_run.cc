@@ -148,12 +148,13 @@ void LoadRun::Replace(const Conversation& ended) {
 
 // Once all sessions wait before it: what follows is measured.
 void LoadRun::OpenGate() {
-  if (Timed() || halted_ || waiting_to_begin_ > 0 || users_.empty()) return;
+  if (Timed() || gate_open_ || halted_ || waiting_to_begin_ > 0 || users_.empty()) return;
   const bool all_there = std::all_of(users_.begin(), users_.end(), [](const auto& entry) {
     return entry.second.conversation->state() == Conversation::State::kAtGate ||
            entry.second.conversation->Over();
   });
-  if (!all_there || measurement_.begin() != absl::InfiniteFuture()) return;
+  if (!all_there) return;
+  gate_open_ = true;
   const absl::Time now = absl::Now();
   measurement_.Open(now);
   for (const auto& [id, user] : users_) Apply(id, user.conversation->PassGate(now));

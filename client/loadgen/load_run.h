@@ -88,6 +88,7 @@ class LoadRun {
   std::map<int64_t, User> users_;  // those whose stream has not ended
   int64_t sessions_begun_ = 0;
   int64_t waiting_to_begin_ = 0;
+  bool gate_open_ = false;
   bool winding_down_ = false;
   bool halted_ = false;
   absl::Status status_;

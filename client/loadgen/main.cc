@@ -95,6 +95,7 @@ LoadResult RunOnce(const Options& options, const Traffic& traffic, Target& targe
   interruption.Watch(&run);
   result.status = run.Run([&](const LoadRun& going_on) { ShowProgress(going_on, meter, screen); });
   interruption.Watch(nullptr);
+  if (absl::IsUnavailable(result.status)) result.status = Named(options.server, result.status);
   result.cost = meter.Read();
   return result;
 }

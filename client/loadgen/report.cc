@@ -158,10 +158,13 @@ std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost,
 }
 
 std::string MakeLine(const Measurement& measurement, absl::Time at) {
-  return absl::StrFormat("%.1f tokens/s, %d turns, TTFT p50 %.1f ms, ITL p50 %.1f ms, %d errors",
-                         measurement.TokensPerSecond(at), measurement.finished_turns(),
-                         measurement.ttft().Percentile(50), measurement.itl().Percentile(50),
-                         measurement.errors());
+  std::string line = absl::StrFormat("%.1f tokens/s, %d turns", measurement.TokensPerSecond(at),
+                                     measurement.finished_turns());
+  if (measurement.itl().count() > 0) {
+    absl::StrAppendFormat(&line, ", TTFT p50 %.1f ms, ITL p50 %.1f ms",
+                          measurement.ttft().Percentile(50), measurement.itl().Percentile(50));
+  }
+  return absl::StrCat(line, ", ", measurement.errors(), " errors");
 }
 
 std::string MakeSweepTable(const std::vector<LoadResult>& results) {

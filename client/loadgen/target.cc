@@ -40,12 +40,6 @@ void SetDeadline(grpc::ClientContext& context) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + kDeadline));
 }
 
-absl::Status Named(const std::string& server, const absl::Status& status) {
-  return absl::Status(
-      status.code(),
-      absl::StrCat(server, ": ", absl::StatusCodeToString(status.code()), ": ", status.message()));
-}
-
 absl::Status CheckLimit(const char* flag, int64_t most, int64_t limit) {
   if (most <= limit) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -53,6 +47,12 @@ absl::Status CheckLimit(const char* flag, int64_t most, int64_t limit) {
 }
 
 }  // namespace
+
+absl::Status Named(const std::string& server, const absl::Status& status) {
+  return absl::Status(
+      status.code(),
+      absl::StrCat(server, ": ", absl::StatusCodeToString(status.code()), ": ", status.message()));
+}
 
 absl::Status CheckLimits(const Workload& workload, const v1::Limits& limits) {
   absl::Status status = CheckLimit("max-tokens", workload.reply_tokens.most, limits.max_tokens());
