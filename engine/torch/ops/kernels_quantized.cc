@@ -1,6 +1,6 @@
 #include "engine/torch/ops/kernels_isa.h"
 #include "engine/torch/ops/linear_output.h"
-#include "engine/torch/ops/simd_quantized.h"
+#include "engine/torch/ops/quantized_formats.h"
 
 namespace sinkstream::kernels {
 namespace {
@@ -13,42 +13,6 @@ constexpr int kRowTile = 3;
 constexpr int kVectors = 2;
 constexpr int kColumns = kVectors * kLanes;
 static_assert(kPanelOutputs % kColumns == 0);
-
-constexpr int kWordBytes = kPanelOutputs * 4;  // of a word of every output
-constexpr int kScaleBytes = kPanelOutputs * 2;
-
-// A group of packed weights (quantized_blocks.h). Load gives the words `i` and `i + 4` of some
-// outputs, as AddProducts takes them; `zero` is what was added to the codes.
-struct Bytes {
-  static constexpr int kCodeBytes = 8 * kWordBytes;
-  static void Load(const uint8_t* codes, int i, CodeVec& first, CodeVec& second) {
-    first = LoadCodes(codes + i * kWordBytes) ^ static_cast<uint8_t>(kSignOffset);
-    second = LoadCodes(codes + (i + 4) * kWordBytes) ^ static_cast<uint8_t>(kSignOffset);
-  }
-};
-struct Nibbles {
-  static constexpr int kCodeBytes = 4 * kWordBytes;
-  static void Load(const uint8_t* codes, int i, CodeVec& first, CodeVec& second) {
-    const CodeVec both = LoadCodes(codes + i * kWordBytes);
-    first = both & 15;
-    second = both >> 4;
-  }
-};
-struct Q8_0 : Bytes {
-  static constexpr int kZero = kSignOffset;
-  static constexpr bool kMinima = false;
-};
-struct Q4_0 : Nibbles {
-  static constexpr int kZero = 8;
-  static constexpr bool kMinima = false;
-};
-struct Q4_1 : Nibbles {
-  static constexpr int kZero = 0;
-  static constexpr bool kMinima = true;
-};
-
-template <typename Format>
-constexpr int kGroupBytes = Format::kCodeBytes + (Format::kMinima ? 2 : 1) * kScaleBytes;
 
 inline int32_t Quad(const int8_t* from) {
   int32_t quad;
@@ -91,13 +55,10 @@ void AddGroup(const uint8_t* codes, const uint8_t* scales, const int8_t* x, int6
   SumCodes<Format, kRows>(codes, x, stride, exact);
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
-    const Vec scale = LoadHalf(scales + v * kLanes * 2);
-    const Vec minimum = Format::kMinima ? LoadHalf(scales + kScaleBytes + v * kLanes * 2) : Vec{};
+    const Scales<Format> of_outputs(scales + v * kLanes * 2);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const ActivationGroup& activations = group[r * group_stride];
-      sums[r][v] += scale * activations.scale * __builtin_convertvector(exact[r][v], Vec);
-      if (Format::kMinima) sums[r][v] += minimum * activations.scaled_sum;
+      sums[r][v] = of_outputs.Add(sums[r][v], exact[r][v], group[r * group_stride]);
     }
   }
 }
@@ -202,13 +163,23 @@ void Quantize(const QuantizeCall& call, Range rows) {
   }
 }
 
+#if defined(__AMX_INT8__)
+// From so many rows on tiles are faster (docs/adr/0011-integer-products.md).
+constexpr int64_t kLeastTileRows = 5;
+
+int64_t QuantizedLinearScratch(const QuantizedLinearCall& call) { return TileScratch(call); }
+#else
 int64_t QuantizedLinearScratch(const QuantizedLinearCall&) { return 0; }
+#endif
 
 void QuantizedLinear(Element element, const QuantizedLinearCall& call, Range panels, Range rows,
-                     void*) {
-  if (element == Element::kQ8_0) return Panels<Q8_0>(call, panels, rows);
-  if (element == Element::kQ4_0) return Panels<Q4_0>(call, panels, rows);
-  Panels<Q4_1>(call, panels, rows);
+                     [[maybe_unused]] void* scratch) {
+#if defined(__AMX_INT8__)
+  if (rows.end - rows.begin >= kLeastTileRows) {
+    return LinearByTiles(element, call, panels, rows, scratch);
+  }
+#endif
+  WithFormat(element, [&]<typename Format>(Format) { Panels<Format>(call, panels, rows); });
 }
 
 }  // namespace SINKSTREAM_ISA
