@@ -69,6 +69,7 @@ void CheckLimits(const ServerConfig& config, Faults& faults) {
   faults.InRange("step_tokens", limits.step_tokens, 8, kMostStepTokens);
   faults.InRange("prefill_chunk", limits.prefill_chunk, 1, std::max(limits.step_tokens, 8));
   faults.InRange("score_rows", limits.score_rows, 1, kMostStepTokens);
+  faults.InRange("distribution_bytes", limits.distribution_bytes, 1, kMostKvBytes);
   faults.InRange("max_tokens", limits.max_tokens, 1, kMostTokens);
   constexpr int64_t kMostText = kMostMessageBytes - kEnvelope;
   faults.InRange("max_request_bytes", limits.max_request_bytes, 1, kMostText);
@@ -90,7 +91,7 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);
   faults.InRange("park_bytes", config.engine.park.bytes, 0, kMostKvBytes);
   faults.OneOf("kv_dtype", config.kv_dtype, {"auto", "float32", "bfloat16"});
-  faults.OneOf("isa", config.isa, {"auto", "avx512", "avx2", "portable"});
+  faults.OneOf("isa", config.isa, {"auto", "amx", "avx512_vnni", "avx512", "avx2", "portable"});
   faults.InRange("position_offset", config.engine.position_offset, 0, kMostPositions);
   faults.InRange("drain_timeout", config.drain_timeout, kMaxDrainTimeout);
   CheckSessionDefaults(config.engine, faults);

@@ -34,10 +34,12 @@ TEST(ServerConfig, EveryFaultIsToldAtOnce) {
   config.listen = "nowhere";
   config.threads = -1;
   config.isa = "sse9";
-  EXPECT_THAT(Validate(config),
-              ElementsAre("--listen: is 'nowhere'; must be ADDRESS:PORT, the port at most 65535",
-                          "--threads: is -1; must be at least 0",
-                          "--isa: is 'sse9'; must be one of auto, avx512, avx2, portable"));
+  EXPECT_THAT(
+      Validate(config),
+      ElementsAre(
+          "--listen: is 'nowhere'; must be ADDRESS:PORT, the port at most 65535",
+          "--threads: is -1; must be at least 0",
+          "--isa: is 'sse9'; must be one of auto, amx, avx512_vnni, avx512, avx2, portable"));
 }
 
 struct Fault {
@@ -65,6 +67,7 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
        [](auto& c) { c.engine.limits.step_tokens = c.engine.limits.prefill_chunk = 0; }},
       {"prefill_chunk", [](auto& c) { c.engine.limits.prefill_chunk = 1000; }},
       {"score_rows", [](auto& c) { c.engine.limits.score_rows = 0; }},
+      {"distribution_bytes", [](auto& c) { c.engine.limits.distribution_bytes = 0; }},
       {"max_tokens", [](auto& c) { c.engine.limits.max_tokens = 0; }},
       {"max_request_bytes", [](auto& c) { c.engine.limits.max_request_bytes = 0; }},
       {"max_message_bytes", [](auto& c) { c.max_message_bytes = 1000; }},
@@ -94,6 +97,7 @@ TEST(ServerConfig, EveryNumberHasAnUpperBound) {
       {"step_tokens", [](auto& c) { c.engine.limits.step_tokens = kLargest32; }},
       {"prefill_chunk", [](auto& c) { c.engine.limits.prefill_chunk = kLargest32; }},
       {"score_rows", [](auto& c) { c.engine.limits.score_rows = kLargest32; }},
+      {"distribution_bytes", [](auto& c) { c.engine.limits.distribution_bytes = kLargest; }},
       {"max_tokens", [](auto& c) { c.engine.limits.max_tokens = kLargest32; }},
       {"max_request_bytes", [](auto& c) { c.engine.limits.max_request_bytes = kLargest; }},
       {"max_message_bytes", [](auto& c) { c.max_message_bytes = kLargest; }},
