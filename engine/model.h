@@ -27,10 +27,11 @@ using BlockId = int32_t;
 struct ModelSpec {
   std::string name;
   std::string architecture;
-  std::string weight_dtype;  // "float32", "bfloat16"
+  std::string weight_dtype;  // "float32", "bfloat16", "int8", "int4"
   std::string kv_dtype;      // "float32", "bfloat16"
-  std::string isa;           // the kernels chosen at start: "avx512", "avx2", "portable"
-  int32_t threads = 1;       // that compute a step, the engine thread among them; told at start
+  std::string
+      isa;  // the kernels chosen at start: "amx", "avx512_vnni", "avx512", "avx2", "portable"
+  int32_t threads = 1;  // that compute a step, the engine thread among them; told at start
   int32_t vocab_size = 0;
   int64_t trained_context = 0;  // tokens; sinks + window of a session may not exceed it
   int32_t block_tokens = 16;    // tokens a KV block holds

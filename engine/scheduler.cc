@@ -344,27 +344,25 @@ void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& se
     const bool decodes = sequence.decodes();
     const bool replies = sequence.request().replies;
     (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
-    const auto scored = replies ? 0 : TellScores(session, rows, own);
+    const auto told = replies ? absl::OkStatus() : TellScores(session, rows, own);
     stats.evicted_tokens += AdvanceWindow(session, rows);
-    if (!scored.ok()) {
-      queue_.Fail(session, scored.status());
+    if (!told.ok()) {
+      queue_.Fail(session, told);
       EndStreamIfDone(session);
       continue;
     }
-    stats.scored_tokens += *scored;
     if (!decodes) AfterRows(session, rows);
     if (replies && !own.empty()) SampleNext(session, own);
   }
 }
 
-// Before the window moves on. How many tokens it scored.
-absl::StatusOr<int32_t> Scheduler::TellScores(Session& session, int32_t rows,
-                                              absl::Span<const float> logits) {
+// Before the window moves on.
+absl::Status Scheduler::TellScores(Session& session, int32_t rows, absl::Span<const float> logits) {
   const Sequence& sequence = session.requests.front();
   const auto tokens = sequence.ScoredTokens(rows);
   const auto& scoring = sequence.request().scoring;
-  if (tokens.empty() || !scoring) return 0;
-  const auto count = static_cast<int32_t>(tokens.size());
+  if (tokens.empty() || !scoring) return absl::OkStatus();
+  const auto count = static_cast<int64_t>(tokens.size());
   const int64_t position = session.window.position() + rows - count + 1;
   auto scores = ScoreTokens(logits, tokens, position, *scoring);
   if (!scores.ok()) return scores.status();
@@ -372,7 +370,7 @@ absl::StatusOr<int32_t> Scheduler::TellScores(Session& session, int32_t rows,
     event.request_id = sequence.request().id;
     if (session.outbox) session.outbox->Push(std::move(event));
   }
-  return count;
+  return absl::OkStatus();
 }
 
 void Scheduler::FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/admission.h"
 #include "engine/clock.h"
@@ -90,8 +89,7 @@ class Scheduler {
                const absl::Status& status);
   int64_t AdvanceWindow(Session& session, int32_t rows);
   void AfterRows(Session& session, int32_t rows);
-  absl::StatusOr<int32_t> TellScores(Session& session, int32_t rows,
-                                     absl::Span<const float> logits);
+  absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits);
   void SampleNext(Session& session, absl::Span<const float> logits);
   void EndStreamIfDone(Session& session);
 

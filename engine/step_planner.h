@@ -6,7 +6,9 @@
 // delays a decode by one chunk at most; with nobody decoding they get the whole step. Prompts share
 // it evenly, the one planned longest ago first. Prompts are never starved: as long as one waits,
 // decode rows leave it a part of the step. Rows that score are bounded apart, as each gives a
-// vocabulary of logits; the first in turn takes what its share allows.
+// vocabulary of logits; the first in turn takes what its share allows. While anyone decodes, such a
+// row counts for `scored_row_cost` rows of a chunk, so that scoring delays a decode no longer than
+// reading.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +24,8 @@ struct StepBudget {
   int32_t prefill_chunk = 64;  // prefill rows of a step while any session decodes, >= 1
   int32_t max_prefills = 8;    // sessions that prefill in one step, >= 1
   int32_t score_rows = 128;    // rows of a step that score, >= 1
+  // In rows without logits, >= 1. Of the default model's 135 million weights the head has 28.
+  int32_t scored_row_cost = 2;
 };
 
 // A session that has something to feed.

@@ -18,9 +18,10 @@ struct ServerConfig {
   std::string listen = "127.0.0.1:50051";  // ADDRESS:PORT; port 0: any free one
   int32_t threads = 0;                     // of the model; 0: one for each core
   int64_t kv_bytes = int64_t{2} << 30;     // KV memory of all sessions
-  std::string kv_dtype = "auto";           // auto (as the weights), float32, bfloat16
-  std::string isa = "auto";                // auto (the best this CPU has), avx512, avx2, portable
-  int64_t max_message_bytes = 1 << 20;     // of one gRPC message from a client
+  std::string kv_dtype =
+      "auto";                // auto (float32 if the weights are, else bfloat16), float32, bfloat16
+  std::string isa = "auto";  // auto (this CPU's best), amx, avx512_vnni, avx512, avx2, portable
+  int64_t max_message_bytes = 1 << 20;  // of one gRPC message from a client
   absl::Duration drain_timeout =
       absl::Seconds(5);  // how long running requests may go on after the first signal
   EngineOptions engine;

@@ -1,8 +1,12 @@
 #include "engine/torch/manifest.h"
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 
 namespace sinkstream {
 namespace {
@@ -76,9 +80,10 @@ absl::Status CheckFormat(const Json& json) {
 }
 
 void CheckTogether(const ModelManifest& manifest, FieldReader& fields) {
-  if (manifest.dtype != "float32" && manifest.dtype != "bfloat16") {
-    fields.Fail(absl::StrCat("dtype \"", manifest.dtype,
-                             "\" is not supported (supported: float32, bfloat16)"));
+  constexpr absl::string_view kDtypes[] = {"float32", "bfloat16", "int8", "int4"};
+  if (std::find(std::begin(kDtypes), std::end(kDtypes), manifest.dtype) == std::end(kDtypes)) {
+    fields.Fail(absl::StrCat("dtype \"", manifest.dtype, "\" is not supported (supported: ",
+                             absl::StrJoin(kDtypes, ", "), ")"));
   }
   if (manifest.heads % manifest.kv_heads != 0) {
     fields.Fail(absl::StrCat("heads ", manifest.heads, " is not a multiple of kv_heads ",

@@ -144,7 +144,7 @@ class TorchModel final : public Model {
 };
 
 bool UsesBfloat16(const ModelManifest& manifest, KvDtype wanted) {
-  if (wanted == KvDtype::kAuto) return manifest.dtype == "bfloat16";
+  if (wanted == KvDtype::kAuto) return manifest.dtype != "float32";
   return wanted == KvDtype::kBfloat16;
 }
 
@@ -222,15 +222,19 @@ absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
   }
 }
 
+// A model of 4 bits may hold weights of 8, where its source does.
+bool Allows(const std::string& dtype, const std::string& held) {
+  return held == dtype || (dtype == "int4" && held == "int8");
+}
+
 absl::Status CheckDtype(const torch::jit::Module& module, const std::string& dtype) {
   const auto type = c10::getCustomClassType<c10::intrusive_ptr<LinearWeight>>();
   for (const torch::jit::Module& part : module.modules()) {
     for (const c10::IValue& attribute : part.attributes(/*recurse=*/false)) {
       if (*attribute.type() != *type) continue;
       const auto weight = attribute.toCustomClass<LinearWeight>();
-      const bool is_float = weight->matrix().element() == kernels::Element::kFloat32;
-      const std::string held = is_float ? "float32" : "bfloat16";
-      if (held == dtype) continue;
+      const std::string held = DtypeName(weight->matrix().element());
+      if (Allows(dtype, held)) continue;
       return absl::InvalidArgumentError(
           absl::StrCat("manifest.json: dtype is ", dtype, ", the module has a weight of ", held));
     }

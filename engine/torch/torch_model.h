@@ -12,13 +12,17 @@
 
 namespace sinkstream {
 
-enum class KvDtype { kAuto, kFloat32, kBfloat16 };  // kAuto: as the weights
+enum class KvDtype {
+  kAuto,
+  kFloat32,
+  kBfloat16
+};  // kAuto: float32 if the weights are, else bfloat16
 
 struct TorchModelOptions {
   int64_t kv_bytes = int64_t{1} << 30;  // of the KV pool; rounded down to whole blocks
   KvDtype kv_dtype = KvDtype::kAuto;
   int threads = 0;           // the engine thread among them; 0: AvailableProcessors()
-  std::string isa = "auto";  // "auto", "avx512", "avx2", "portable"
+  std::string isa = "auto";  // or a name that SupportedIsas() may give (ops/isa.h)
   int64_t memory_bytes = 0;  // what loading may take in all; 0: what the machine has to spare
 };
 

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import gguf
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +49,29 @@ class Tiny(nn.Module):
         attended = ops.sink_attention(qkv, ops.rotary_table(self.inv_freq, step), 0, 2, 1, 8, 0.35, step)
         x = ops.linear_add(attended, self.out, x)
         return ops.linear(x.index_select(0, logit_rows), self.embedding)
+
+
+class TinyOfBlocks(nn.Module):
+    """As Tiny, of the size of a block: the embedding, which is the head too, in 8 bits, the others in 4 (or 8)."""
+
+    def __init__(self, inner: gguf.GGMLQuantizationType):
+        super().__init__()
+        torch.manual_seed(7)
+        self.embedding = LinearWeight(blocks(torch.randn(50, 32), gguf.GGMLQuantizationType.Q8_0), None)
+        self.qkv = LinearWeight(blocks(torch.randn(64, 32) / 6, inner), None)
+        self.out = LinearWeight(blocks(torch.randn(32, 32) / 6, inner), None)
+        self.register_buffer("norm", torch.ones(32))
+
+    def forward(self, tokens: Tensor, logit_rows: Tensor, step: StepContext) -> Tensor:
+        ops = torch.ops.sinkstream
+        x = ops.embedding(tokens, self.embedding)
+        qkv = ops.linear(ops.rms_norm(x, self.norm, 1e-5), self.qkv)
+        x = ops.linear_add(ops.sink_attention(qkv, None, 0, 2, 1, 16, 0.25, step), self.out, x)
+        return ops.linear(x.index_select(0, logit_rows), self.embedding)
+
+
+def blocks(weight: Tensor, kind: gguf.GGMLQuantizationType) -> Tensor:
+    return torch.from_numpy(gguf.quants.quantize(weight.numpy(), kind)).view(len(weight), weight.shape[1] // 32, -1)
 
 
 class NoForward(nn.Module):
@@ -102,6 +126,11 @@ def main(directory: Path) -> None:
     save(directory / "layers_differ.pt", Tiny(), layers=5000)
     save(directory / "dtype_differs.pt", Tiny(), dtype="bfloat16")
     save(directory / "vocabulary_differs.pt", Tiny(), vocab_size=51)
+    of_blocks = {"hidden": 32, "head_dim": 16}
+    kinds = gguf.GGMLQuantizationType
+    save(directory / "int4.pt", TinyOfBlocks(kinds.Q4_1), dtype="int4", **of_blocks)
+    save(directory / "int8.pt", TinyOfBlocks(kinds.Q8_0), dtype="int8", **of_blocks)
+    save(directory / "int8_differs.pt", TinyOfBlocks(kinds.Q4_0), dtype="int8", **of_blocks)
     save(directory / "no_forward.pt", NoForward())
     torch.jit.save(torch.jit.script(Tiny()), str(directory / "foreign.pt"))
     save(directory / "no_tokenizer.pt", Tiny(), texts={})

@@ -87,8 +87,9 @@ TEST(Manifest, RefusesSizesOutOfRange) {
 }
 
 TEST(Manifest, RefusesWhatTheKernelsDoNotKnow) {
-  EXPECT_THAT(ProblemWith("dtype", "float16"),
-              HasSubstr("dtype \"float16\" is not supported (supported: float32, bfloat16)"));
+  EXPECT_THAT(
+      ProblemWith("dtype", "float16"),
+      HasSubstr("dtype \"float16\" is not supported (supported: float32, bfloat16, int8, int4)"));
   EXPECT_THAT(ProblemWith("kv_heads", 3), HasSubstr("heads 4 is not a multiple of kv_heads 3"));
 }
 

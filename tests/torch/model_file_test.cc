@@ -36,10 +36,14 @@ TorchModelOptions Small() {
   return options;
 }
 
-std::unique_ptr<Model> LoadSound(const TorchModelOptions& options = Small()) {
-  auto file = LoadModelFile(Path("sound.pt"), options);
+std::unique_ptr<Model> Load(const std::string& name, const TorchModelOptions& options = Small()) {
+  auto file = LoadModelFile(Path(name), options);
   EXPECT_TRUE(file.ok()) << file.status();
   return std::move(file->model);
+}
+
+std::unique_ptr<Model> LoadSound(const TorchModelOptions& options = Small()) {
+  return Load("sound.pt", options);
 }
 
 absl::Status Refusal(const std::string& name, const TorchModelOptions& options = Small()) {
@@ -84,6 +88,14 @@ TEST(ModelFile, KeepsKvInTheTypeAskedFor) {
   const auto model = LoadSound(options);
   EXPECT_EQ(model->Spec().kv_dtype, "bfloat16");
   EXPECT_EQ(model->Spec().block_bytes, 1024);
+}
+
+TEST(ModelFile, KeepsKvInBfloat16WhereWeightsAreInBlocks) {
+  for (const std::string dtype : {"int8", "int4"}) {
+    const auto model = Load(dtype + ".pt");
+    EXPECT_EQ(model->Spec().weight_dtype, dtype);
+    EXPECT_EQ(model->Spec().kv_dtype, "bfloat16");
+  }
 }
 
 TEST(ModelFile, RefusesWhatIsNoModelFile) {
@@ -140,6 +152,8 @@ TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
                 "manifest.json: layers is 5000, the module has 1");
   ExpectRefused(Refusal("dtype_differs.pt"), kInvalid,
                 "manifest.json: dtype is bfloat16, the module has a weight of float32");
+  ExpectRefused(Refusal("int8_differs.pt"), kInvalid,
+                "manifest.json: dtype is int8, the module has a weight of int4");
   ExpectRefused(Refusal("vocabulary_differs.pt"), kInvalid,
                 "does not run: the model failed: forward gave");
 }
@@ -254,8 +268,11 @@ TEST(TorchModel, AStepThatWantsNoLogitsGivesNone) {
   EXPECT_THAT(Step(*model, {Session(0, 4, 20).Next(5, 0)}), testing::IsEmpty());
 }
 
-TEST(TorchModel, ChunksAndCompanyChangeNoBit) {
-  const auto model = LoadSound();
+class TorchModelOf : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Weights, TorchModelOf, testing::Values("sound.pt", "int8.pt", "int4.pt"));
+
+TEST_P(TorchModelOf, ChunksAndCompanyChangeNoBit) {
+  const auto model = Load(GetParam());
   Session whole(0, 4, 20), chunked(8, 4, 20), company(16, 0, 7);
   const Logits expected = Step(*model, {whole.Next(90, 90)});
   Logits pieces;

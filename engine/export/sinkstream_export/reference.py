@@ -29,6 +29,45 @@ def embedding(ids: Tensor, weight: Tensor) -> Tensor:
     return weight[ids].float()
 
 
+def unpack_blocks(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """GGUF's blocks, uint8 [out, in / 32, 18 (Q4_0), 20 (Q4_1) or 34 (Q8_0)]: signed codes, scales and minima in double,
+    [out, in / 32, 32 or 1]. A weight is scale * code + minimum."""
+    halves = 2 if blocks.shape[-1] == 20 else 1
+    scales = blocks[..., : 2 * halves].contiguous().view(torch.float16).double()
+    codes = blocks[..., 2 * halves :].contiguous()
+    if blocks.shape[-1] == 34:
+        codes = codes.view(torch.int8).int()
+    else:
+        codes = torch.cat([codes & 15, codes >> 4], dim=-1).int() - (8 if blocks.shape[-1] == 18 else 0)
+    minima = scales[..., 1:] if halves == 2 else torch.zeros_like(scales)
+    return codes, scales[..., :1], minima
+
+
+def dequantize(blocks: Tensor) -> Tensor:
+    """[out, in], float32: the product and the sum are rounded once."""
+    codes, scales, minima = unpack_blocks(blocks)
+    return (codes * scales + minima).flatten(1).float()
+
+
+def quantize_groups(x: Tensor) -> tuple[Tensor, Tensor]:
+    """float32 [N, in]: codes within -127 to 127 and scales for every 32 inputs, [N, in / 32, 32 or 1]."""
+    groups = x.float().unflatten(-1, (-1, 32))
+    largest = groups.abs().amax(-1, keepdim=True)
+    seen = largest >= 1e-30
+    codes = (groups * torch.where(seen, 127 / largest, 0)).round().int()
+    return codes, torch.where(seen, largest / 127, 0)
+
+
+def quantized_linear(x: Tensor, blocks: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The linear of weights in blocks, in double: what is exact in integers is so here, the rest nearly."""
+    activations, activation_scales = quantize_groups(x)
+    codes, scales, minima = unpack_blocks(blocks)
+    exact = torch.einsum("ngk,ogk->nog", activations.double(), codes.double())
+    sums = activations.sum(-1, dtype=torch.float64)[:, None]
+    y = ((scales[..., 0] * exact + minima[..., 0] * sums) * activation_scales.double()[:, None, :, 0]).sum(-1)
+    return y if bias is None else y + bias
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
 

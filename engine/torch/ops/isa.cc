@@ -1,11 +1,20 @@
 #include "engine/torch/ops/isa.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
 
 namespace sinkstream {
 namespace kernels {
 
 #if defined(__x86_64__)
+namespace amx {
+extern const KernelTable kTable;
+}
+namespace avx512_vnni {
+extern const KernelTable kTable;
+}
 namespace avx512 {
 extern const KernelTable kTable;
 }
@@ -21,10 +30,30 @@ extern const KernelTable kTable;
 
 namespace {
 
+#if defined(__x86_64__)
+// Linux lets a process use the registers of AMX once it has asked.
+bool AskForTiles() {
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool HasAmx() {
+  static const bool has = __builtin_cpu_supports("x86-64-v4") &&
+                          __builtin_cpu_supports("avx512vnni") &&
+                          __builtin_cpu_supports("amx-int8") && AskForTiles();
+  return has;
+}
+#endif
+
 std::vector<const kernels::KernelTable*> SupportedTables() {
   std::vector<const kernels::KernelTable*> tables;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) tables.push_back(&kernels::avx512::kTable);
+  if (HasAmx()) tables.push_back(&kernels::amx::kTable);
+  if (__builtin_cpu_supports("x86-64-v4")) {
+    if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&kernels::avx512_vnni::kTable);
+    tables.push_back(&kernels::avx512::kTable);
+  }
   if (__builtin_cpu_supports("x86-64-v3")) tables.push_back(&kernels::avx2::kTable);
 #endif
   tables.push_back(&kernels::portable::kTable);

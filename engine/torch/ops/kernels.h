@@ -15,18 +15,53 @@ inline constexpr int kPanelOutputs = 32;  // outputs a panel of packed weights h
 inline constexpr int kBlockTokens = 16;   // tokens a KV block holds
 inline constexpr int kMaxHeadDim = 512;
 
-enum class Element { kFloat32, kBfloat16 };
+// Of weights and KV; the last three of weights alone: GGUF's blocks (quantized_blocks.h).
+enum class Element { kFloat32, kBfloat16, kQ4_0, kQ4_1, kQ8_0 };
 enum class GeluKind { kErf, kTanh };  // exact, or its approximation by tanh
 
-// y = x @ W.T + bias + residual. bias and residual may be null.
-struct LinearCall {
-  const float* x;         // [rows][in]
-  const void* panels;     // [ceil(out / 32)][in][32], zeros beyond `out`
+// y = products + bias + residual. bias and residual may be null.
+struct LinearOutput {
   const float* bias;      // [ceil(out / 32) * 32]
   const float* residual;  // [rows][out]
   float* y;               // [rows][out]
-  int64_t in;
   int64_t out;
+};
+
+// The products x @ W.T.
+struct LinearCall {
+  const float* x;      // [rows][in]
+  const void* panels;  // [ceil(out / 32)][in][32], zeros beyond `out`
+  int64_t in;
+  LinearOutput output;
+};
+
+inline constexpr int kGroupInputs = 32;  // inputs that share a scale
+
+// What the codes of a group of a row stand for: x is about scale * code. A group that is not finite
+// has a scale that is no number, and so has what is made of it.
+struct ActivationGroup {
+  float scale;  // max |x| / 127
+  float scaled_sum;
+  int32_t sum;  // of the codes
+};
+
+// Codes are x * (127 / max |x|) to the nearest, ties to even; 0 where that maximum is below 1e-30.
+struct QuantizeCall {
+  const float* x;           // [rows][in]
+  int8_t* codes;            // [rows][in]
+  ActivationGroup* groups;  // [rows][in / 32]
+  int64_t in;               // a multiple of 32
+};
+
+// The products of quantised activations with quantised weights: over groups in ascending order,
+//   sum = fma(scale * d, float(exact sum of code * (q - zero)), sum)
+//   sum = fma(scaled_sum, m, sum)      kQ4_1 alone
+struct QuantizedLinearCall {
+  const int8_t* codes;            // [rows][in]
+  const ActivationGroup* groups;  // [rows][in / 32]
+  const void* panels;             // packed as quantized_blocks.h says
+  int64_t in;
+  LinearOutput output;
 };
 
 struct Range {
@@ -114,6 +149,11 @@ struct AttentionTile {
 struct KernelTable {
   const char* name;
   void (*linear)(Element, const LinearCall&, Range panels, Range rows);
+  void (*quantize)(const QuantizeCall&, Range rows);
+  // Bytes of scratch, 64-byte aligned, that `quantized_linear` needs.
+  int64_t (*quantized_linear_scratch)(const QuantizedLinearCall&);
+  void (*quantized_linear)(Element, const QuantizedLinearCall&, Range panels, Range rows,
+                           void* scratch);
   void (*rms_norm)(const RmsNormCall&, Range rows);
   void (*layer_norm)(const LayerNormCall&, Range rows);
   void (*head_rms_norm)(const HeadRmsNormCall&, Range rows);

@@ -7,6 +7,14 @@
 namespace sinkstream::kernels::SINKSTREAM_ISA {
 
 void Linear(Element element, const LinearCall& call, Range panels, Range rows);
+void Quantize(const QuantizeCall& call, Range rows);
+int64_t QuantizedLinearScratch(const QuantizedLinearCall& call);
+void QuantizedLinear(Element element, const QuantizedLinearCall& call, Range panels, Range rows,
+                     void* scratch);
+// Of amx alone: the same results as QuantizedLinear's other way, by matrix units.
+int64_t TileScratch(const QuantizedLinearCall& call);
+void LinearByTiles(Element element, const QuantizedLinearCall& call, Range panels, Range rows,
+                   void* scratch);
 void RmsNorm(const RmsNormCall& call, Range rows);
 void LayerNorm(const LayerNormCall& call, Range rows);
 void HeadRmsNorm(const HeadRmsNormCall& call, Range rows);

@@ -1,4 +1,5 @@
 #include "engine/torch/ops/kernels_isa.h"
+#include "engine/torch/ops/linear_output.h"
 #include "engine/torch/ops/simd.h"
 
 namespace sinkstream::kernels {
@@ -21,20 +22,6 @@ static_assert(kPanelOutputs % kColumns == 0);
 // Products are added up in chains of so many, then the chains: rounding grows with the length of a
 // chain and the number of chains, not with their product (Higham 2002, section 4.2).
 constexpr int64_t kChain = 64;
-
-void Finish(const LinearCall& call, Vec sum, int64_t row, int64_t output) {
-  const int64_t count = call.out - output < kLanes ? call.out - output : kLanes;
-  if (count <= 0) return;
-  if (call.bias != nullptr) sum += Load(call.bias + output);
-  const int64_t at = row * call.out + output;
-  if (count == kLanes) {
-    if (call.residual != nullptr) sum += Load(call.residual + at);
-    Store(call.y + at, sum);
-  } else {
-    if (call.residual != nullptr) sum += LoadFirst(call.residual + at, count);
-    StoreFirst(call.y + at, sum, count);
-  }
-}
 
 // Adds the products of `count` inputs, in ascending order, to sums that begin at zero.
 template <typename Weights, int kRows>
@@ -74,7 +61,7 @@ void Tile(const LinearCall& call, int64_t panel, int64_t row) {
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        Finish(call, sums[r][v], row + r, panel * kPanelOutputs + column + v * kLanes);
+        Finish(call.output, sums[r][v], row + r, panel * kPanelOutputs + column + v * kLanes);
       }
     }
   }

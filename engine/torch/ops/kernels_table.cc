@@ -8,6 +8,9 @@ namespace sinkstream::kernels::SINKSTREAM_ISA {
 extern const KernelTable kTable;
 const KernelTable kTable = {SINKSTREAM_NAME(SINKSTREAM_ISA),
                             Linear,
+                            Quantize,
+                            QuantizedLinearScratch,
+                            QuantizedLinear,
                             RmsNorm,
                             LayerNorm,
                             HeadRmsNorm,

@@ -5,27 +5,67 @@
 
 #include <string>
 
+#include "engine/torch/ops/quantized_blocks.h"
+
 namespace sinkstream {
 namespace {
 
 using State = std::tuple<at::Tensor, std::optional<at::Tensor>>;
 
-kernels::Element ElementOf(const at::Tensor& weight) {
+using kernels::Element;
+
+constexpr Element kQuantized[] = {Element::kQ4_0, Element::kQ4_1, Element::kQ8_0};
+
+Element ElementOfBlocks(const at::Tensor& weight) {
+  TORCH_CHECK(weight.dim() == 3,
+              "LinearWeight: a weight of bytes must be [out, in / 32, 18, 20 or ",
+              "34], blocks of Q4_0, Q4_1 or Q8_0, not ", weight.sizes());
+  for (const Element element : kQuantized) {
+    if (weight.size(2) == BlockBytes(element)) return element;
+  }
+  TORCH_CHECK(false, "LinearWeight: blocks must have 18 (Q4_0), 20 (Q4_1) or 34 bytes (Q8_0), not ",
+              weight.size(2));
+}
+
+Element ElementOf(const at::Tensor& weight) {
+  if (weight.scalar_type() == at::kByte) return ElementOfBlocks(weight);
   const bool known = weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16;
-  TORCH_CHECK(known, "LinearWeight: weight must be float32 or bfloat16, not ",
+  TORCH_CHECK(known, "LinearWeight: weight must be float32, bfloat16 or uint8 blocks, not ",
               weight.scalar_type());
-  return weight.scalar_type() == at::kFloat ? kernels::Element::kFloat32
-                                            : kernels::Element::kBfloat16;
+  return weight.scalar_type() == at::kFloat ? Element::kFloat32 : Element::kBfloat16;
+}
+
+int64_t InputsOf(const at::Tensor& weight) {
+  return weight.size(1) * (weight.dim() == 3 ? kernels::kGroupInputs : 1);
+}
+
+void CheckScales(const at::Tensor& weight) {
+  const at::Tensor blocks = weight.contiguous();
+  const int64_t bad = FirstBlockNotFinite(ElementOf(blocks), blocks.const_data_ptr<uint8_t>(),
+                                          blocks.size(0) * blocks.size(1));
+  TORCH_CHECK(bad < 0, "LinearWeight: row ", bad / blocks.size(1), " has a scale or minimum that ",
+              "is not finite, in block ", bad % blocks.size(1));
 }
 
 void Check(const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
-  ElementOf(weight);
-  TORCH_CHECK(weight.device().is_cpu() && weight.dim() == 2 && weight.numel() > 0,
-              "LinearWeight: weight must be [out, in] on the CPU, not ", weight.sizes());
+  const Element element = ElementOf(weight);
+  TORCH_CHECK(
+      weight.device().is_cpu() && weight.numel() > 0 && (weight.dim() == 2 || IsQuantized(element)),
+      "LinearWeight: weight must be [out, in] on the CPU, not ", weight.sizes());
+  if (IsQuantized(element)) CheckScales(weight);
   if (!bias.has_value()) return;
   TORCH_CHECK(bias->scalar_type() == at::kFloat && bias->dim() == 1 &&
                   bias->size(0) == weight.size(0) && bias->device().is_cpu(),
               "LinearWeight: bias must be float32 [", weight.size(0), "], not ", bias->sizes());
+}
+
+at::Tensor EmptyLike(const PackedMatrix& matrix) {
+  if (IsQuantized(matrix.element())) {
+    const int64_t groups = matrix.in() / kernels::kGroupInputs;
+    return at::empty({matrix.out(), groups, BlockBytes(matrix.element())}, at::kByte);
+  }
+  const bool is_float = matrix.element() == Element::kFloat32;
+  return at::empty({matrix.out(), matrix.in()}, is_float ? at::kFloat : at::kBFloat16);
 }
 
 // Of a view the whole storage would be serialised.
@@ -45,7 +85,8 @@ LinearWeight::LinearWeight(const at::Tensor& weight, const std::optional<at::Ten
 const PackedMatrix& LinearWeight::matrix() const {
   std::call_once(packed_, [this] {
     const std::lock_guard lock(mutex_);
-    matrix_.emplace(ElementOf(weight_), weight_.const_data_ptr(), weight_.size(0), weight_.size(1),
+    matrix_.emplace(ElementOf(weight_), weight_.const_data_ptr(), weight_.size(0),
+                    InputsOf(weight_),
                     bias_.has_value() ? bias_->const_data_ptr<float>() : nullptr);
     weight_.reset();
     bias_.reset();
@@ -59,9 +100,7 @@ State LinearWeight::Plain() const {
     // Other tensors of the same storage: the pickler would have a reader remember shared ones.
     return {weight_.detach(), bias_.has_value() ? std::optional(bias_->detach()) : std::nullopt};
   }
-  const bool is_float = matrix_->element() == kernels::Element::kFloat32;
-  at::Tensor weight =
-      at::empty({matrix_->out(), matrix_->in()}, is_float ? at::kFloat : at::kBFloat16);
+  at::Tensor weight = EmptyLike(*matrix_);
   matrix_->Unpack(weight.mutable_data_ptr());
   if (matrix_->bias() == nullptr) return {weight, std::nullopt};
   return {weight, at::from_blob(const_cast<float*>(matrix_->bias()), {matrix_->out()}).clone()};

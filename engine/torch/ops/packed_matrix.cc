@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "engine/torch/ops/quantized_blocks.h"
+
 namespace sinkstream {
 namespace {
 
@@ -35,15 +37,39 @@ void UnpackAll(const void* panels, int64_t out, int64_t in, T* to) {
   }
 }
 
+uint8_t* Bytes(void* data) { return static_cast<uint8_t*>(data); }
+const uint8_t* Bytes(const void* data) { return static_cast<const uint8_t*>(data); }
+
+size_t PackedBytes(Element element, size_t padded_out, int64_t in) {
+  if (IsQuantized(element)) {
+    return PackedBlockBytes(element, static_cast<int64_t>(padded_out), in);
+  }
+  return padded_out * static_cast<size_t>(in) * (element == Element::kFloat32 ? 4 : 2);
+}
+
 }  // namespace
+
+const char* DtypeName(Element element) {
+  switch (element) {
+    case Element::kFloat32:
+      return "float32";
+    case Element::kBfloat16:
+      return "bfloat16";
+    case Element::kQ8_0:
+      return "int8";
+    default:
+      return "int4";
+  }
+}
 
 PackedMatrix::PackedMatrix(Element element, const void* weights, int64_t out, int64_t in,
                            const float* bias)
     : element_(element), out_(out), in_(in) {
   const auto padded = static_cast<size_t>(panels() * kPanelOutputs);
-  const size_t element_bytes = element == Element::kFloat32 ? 4 : 2;
-  weights_ = AllocateHuge(padded * static_cast<size_t>(in) * element_bytes);
-  if (element == Element::kFloat32) {
+  weights_ = AllocateHuge(PackedBytes(element, padded, in));
+  if (IsQuantized(element)) {
+    PackBlocks(element, static_cast<const uint8_t*>(weights), out, in, Bytes(weights_.data));
+  } else if (element == Element::kFloat32) {
     Pack(static_cast<const float*>(weights), out, in, static_cast<float*>(weights_.data));
   } else {
     Pack(static_cast<const uint16_t*>(weights), out, in, static_cast<uint16_t*>(weights_.data));
@@ -54,11 +80,13 @@ PackedMatrix::PackedMatrix(Element element, const void* weights, int64_t out, in
 }
 
 void PackedMatrix::Unpack(void* to) const {
+  if (IsQuantized(element_)) return UnpackBlocks(element_, Bytes(data()), out_, in_, Bytes(to));
   if (element_ == Element::kFloat32) return UnpackAll(data(), out_, in_, static_cast<float*>(to));
   UnpackAll(data(), out_, in_, static_cast<uint16_t*>(to));
 }
 
 void PackedMatrix::CopyRow(int64_t output, float* to) const {
+  if (IsQuantized(element_)) return DequantizeRow(element_, Bytes(data()), output, in_, to);
   if (element_ == Element::kFloat32) {
     const float* row = RowStart<float>(data(), output, in_);
     for (int64_t k = 0; k < in_; ++k) to[k] = row[k * kPanelOutputs];

@@ -1,6 +1,6 @@
 // PackedMatrix: a weight matrix [out, in] in the order in which the kernels read it: panels of 32
-// outputs, [ceil(out / 32)][in][32], zeros beyond `out`. No torch. Immutable after construction;
-// any thread may read.
+// outputs, [ceil(out / 32)][in][32], zeros beyond `out`, or those of quantized_blocks.h. No torch.
+// Immutable after construction; any thread may read.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,13 @@
 
 namespace sinkstream {
 
+// "float32", "bfloat16", "int8" or "int4", as a manifest says.
+const char* DtypeName(kernels::Element element);
+
 class PackedMatrix {
  public:
-  // `weights`: [out][in], float or bfloat16 bits as `element` says; `bias`: [out] or null. Both are
-  // copied.
+  // `weights`: [out][in], float or bfloat16 bits, or [out][in / 32] blocks as `element` says;
+  // `bias`: [out] or null. Both are copied.
   PackedMatrix(kernels::Element element, const void* weights, int64_t out, int64_t in,
                const float* bias);
 
@@ -25,7 +28,7 @@ class PackedMatrix {
   // [panels * 32], null without a bias.
   const float* bias() const { return static_cast<const float*>(bias_.data); }
 
-  // The plain matrix again, [out][in] in its own element type.
+  // What it was made from, in its own element type.
   void Unpack(void* to) const;
   // Row `output` of the matrix, widened: `to` holds `in` floats. Requires 0 <= output < out.
   void CopyRow(int64_t output, float* to) const;

@@ -2,13 +2,16 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/operator_call.h"
 #include "engine/torch/ops/operators.h"
+#include "engine/torch/ops/quantized_blocks.h"
 
 namespace sinkstream {
 namespace {
@@ -17,25 +20,78 @@ using at::Tensor;
 using kernels::Range;
 using WeightPtr = c10::intrusive_ptr<LinearWeight>;
 
-Tensor RunLinear(const Tensor& x, const PackedMatrix& matrix, const float* residual) {
+// Calls `body` with parts of all panels by all rows. A call's parts of few rows are of several
+// panels, others of one.
+void ForPanels(const PackedMatrix& matrix, int64_t rows, int64_t row_block,
+               absl::FunctionRef<void(Range panels, Range rows)> body) {
+  const int64_t row_blocks = (rows + row_block - 1) / row_block;
+  const int64_t items = matrix.panels() * row_blocks;
+  OperatorPool().ParallelFor(items, Grain(items, 1), [&](int64_t begin, int64_t end) {
+    if (row_blocks == 1) return body({begin, end}, {0, rows});
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t panel = item / row_blocks, row = item % row_blocks * row_block;
+      body({panel, panel + 1}, {row, std::min(row + row_block, rows)});
+    }
+  });
+}
+
+// Grows to the largest need of its thread and stays: the decode path allocates nothing. 64-byte
+// aligned. Want of memory ends the process (ParallelFor).
+template <typename Purpose>
+void* Scratch(int64_t bytes) {
+  constexpr size_t kAlignment = 64;
+  thread_local std::vector<char> scratch;
+  const size_t needed = static_cast<size_t>(bytes) + kAlignment;
+  if (scratch.size() < needed) scratch.resize(needed);
+  void* aligned = scratch.data();
+  size_t space = scratch.size();
+  return std::align(kAlignment, needed - kAlignment, aligned, space);
+}
+
+kernels::QuantizeCall QuantizeRows(const float* x, int64_t rows, int64_t in) {
+  struct Codes;
+  struct Groups;
+  const int64_t groups = rows * (in / kernels::kGroupInputs);
+  const kernels::QuantizeCall call = {x, static_cast<int8_t*>(Scratch<Codes>(rows * in)),
+                                      static_cast<kernels::ActivationGroup*>(Scratch<Groups>(
+                                          groups * int64_t{sizeof(kernels::ActivationGroup)})),
+                                      in};
+  ForRows(rows, 8, [&](Range part) { Kernels().quantize(call, part); });
+  return call;
+}
+
+void MultiplyQuantized(const float* x, int64_t rows, const PackedMatrix& matrix,
+                       const kernels::LinearOutput& output) {
+  struct Panel;
+  constexpr int64_t kRowBlock = 128;
+  const kernels::QuantizeCall quantized = QuantizeRows(x, rows, matrix.in());
+  const kernels::QuantizedLinearCall call = {quantized.codes, quantized.groups, matrix.data(),
+                                             matrix.in(), output};
+  const kernels::KernelTable& table = Kernels();
+  ForPanels(matrix, rows, kRowBlock, [&](Range panels, Range part) {
+    table.quantized_linear(matrix.element(), call, panels, part,
+                           Scratch<Panel>(table.quantized_linear_scratch(call)));
+  });
+}
+
+void Multiply(const float* x, int64_t rows, const PackedMatrix& matrix,
+              const kernels::LinearOutput& output) {
   constexpr int64_t kRowBlock = 96;
+  const kernels::LinearCall call = {x, matrix.data(), matrix.in(), output};
+  ForPanels(matrix, rows, kRowBlock, [&](Range panels, Range part) {
+    Kernels().linear(matrix.element(), call, panels, part);
+  });
+}
+
+Tensor RunLinear(const Tensor& x, const PackedMatrix& matrix, const float* residual) {
   const Tensor input = Floats(x, "linear: x", 2);
   TORCH_CHECK(x.size(1) == matrix.in(), "linear: x is ", x.sizes(), ", the weight takes ",
               matrix.in());
-  const int64_t rows = x.size(0);
-  Tensor y = at::empty({rows, matrix.out()}, x.options());
-  const kernels::LinearCall call = {
-      input.const_data_ptr<float>(), matrix.data(), matrix.bias(), residual,
-      y.mutable_data_ptr<float>(),   matrix.in(),   matrix.out()};
-  const int64_t row_blocks = (rows + kRowBlock - 1) / kRowBlock;
-  const int64_t items = matrix.panels() * row_blocks;
-  OperatorPool().ParallelFor(items, Grain(items, 1), [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t panel = item / row_blocks, row = item % row_blocks * kRowBlock;
-      Kernels().linear(matrix.element(), call, {panel, panel + 1},
-                       {row, std::min(row + kRowBlock, rows)});
-    }
-  });
+  Tensor y = at::empty({x.size(0), matrix.out()}, x.options());
+  const kernels::LinearOutput output = {matrix.bias(), residual, y.mutable_data_ptr<float>(),
+                                        matrix.out()};
+  const auto multiply = IsQuantized(matrix.element()) ? &MultiplyQuantized : &Multiply;
+  multiply(input.const_data_ptr<float>(), x.size(0), matrix, output);
   return y;
 }
 

@@ -1,0 +1,186 @@
+#include "engine/torch/ops/kernels_isa.h"
+#include "engine/torch/ops/linear_output.h"
+#include "engine/torch/ops/quantized_formats.h"
+
+namespace sinkstream::kernels {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kRowTile = 6;
+#else
+constexpr int kRowTile = 3;
+#endif
+constexpr int kVectors = 2;
+constexpr int kColumns = kVectors * kLanes;
+static_assert(kPanelOutputs % kColumns == 0);
+
+inline int32_t Quad(const int8_t* from) {
+  int32_t quad;
+  __builtin_memcpy(&quad, from, sizeof quad);
+  return quad;
+}
+
+// The exact sums of a group, of `kRows` rows from `x` on.
+template <typename Format, int kRows>
+void SumCodes(const uint8_t* codes, const int8_t* x, int64_t stride,
+              IntVec (&sums)[kRows][kVectors]) {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    CodeVec first[kVectors], second[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      Format::Load(codes + v * kLanes * 4, i, first[v], second[v]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const int32_t low = Quad(x + r * stride + i * 4), high = Quad(x + r * stride + 16 + i * 4);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        sums[r][v] = AddProducts(AddProducts(sums[r][v], first[v], low), second[v], high);
+      }
+    }
+  }
+}
+
+template <typename Format, int kRows>
+void AddGroup(const uint8_t* codes, const uint8_t* scales, const int8_t* x, int64_t stride,
+              const ActivationGroup* group, int64_t group_stride, Vec (&sums)[kRows][kVectors]) {
+  IntVec exact[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    const IntVec start = IntVec{} - Format::kZero * group[r * group_stride].sum;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) exact[r][v] = start;
+  }
+  SumCodes<Format, kRows>(codes, x, stride, exact);
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    const Scales<Format> of_outputs(scales + v * kLanes * 2);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      sums[r][v] = of_outputs.Add(sums[r][v], exact[r][v], group[r * group_stride]);
+    }
+  }
+}
+
+template <typename Format, int kRows>
+void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row) {
+  const int64_t groups = call.in / kGroupInputs;
+  const auto* weights =
+      static_cast<const uint8_t*>(call.panels) + panel * groups * kGroupBytes<Format>;
+  for (int column = 0; column < kPanelOutputs; column += kColumns) {
+    Vec sums[kRows][kVectors] = {};
+    for (int64_t g = 0; g < groups; ++g) {
+      const uint8_t* group = weights + g * kGroupBytes<Format>;
+      AddGroup<Format, kRows>(group + column * 4, group + Format::kCodeBytes + column * 2,
+                              call.codes + row * call.in + g * kGroupInputs, call.in,
+                              call.groups + row * groups + g, groups, sums);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        Finish(call.output, sums[r][v], row + r, panel * kPanelOutputs + column + v * kLanes);
+      }
+    }
+  }
+}
+
+template <typename Format, int kRows>
+void TileOf(int64_t rows, const QuantizedLinearCall& call, int64_t panel, int64_t row) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return TileOf<Format, kRows - 1>(rows, call, panel, row);
+  }
+  Tile<Format, kRows>(call, panel, row);
+}
+
+template <typename Format>
+void Panels(const QuantizedLinearCall& call, Range panels, Range rows) {
+  const int64_t count = rows.end - rows.begin;
+  const int64_t tiles = (count + kRowTile - 1) / kRowTile;
+  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t begin = rows.begin + count * tile / tiles;
+      const int64_t end = rows.begin + count * (tile + 1) / tiles;
+      TileOf<Format, kRowTile>(end - begin, call, panel, begin);
+    }
+  }
+}
+
+int32_t BitsOf(float value) {
+  int32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+float FloatOf(int32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// The largest magnitude as an integer, in whose order NaN is above infinity.
+int32_t LargestMagnitude(const float* x) {
+  IntVec largest = {};
+#pragma GCC unroll 8
+  for (int i = 0; i < kGroupInputs; i += kLanes) {
+    const IntVec magnitude = reinterpret_cast<IntVec>(Magnitude(Load(x + i)));
+    largest = largest > magnitude ? largest : magnitude;
+  }
+  return Largest(largest);
+}
+
+void QuantizeGroup(const float* x, int8_t* codes, ActivationGroup& group) {
+  const int32_t largest = LargestMagnitude(x);
+  const bool finite = largest < BitsOf(__builtin_inff());
+  if (!finite || largest < BitsOf(1e-30f)) {
+    __builtin_memset(codes, 0, kGroupInputs);
+    const float scale = finite ? 0.0f : __builtin_nanf("");
+    group = {scale, scale, 0};
+    return;
+  }
+  const float inverse = 127.0f / FloatOf(largest);
+  IntVec sums = {};
+#pragma GCC unroll 8
+  for (int i = 0; i < kGroupInputs; i += kLanes) {
+    const IntVec rounded = Round(Load(x + i) * inverse);
+    *reinterpret_cast<LooseNarrowVec*>(codes + i) = __builtin_convertvector(rounded, NarrowVec);
+    sums += rounded;
+  }
+  const float scale = FloatOf(largest) / 127.0f;
+  const int32_t sum = Sum(sums);
+  group = {scale, scale * static_cast<float>(sum), sum};
+}
+
+}  // namespace
+
+namespace SINKSTREAM_ISA {
+
+void Quantize(const QuantizeCall& call, Range rows) {
+  const int64_t groups = call.in / kGroupInputs;
+  for (int64_t i = rows.begin * groups; i < rows.end * groups; ++i) {
+    QuantizeGroup(call.x + i * kGroupInputs, call.codes + i * kGroupInputs, call.groups[i]);
+  }
+}
+
+#if defined(__AMX_INT8__)
+// From so many rows on tiles are faster (docs/adr/0011-integer-products.md).
+constexpr int64_t kLeastTileRows = 5;
+
+int64_t QuantizedLinearScratch(const QuantizedLinearCall& call) { return TileScratch(call); }
+#else
+int64_t QuantizedLinearScratch(const QuantizedLinearCall&) { return 0; }
+#endif
+
+void QuantizedLinear(Element element, const QuantizedLinearCall& call, Range panels, Range rows,
+                     [[maybe_unused]] void* scratch) {
+#if defined(__AMX_INT8__)
+  if (rows.end - rows.begin >= kLeastTileRows) {
+    return LinearByTiles(element, call, panels, rows, scratch);
+  }
+#endif
+  WithFormat(element, [&]<typename Format>(Format) { Panels<Format>(call, panels, rows); });
+}
+
+}  // namespace SINKSTREAM_ISA
+}  // namespace sinkstream::kernels

@@ -1,0 +1,196 @@
+#include "engine/torch/ops/kernels_isa.h"
+#include "engine/torch/ops/linear_output.h"
+#include "engine/torch/ops/quantized_formats.h"
+
+namespace sinkstream::kernels {
+namespace {
+
+static_assert(kLanes == 16);
+
+constexpr int kTileRows = 16;
+constexpr int kBlockRows = 2 * kTileRows;  // rows that one load of weights serves
+constexpr int kUnpackedBytes = kGroupInputs * kPanelOutputs;
+constexpr int kPanelVectors = kPanelOutputs / kLanes;
+
+// Tiles: sums of the first 16 rows (two tiles of 16 outputs), of the others (two), activations of
+// either, weights of either 16 outputs.
+enum TileName { kSum00, kSum01, kSum10, kSum11, kRows0, kRows1, kWeights0, kWeights1 };
+
+// The instructions, each a barrier to the compiler: gcc 12's intrinsics do not say what memory they
+// read.
+template <int kTile>
+void LoadTile(const void* from, int64_t stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTile) : "memory");
+}
+template <int kTile>
+void StoreTile(void* to, int64_t stride) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride), "i"(kTile) : "memory");
+}
+template <int kSum, int kRows, int kWeights>
+void MultiplyTiles() {
+  asm volatile("tilezero %%tmm%c0\n\ttdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kRows),
+               "i"(kWeights)
+               : "memory");
+}
+void ReleaseTiles() { asm volatile("tilerelease" ::: "memory"); }
+
+// How many rows the tiles of a block of `rows` have.
+void ConfigureTiles(int64_t rows) {
+  struct alignas(64) {
+    uint8_t palette;
+    uint8_t start_row;
+    uint8_t reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+  } config = {};
+  const auto set = [&](int tile, int64_t tile_rows, int row_bytes) {
+    config.rows[tile] = static_cast<uint8_t>(tile_rows);
+    config.row_bytes[tile] = static_cast<uint16_t>(tile_rows > 0 ? row_bytes : 0);
+  };
+  const int64_t first = rows < kTileRows ? rows : kTileRows, second = rows - first;
+  config.palette = 1;
+  set(kSum00, first, kLanes * 4);
+  set(kSum01, first, kLanes * 4);
+  set(kSum10, second, kLanes * 4);
+  set(kSum11, second, kLanes * 4);
+  set(kRows0, first, kGroupInputs);
+  set(kRows1, second, kGroupInputs);
+  set(kWeights0, kGroupInputs / 4, kLanes * 4);
+  set(kWeights1, kGroupInputs / 4, kLanes * 4);
+  asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
+}
+
+struct Scratch {
+  int32_t exact[2][kBlockRows][kPanelOutputs];  // sums of one group, and of the next
+  float sums[kBlockRows][kPanelOutputs];
+  int8_t weights[1];  // [in / 32][kUnpackedBytes]
+};
+
+// Some rows of a call, at most kBlockRows, by one panel.
+struct Block {
+  const QuantizedLinearCall& call;
+  int64_t groups;
+  const uint8_t* panel;
+  int64_t row;
+  int64_t rows;
+  bool first;  // of the panel: unpacks its weights
+};
+
+// Four bits become signed bytes; of eight bits nothing is copied.
+template <typename Format>
+const void* SignedWeights(const Block& block, int64_t group, int8_t* unpacked) {
+  const uint8_t* codes = block.panel + group * kGroupBytes<Format>;
+  if constexpr (Format::kCodeBytes == kUnpackedBytes) {
+    return codes;
+  } else {
+    int8_t* to = unpacked + group * kUnpackedBytes;
+    if (!block.first) return to;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kPanelVectors; ++v) {
+        CodeVec low, high;
+        Format::Load(codes + v * kLanes * 4, i, low, high);
+        auto* at = reinterpret_cast<LooseCodeVec*>(to + i * kWordBytes + v * kLanes * 4);
+        *at = low - static_cast<uint8_t>(Format::kZero);
+        at[4 * kPanelVectors] = high - static_cast<uint8_t>(Format::kZero);
+      }
+    }
+    return to;
+  }
+}
+
+template <typename Format>
+void Multiply(const Block& block, int64_t group, Scratch& scratch) {
+  const auto* weights =
+      static_cast<const char*>(SignedWeights<Format>(block, group, scratch.weights));
+  const int64_t in = block.call.in;
+  const int8_t* codes = block.call.codes + block.row * in + group * kGroupInputs;
+  int32_t* to = scratch.exact[group % 2][0];
+  LoadTile<kWeights0>(weights, kWordBytes);
+  LoadTile<kWeights1>(weights + kLanes * 4, kWordBytes);
+  LoadTile<kRows0>(codes, in);
+  MultiplyTiles<kSum00, kRows0, kWeights0>();
+  MultiplyTiles<kSum01, kRows0, kWeights1>();
+  if (block.rows > kTileRows) {
+    LoadTile<kRows1>(codes + kTileRows * in, in);
+    MultiplyTiles<kSum10, kRows1, kWeights0>();
+    MultiplyTiles<kSum11, kRows1, kWeights1>();
+  }
+  StoreTile<kSum00>(to, sizeof(scratch.exact[0][0]));
+  StoreTile<kSum01>(to + kLanes, sizeof(scratch.exact[0][0]));
+  if (block.rows > kTileRows) {
+    to += kTileRows * kPanelOutputs;
+    StoreTile<kSum10>(to, sizeof(scratch.exact[0][0]));
+    StoreTile<kSum11>(to + kLanes, sizeof(scratch.exact[0][0]));
+  }
+}
+
+template <typename Format>
+void AddGroup(const Block& block, int64_t group, Scratch& scratch) {
+  const uint8_t* scales = block.panel + group * kGroupBytes<Format> + Format::kCodeBytes;
+  const Scales<Format> of_outputs[kPanelVectors] = {Scales<Format>(scales),
+                                                    Scales<Format>(scales + kLanes * 2)};
+  const ActivationGroup* activations = block.call.groups + block.row * block.groups + group;
+  for (int64_t r = 0; r < block.rows; ++r, activations += block.groups) {
+    const int32_t* exact = scratch.exact[group % 2][r];
+#pragma GCC unroll 2
+    for (int v = 0; v < kPanelVectors; ++v) {
+      float* sums = scratch.sums[r] + v * kLanes;
+      const auto products = *reinterpret_cast<const IntVec*>(exact + v * kLanes);
+      Store(sums, of_outputs[v].Add(Load(sums), products, *activations));
+    }
+  }
+}
+
+template <typename Format>
+void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
+  __builtin_memset(scratch.sums, 0, sizeof scratch.sums);
+  Multiply<Format>(block, 0, scratch);
+  for (int64_t group = 0; group < block.groups; ++group) {
+    // The matrix unit works on the next group while this one is scaled and added.
+    if (group + 1 < block.groups) Multiply<Format>(block, group + 1, scratch);
+    AddGroup<Format>(block, group, scratch);
+  }
+  for (int64_t r = 0; r < block.rows; ++r) {
+    for (int v = 0; v < kPanelVectors; ++v) {
+      Finish(block.call.output, Load(scratch.sums[r] + v * kLanes), block.row + r,
+             panel * kPanelOutputs + v * kLanes);
+    }
+  }
+}
+
+template <typename Format>
+void Panels(const QuantizedLinearCall& call, Range panels, Range rows, Scratch& scratch) {
+  const int64_t groups = call.in / kGroupInputs;
+  const auto* weights = static_cast<const uint8_t*>(call.panels);
+  int64_t configured = 0;
+  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    for (int64_t row = rows.begin; row < rows.end; row += kBlockRows) {
+      const int64_t count = rows.end - row < kBlockRows ? rows.end - row : kBlockRows;
+      if (count != configured) ConfigureTiles(configured = count);
+      RunBlock<Format>({call, groups, weights + panel * groups * kGroupBytes<Format>, row, count,
+                        row == rows.begin},
+                       panel, scratch);
+    }
+  }
+  ReleaseTiles();
+}
+
+}  // namespace
+
+namespace SINKSTREAM_ISA {
+
+int64_t TileScratch(const QuantizedLinearCall& call) {
+  return static_cast<int64_t>(sizeof(Scratch)) + call.in * kPanelOutputs;
+}
+
+void LinearByTiles(Element element, const QuantizedLinearCall& call, Range panels, Range rows,
+                   void* scratch) {
+  WithFormat(element, [&]<typename Format>(Format) {
+    Panels<Format>(call, panels, rows, *static_cast<Scratch*>(scratch));
+  });
+}
+
+}  // namespace SINKSTREAM_ISA
+}  // namespace sinkstream::kernels

@@ -1,0 +1,109 @@
+// Vectors of codes. For the kernels_quantized*.cc files alone (simd.h says why).
+#pragma once
+
+#if defined(__x86_64__)
+#include <immintrin.h>  // nothing of it is ever emitted by itself
+#endif
+
+#include "engine/torch/ops/simd.h"
+
+namespace sinkstream::kernels {
+namespace {
+
+typedef int8_t ByteVec __attribute__((vector_size(kLanes * 4)));
+typedef uint8_t CodeVec __attribute__((vector_size(kLanes * 4)));
+typedef int16_t ShortVec __attribute__((vector_size(kLanes * 4)));
+typedef uint8_t LooseCodeVec __attribute__((vector_size(kLanes * 4), aligned(1), may_alias));
+typedef int8_t NarrowVec __attribute__((vector_size(kLanes)));
+typedef int8_t LooseNarrowVec __attribute__((vector_size(kLanes), aligned(1), may_alias));
+
+inline CodeVec LoadCodes(const uint8_t* from) {
+  return *reinterpret_cast<const LooseCodeVec*>(from);
+}
+
+// fp16, widened. Not of infinities.
+inline Vec LoadHalf(const uint8_t* from) {
+  const auto* halves = reinterpret_cast<const LooseHalfVec*>(from);
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vec>(_mm512_cvtph_ps(reinterpret_cast<__m256i>(*halves)));
+#elif defined(__F16C__)
+  return reinterpret_cast<Vec>(_mm256_cvtph_ps(reinterpret_cast<__m128i>(*halves)));
+#else
+  const BitVec bits = __builtin_convertvector(*halves, BitVec);
+  const Vec magnitude = reinterpret_cast<Vec>((bits & 0x7fff) << 13) * 0x1p112f;
+  return reinterpret_cast<Vec>(reinterpret_cast<BitVec>(magnitude) | (bits & 0x8000) << 16);
+#endif
+}
+
+// To the nearest integer, ties to even.
+inline IntVec Round(Vec x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<IntVec>(_mm512_cvtps_epi32(x));
+#elif defined(__AVX2__)
+  return reinterpret_cast<IntVec>(_mm256_cvtps_epi32(x));
+#elif defined(__SSE2__)
+  return reinterpret_cast<IntVec>(_mm_cvtps_epi32(x));
+#else
+  IntVec rounded;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    rounded[lane] = static_cast<int32_t>(__builtin_rintf(x[lane]));
+  }
+  return rounded;
+#endif
+}
+
+// Sums of neighbouring products.
+inline IntVec MultiplyPairs(ShortVec a, ShortVec b) {
+#if defined(__AVX512BW__)
+  return reinterpret_cast<IntVec>(
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<IntVec>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif defined(__SSE2__)
+  return reinterpret_cast<IntVec>(
+      _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+  const IntVec x = reinterpret_cast<IntVec>(a), y = reinterpret_cast<IntVec>(b);
+  return (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16);
+#endif
+}
+
+// sum + each lane's four codes times the four of `quad`. With VNNI the codes are unsigned, else
+// signed.
+#if defined(__AVX512VNNI__)
+constexpr int kSignOffset = 128;  // what turns signed codes into unsigned ones
+inline IntVec AddProducts(IntVec sum, CodeVec codes, int32_t quad) {
+  return reinterpret_cast<IntVec>(_mm512_dpbusd_epi32(
+      reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(codes), _mm512_set1_epi32(quad)));
+}
+#else
+constexpr int kSignOffset = 0;
+inline IntVec AddProducts(IntVec sum, CodeVec codes, int32_t quad) {
+  const ShortVec x = reinterpret_cast<ShortVec>(codes);
+  const ShortVec y = reinterpret_cast<ShortVec>(IntVec{} + quad);
+  return sum + MultiplyPairs(x << 8 >> 8, y << 8 >> 8) + MultiplyPairs(x >> 8, y >> 8);
+}
+#endif
+
+inline IntVec Exchange(IntVec x, int distance) {
+  IntVec lanes;
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane ^ distance;
+  return __builtin_shuffle(x, lanes);
+}
+inline int32_t Sum(IntVec x) {
+#pragma GCC unroll 4
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) x += Exchange(x, distance);
+  return x[0];
+}
+inline int32_t Largest(IntVec x) {
+#pragma GCC unroll 4
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+    const IntVec other = Exchange(x, distance);
+    x = x > other ? x : other;
+  }
+  return x[0];
+}
+
+}  // namespace
+}  // namespace sinkstream::kernels
