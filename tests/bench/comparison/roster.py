@@ -26,8 +26,8 @@ def _llama(bench, threads):
     server, batched = os.path.join(binaries, "llama-server"), os.path.join(binaries, "llama-batched-bench")
     q4, q8 = place("q4_1.gguf"), place("q8_0.gguf")
     return [LlamaServer("llama.cpp server Q4_1", server, q4, threads),
-            LlamaServer("llama.cpp server Q4_1, fa off", server, q4, threads, flash_attention=False),
-            LlamaServer("llama.cpp server Q4_1, exact", server, q4, threads, flash_attention=False, exact=True),
+            LlamaServer("llama.cpp server Q4_1 -fa off", server, q4, threads, flash_attention=False),
+            LlamaServer("llama.cpp server Q4_1 exact", server, q4, threads, flash_attention=False, exact=True),
             LlamaServer("llama.cpp server Q8_0", server, q8, threads),
             LlamaBatched("llama.cpp in process Q4_1", batched, q4, threads),
             LlamaBatched("llama.cpp in process Q8_0", batched, q8, threads)]
@@ -42,7 +42,7 @@ def _libraries(root, bench, threads):
     torch = {"model": checkpoint, "threads": threads, "precision": "bfloat16"}
     return [InProcess("OpenVINO GenAI bf16", python("bench-openvino"), "openvino_genai_worker.py", openvino, [exported],
                       _WITHOUT_ENDLESS),
-            InProcess("OpenVINO GenAI bf16, eviction", python("bench-openvino"), "openvino_genai_worker.py",
+            InProcess("OpenVINO GenAI bf16 eviction", python("bench-openvino"), "openvino_genai_worker.py",
                       openvino | {"eviction": True}, [exported], ("endless",)),
             InProcess("transformers bf16", python("venv"), "transformers_worker.py", torch, [checkpoint], _WITHOUT_ENDLESS),
             InProcess("vLLM bf16", python("bench-vllm"), "vllm_worker.py", torch, [checkpoint], _WITHOUT_ENDLESS)]
