@@ -13,6 +13,7 @@
 #include "engine/admission.h"
 #include "engine/clock.h"
 #include "engine/commands.h"
+#include "engine/distribution_budget.h"
 #include "engine/model.h"
 #include "engine/observer.h"
 #include "engine/options.h"
@@ -37,6 +38,8 @@ class Scheduler {
     const Clock& clock;
     std::function<uint64_t()> random;
     BlockPark* park = nullptr;  // null: idle sessions stay in memory
+    // Called by any thread, and after the scheduler has gone: RunStep may be able to go on.
+    std::function<void()> on_room = [] {};
   };
 
   // `options` have been checked against the model (Engine::Create).
@@ -100,6 +103,7 @@ class Scheduler {
   Admission admission_;
   RequestQueue queue_;
   Sampler sampler_;
+  DistributionBudget distributions_;
   uint64_t planned_ = 0;  // places given in plans so far
   bool draining_ = false;
 };

@@ -37,16 +37,20 @@ int64_t ScoredRows(const StepCandidate& prompt, int64_t share, int64_t cost, int
 void PlanPrefills(absl::Span<const StepCandidate> prompts, int64_t left, int64_t scored_row_cost,
                   const StepBudget& budget, std::vector<PlannedRows>& plan) {
   int64_t score_left = budget.score_rows;
+  int64_t distributions_left = budget.distributions;
   int64_t places = budget.max_prefills;
   for (size_t i = 0; i < prompts.size() && places > 0 && left > 0; ++i) {
     const int64_t sharers = std::min(places, static_cast<int64_t>(prompts.size() - i));
     const int64_t share = (left + sharers - 1) / sharers;
-    const int64_t scored = ScoredRows(prompts[i], share, scored_row_cost, score_left);
+    const int64_t most =
+        prompts[i].tells_distributions ? std::min(score_left, distributions_left) : score_left;
+    const int64_t scored = ScoredRows(prompts[i], share, scored_row_cost, most);
     const int64_t rows =
         std::min({share, prompts[i].prompt_left, prompts[i].rows_before_scored}) + scored;
     if (rows == 0) continue;
     plan.push_back({prompts[i].index, static_cast<int32_t>(rows)});
     score_left -= scored;
+    if (prompts[i].tells_distributions) distributions_left -= scored;
     left -= rows + scored * (scored_row_cost - 1);
     --places;
   }

@@ -26,6 +26,8 @@ struct StepBudget {
   int32_t score_rows = 128;    // rows of a step that score, >= 1
   // In rows without logits, >= 1. Of the default model's 135 million weights the head has 28.
   int32_t scored_row_cost = 2;
+  // Of the rows that score, those whose distributions may be told, >= 0.
+  int64_t distributions = std::numeric_limits<int64_t>::max();
 };
 
 // A session that has something to feed.
@@ -37,6 +39,7 @@ struct StepCandidate {
   uint64_t planned_at = 0;
   // Of the prompt's rows, those behind so many score: their logits are wanted.
   int64_t rows_before_scored = std::numeric_limits<int64_t>::max();
+  bool tells_distributions = false;  // of those that score
 };
 
 struct PlannedRows {
@@ -45,7 +48,8 @@ struct PlannedRows {
   friend bool operator==(const PlannedRows&, const PlannedRows&) = default;
 };
 
-// Decode rows first, then prefill chunks. Empty only if `candidates` is.
+// Decode rows first, then prefill chunks. Empty only if `candidates` has none but such as wait for
+// `distributions`.
 std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
                                   const StepBudget& budget);
 

@@ -108,6 +108,12 @@ class Stream {
     if (batch.closed) heard_.closed = batch.closed;
     return heard_;
   }
+  // Reads everything that waits and keeps the scores' sizes alone, as a client that is done with
+  // them.
+  void Forget() {
+    Read();
+    for (Scores& scores : heard_.scores) scores.room = nullptr;
+  }
   SessionId id() { return Read().opened.value().id; }
 
  private:

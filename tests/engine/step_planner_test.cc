@@ -98,6 +98,17 @@ TEST(StepPlannerTest, BesideADecodeARowThatScoresTakesTheShareOfSeveral) {
               ElementsAre(Rows(2, 1), Rows(0, 4), Rows(1, 12)));
 }
 
+TEST(StepPlannerTest, WhereNoMoreDistributionsMayBeToldOnlyThoseWait) {
+  StepBudget few = kBudget;
+  few.distributions = 7;
+  auto first = Scored(0, 1000, 0), second = Scored(1, 1000, 5);
+  first.tells_distributions = second.tells_distributions = true;
+  EXPECT_THAT(PlanStep({first, second, Scored(2, 1000, 0)}, few),
+              ElementsAre(Rows(0, 7), Rows(1, 5), Rows(2, 23)));
+  few.distributions = 0;
+  EXPECT_THAT(PlanStep({first}, few), IsEmpty());
+}
+
 TEST(StepPlannerTest, OneRowThatScoresIsNeverTooDear) {
   StepBudget dear = kBudget;
   dear.scored_row_cost = 50;

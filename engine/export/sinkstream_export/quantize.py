@@ -17,7 +17,7 @@ from torch import Tensor
 BLOCK = 32  # weights
 BYTES = {"Q4_0": 18, "Q4_1": 20, "Q8_0": 34}  # of a block
 _KINDS = {size: kind for kind, size in BYTES.items()}
-_PIECE = 1 << 22  # weights that are worked on at once: each takes several copies
+_PIECE = 1 << 18  # weights that are worked on at once: each takes several copies
 
 
 def kind(blocks: Tensor) -> str:
@@ -26,17 +26,18 @@ def kind(blocks: Tensor) -> str:
 
 def q8_0(weight: Tensor) -> Tensor:
     """Of float [out, in], `in` a multiple of 32: symmetric, as ggml rounds."""
-    return _by_rows(weight, lambda rows: _q8_0(rows.float()))
+    return _by_rows(weight, _empty_blocks(weight, "Q8_0"), _q8_0)
 
 
 def q4_1(weight: Tensor) -> Tensor:
     """Of float [out, in], `in` a multiple of 32: from the block's least to its largest weight, as ggml rounds."""
-    return _by_rows(weight, lambda rows: _q4_1(rows.float()))
+    return _by_rows(weight, _empty_blocks(weight, "Q4_1"), _q4_1)
 
 
 def dequantize(blocks: Tensor) -> Tensor:
     """float32 [out, in]."""
-    return _by_rows(blocks, _RESTORE[kind(blocks)])
+    weight = torch.empty(blocks.shape[0], blocks.shape[1] * BLOCK)
+    return _by_rows(blocks, weight, _RESTORE[kind(blocks)])
 
 
 def round_activations(x: Tensor) -> Tensor:
@@ -52,13 +53,20 @@ def first_unbounded_row(blocks: Tensor) -> int | None:
     return None if finite.all() else int(finite.logical_not().nonzero()[0])
 
 
-def _by_rows(matrix: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+def _empty_blocks(weight: Tensor, kind: str) -> Tensor:
+    return torch.empty(weight.shape[0], weight.shape[1] // BLOCK, BYTES[kind], dtype=torch.uint8)
+
+
+def _by_rows(matrix: Tensor, result: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`result`, filled with what `change` makes of the matrix's rows."""
     rows = max(1, _PIECE * len(matrix) // max(1, matrix.numel()))
-    return torch.cat([change(piece) for piece in matrix.split(rows)])
+    for piece, changed in zip(matrix.split(rows), result.split(rows)):
+        changed.copy_(change(piece))
+    return result
 
 
 def _q8_0(weight: Tensor) -> Tensor:
-    groups = _groups(weight)
+    groups = _groups(weight.float())
     scale = groups.abs().amax(-1, keepdim=True) / 127
     scaled = groups * _inverse(scale)
     whole = scaled.trunc()
@@ -67,7 +75,7 @@ def _q8_0(weight: Tensor) -> Tensor:
 
 
 def _q4_1(weight: Tensor) -> Tensor:
-    groups = _groups(weight)
+    groups = _groups(weight.float())
     least, largest = groups.aminmax(dim=-1, keepdim=True)
     scale = (largest - least) / 15
     codes = ((groups - least) * _inverse(scale) + 0.5).clamp(0, 15).to(torch.uint8)

@@ -48,18 +48,20 @@ struct ActivationGroup {
 // Codes are x * (127 / max |x|) to the nearest, ties to even; 0 where that maximum is below 1e-30.
 struct QuantizeCall {
   const float* x;           // [rows][in]
-  int8_t* codes;            // [rows][in]
-  ActivationGroup* groups;  // [rows][in / 32]
-  int64_t in;               // a multiple of 32
+  int8_t* codes;            // [in / 32][rows][32]
+  ActivationGroup* groups;  // [in / 32][rows]
+  int64_t rows;
+  int64_t in;  // a multiple of 32
 };
 
 // The products of quantised activations with quantised weights: over groups in ascending order,
 //   sum = fma(scale * d, float(exact sum of code * (q - zero)), sum)
 //   sum = fma(scaled_sum, m, sum)      kQ4_1 alone
 struct QuantizedLinearCall {
-  const int8_t* codes;            // [rows][in]
-  const ActivationGroup* groups;  // [rows][in / 32]
+  const int8_t* codes;            // [in / 32][rows][32]
+  const ActivationGroup* groups;  // [in / 32][rows]
   const void* panels;             // packed as quantized_blocks.h says
+  int64_t rows;
   int64_t in;
   LinearOutput output;
 };

@@ -22,8 +22,7 @@ inline int32_t Quad(const int8_t* from) {
 
 // The exact sums of a group, of `kRows` rows from `x` on.
 template <typename Format, int kRows>
-void SumCodes(const uint8_t* codes, const int8_t* x, int64_t stride,
-              IntVec (&sums)[kRows][kVectors]) {
+void SumCodes(const uint8_t* codes, const int8_t* x, IntVec (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     CodeVec first[kVectors], second[kVectors];
@@ -33,32 +32,33 @@ void SumCodes(const uint8_t* codes, const int8_t* x, int64_t stride,
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const int32_t low = Quad(x + r * stride + i * 4), high = Quad(x + r * stride + 16 + i * 4);
+      const int8_t* row = x + r * kGroupInputs + i * 4;
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        sums[r][v] = AddProducts(AddProducts(sums[r][v], first[v], low), second[v], high);
+        sums[r][v] = AddProducts(AddProducts(sums[r][v], first[v], Quad(row)), second[v],
+                                 Quad(row + kGroupInputs / 2));
       }
     }
   }
 }
 
 template <typename Format, int kRows>
-void AddGroup(const uint8_t* codes, const uint8_t* scales, const int8_t* x, int64_t stride,
-              const ActivationGroup* group, int64_t group_stride, Vec (&sums)[kRows][kVectors]) {
+void AddGroup(const uint8_t* codes, const uint8_t* scales, const int8_t* x,
+              const ActivationGroup* activations, Vec (&sums)[kRows][kVectors]) {
   IntVec exact[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    const IntVec start = IntVec{} - Format::kZero * group[r * group_stride].sum;
+    const IntVec start = IntVec{} - Format::kZero * activations[r].sum;
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) exact[r][v] = start;
   }
-  SumCodes<Format, kRows>(codes, x, stride, exact);
+  SumCodes<Format, kRows>(codes, x, exact);
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
     const Scales<Format> of_outputs(scales + v * kLanes * 2);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      sums[r][v] = of_outputs.Add(sums[r][v], exact[r][v], group[r * group_stride]);
+      sums[r][v] = of_outputs.Add(sums[r][v], exact[r][v], activations[r]);
     }
   }
 }
@@ -72,9 +72,9 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row) {
     Vec sums[kRows][kVectors] = {};
     for (int64_t g = 0; g < groups; ++g) {
       const uint8_t* group = weights + g * kGroupBytes<Format>;
+      const int64_t at = g * call.rows + row;
       AddGroup<Format, kRows>(group + column * 4, group + Format::kCodeBytes + column * 2,
-                              call.codes + row * call.in + g * kGroupInputs, call.in,
-                              call.groups + row * groups + g, groups, sums);
+                              call.codes + at * kGroupInputs, call.groups + at, sums);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -158,8 +158,12 @@ namespace SINKSTREAM_ISA {
 
 void Quantize(const QuantizeCall& call, Range rows) {
   const int64_t groups = call.in / kGroupInputs;
-  for (int64_t i = rows.begin * groups; i < rows.end * groups; ++i) {
-    QuantizeGroup(call.x + i * kGroupInputs, call.codes + i * kGroupInputs, call.groups[i]);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const float* x = call.x + row * call.in;
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t at = g * call.rows + row;
+      QuantizeGroup(x + g * kGroupInputs, call.codes + at * kGroupInputs, call.groups[at]);
+    }
   }
 }
 

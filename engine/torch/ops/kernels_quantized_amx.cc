@@ -60,8 +60,12 @@ void ConfigureTiles(int64_t rows) {
   asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
 }
 
+constexpr int kSpan = 2;  // groups whose sums are added together, while tiles work on the next ones
+
+using ExactSums = int32_t[kBlockRows][kPanelOutputs];
+
 struct Scratch {
-  int32_t exact[2][kBlockRows][kPanelOutputs];  // sums of one group, and of the next
+  ExactSums exact[2][kSpan];
   float sums[kBlockRows][kPanelOutputs];
   int8_t weights[1];  // [in / 32][kUnpackedBytes]
 };
@@ -101,56 +105,74 @@ const void* SignedWeights(const Block& block, int64_t group, int8_t* unpacked) {
 }
 
 template <typename Format>
-void Multiply(const Block& block, int64_t group, Scratch& scratch) {
-  const auto* weights =
-      static_cast<const char*>(SignedWeights<Format>(block, group, scratch.weights));
-  const int64_t in = block.call.in;
-  const int8_t* codes = block.call.codes + block.row * in + group * kGroupInputs;
-  int32_t* to = scratch.exact[group % 2][0];
+void Multiply(const Block& block, int64_t group, int8_t* unpacked, ExactSums& sums) {
+  const auto* weights = static_cast<const char*>(SignedWeights<Format>(block, group, unpacked));
+  const int8_t* codes = block.call.codes + (group * block.call.rows + block.row) * kGroupInputs;
   LoadTile<kWeights0>(weights, kWordBytes);
   LoadTile<kWeights1>(weights + kLanes * 4, kWordBytes);
-  LoadTile<kRows0>(codes, in);
+  LoadTile<kRows0>(codes, kGroupInputs);
   MultiplyTiles<kSum00, kRows0, kWeights0>();
   MultiplyTiles<kSum01, kRows0, kWeights1>();
   if (block.rows > kTileRows) {
-    LoadTile<kRows1>(codes + kTileRows * in, in);
+    LoadTile<kRows1>(codes + kTileRows * kGroupInputs, kGroupInputs);
     MultiplyTiles<kSum10, kRows1, kWeights0>();
     MultiplyTiles<kSum11, kRows1, kWeights1>();
   }
-  StoreTile<kSum00>(to, sizeof(scratch.exact[0][0]));
-  StoreTile<kSum01>(to + kLanes, sizeof(scratch.exact[0][0]));
+  StoreTile<kSum00>(&sums[0][0], sizeof sums[0]);
+  StoreTile<kSum01>(&sums[0][kLanes], sizeof sums[0]);
   if (block.rows > kTileRows) {
-    to += kTileRows * kPanelOutputs;
-    StoreTile<kSum10>(to, sizeof(scratch.exact[0][0]));
-    StoreTile<kSum11>(to + kLanes, sizeof(scratch.exact[0][0]));
+    StoreTile<kSum10>(&sums[kTileRows][0], sizeof sums[0]);
+    StoreTile<kSum11>(&sums[kTileRows][kLanes], sizeof sums[0]);
   }
 }
 
 template <typename Format>
-void AddGroup(const Block& block, int64_t group, Scratch& scratch) {
-  const uint8_t* scales = block.panel + group * kGroupBytes<Format> + Format::kCodeBytes;
-  const Scales<Format> of_outputs[kPanelVectors] = {Scales<Format>(scales),
-                                                    Scales<Format>(scales + kLanes * 2)};
-  const ActivationGroup* activations = block.call.groups + block.row * block.groups + group;
-  for (int64_t r = 0; r < block.rows; ++r, activations += block.groups) {
-    const int32_t* exact = scratch.exact[group % 2][r];
+void MultiplySpan(const Block& block, int64_t first, Scratch& scratch) {
+  for (int64_t g = first; g < first + kSpan && g < block.groups; ++g) {
+    Multiply<Format>(block, g, scratch.weights, scratch.exact[first / kSpan % 2][g - first]);
+  }
+}
+
+// Adds what `kCount` groups come to.
+template <typename Format, int kCount>
+void AddGroups(const Block& block, int64_t first, const ExactSums* exact, Scratch& scratch) {
+  const uint8_t* scales = block.panel + first * kGroupBytes<Format> + Format::kCodeBytes;
+  const ActivationGroup* activations =
+      block.call.groups + first * block.call.rows + block.row;
 #pragma GCC unroll 2
-    for (int v = 0; v < kPanelVectors; ++v) {
-      float* sums = scratch.sums[r] + v * kLanes;
-      const auto products = *reinterpret_cast<const IntVec*>(exact + v * kLanes);
-      Store(sums, of_outputs[v].Add(Load(sums), products, *activations));
+  for (int v = 0; v < kPanelVectors; ++v, scales += kLanes * 2) {
+    Scales<Format> of_outputs[kCount];
+#pragma GCC unroll 4
+    for (int g = 0; g < kCount; ++g) {
+      of_outputs[g] = Scales<Format>(scales + g * kGroupBytes<Format>);
+    }
+    for (int64_t r = 0; r < block.rows; ++r) {
+      Vec sums = Load(&scratch.sums[r][v * kLanes]);
+#pragma GCC unroll 4
+      for (int g = 0; g < kCount; ++g) {
+        const auto* products = reinterpret_cast<const IntVec*>(&exact[g][r][v * kLanes]);
+        sums = of_outputs[g].Add(sums, *products, activations[g * block.call.rows + r]);
+      }
+      Store(&scratch.sums[r][v * kLanes], sums);
     }
   }
+}
+
+template <typename Format, int kCount>
+void AddSpan(int64_t count, const Block& block, int64_t first, Scratch& scratch) {
+  if constexpr (kCount > 1) {
+    if (count < kCount) return AddSpan<Format, kCount - 1>(count, block, first, scratch);
+  }
+  AddGroups<Format, kCount>(block, first, scratch.exact[first / kSpan % 2], scratch);
 }
 
 template <typename Format>
 void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
   __builtin_memset(scratch.sums, 0, sizeof scratch.sums);
-  Multiply<Format>(block, 0, scratch);
-  for (int64_t group = 0; group < block.groups; ++group) {
-    // The matrix unit works on the next group while this one is scaled and added.
-    if (group + 1 < block.groups) Multiply<Format>(block, group + 1, scratch);
-    AddGroup<Format>(block, group, scratch);
+  MultiplySpan<Format>(block, 0, scratch);
+  for (int64_t group = 0; group < block.groups; group += kSpan) {
+    MultiplySpan<Format>(block, group + kSpan, scratch);
+    AddSpan<Format, kSpan>(block.groups - group, block, group, scratch);
   }
   for (int64_t r = 0; r < block.rows; ++r) {
     for (int v = 0; v < kPanelVectors; ++v) {

@@ -40,6 +40,7 @@ constexpr int kGroupBytes = Format::kCodeBytes + (Format::kMinima ? 2 : 1) * kSc
 // Scales and minima of the outputs of one vector.
 template <typename Format>
 struct Scales {
+  Scales() = default;
   explicit Scales(const uint8_t* from)
       : scale(LoadHalf(from)), minimum(Format::kMinima ? LoadHalf(from + kScaleBytes) : Vec{}) {}
   // `sums` and what a group adds to them.

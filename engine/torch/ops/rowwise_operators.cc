@@ -55,7 +55,7 @@ kernels::QuantizeCall QuantizeRows(const float* x, int64_t rows, int64_t in) {
   const kernels::QuantizeCall call = {x, static_cast<int8_t*>(Scratch<Codes>(rows * in)),
                                       static_cast<kernels::ActivationGroup*>(Scratch<Groups>(
                                           groups * int64_t{sizeof(kernels::ActivationGroup)})),
-                                      in};
+                                      rows, in};
   ForRows(rows, 8, [&](Range part) { Kernels().quantize(call, part); });
   return call;
 }
@@ -66,7 +66,7 @@ void MultiplyQuantized(const float* x, int64_t rows, const PackedMatrix& matrix,
   constexpr int64_t kRowBlock = 128;
   const kernels::QuantizeCall quantized = QuantizeRows(x, rows, matrix.in());
   const kernels::QuantizedLinearCall call = {quantized.codes, quantized.groups, matrix.data(),
-                                             matrix.in(), output};
+                                             rows, matrix.in(), output};
   const kernels::KernelTable& table = Kernels();
   ForPanels(matrix, rows, kRowBlock, [&](Range panels, Range part) {
     table.quantized_linear(matrix.element(), call, panels, part,

@@ -86,23 +86,31 @@ inline IntVec AddProducts(IntVec sum, CodeVec codes, int32_t quad) {
 }
 #endif
 
-inline IntVec Exchange(IntVec x, int distance) {
-  IntVec lanes;
-  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane ^ distance;
-  return __builtin_shuffle(x, lanes);
-}
-inline int32_t Sum(IntVec x) {
-#pragma GCC unroll 4
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) x += Exchange(x, distance);
-  return x[0];
-}
-inline int32_t Largest(IntVec x) {
-#pragma GCC unroll 4
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
-    const IntVec other = Exchange(x, distance);
-    x = x > other ? x : other;
+#if defined(__AVX512F__)
+constexpr IntVec kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif defined(__AVX2__)
+constexpr IntVec kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7};
+#else
+constexpr IntVec kLaneNumbers = {0, 1, 2, 3};
+#endif
+
+// Over all lanes.
+template <int kDistance = kLanes / 2>
+int32_t Sum(IntVec x) {
+  if constexpr (kDistance == 0) {
+    return x[0];
+  } else {
+    return Sum<kDistance / 2>(x + __builtin_shuffle(x, kLaneNumbers ^ kDistance));
   }
-  return x[0];
+}
+template <int kDistance = kLanes / 2>
+int32_t Largest(IntVec x) {
+  if constexpr (kDistance == 0) {
+    return x[0];
+  } else {
+    const IntVec other = __builtin_shuffle(x, kLaneNumbers ^ kDistance);
+    return Largest<kDistance / 2>(x > other ? x : other);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,138 @@
+// How long the operators take: each with the bytes and the operations a second that it comes to,
+// and all matrix products of one step of SmolLM2-135M. Threads: --threads; kernels: --isa.
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "engine/torch/ops/isa.h"
+#include "engine/torch/ops/linear_weight.h"
+#include "engine/torch/ops/step_context.h"
+#include "engine/torch/ops/kv_shape.h"
+#include "engine/torch/ops/thread_pool.h"
+
+namespace sinkstream {
+namespace {
+
+using at::Tensor;
+using WeightPtr = c10::intrusive_ptr<LinearWeight>;
+
+template <typename Signature>
+auto Operator(const char* name) {
+  return c10::Dispatcher::singleton()
+      .findSchemaOrThrow((std::string("sinkstream::") + name).c_str(), "")
+      .typed<Signature>();
+}
+
+// How weights are stored; numbers are arguments of the benchmarks.
+enum Storage : int64_t { kFloat32, kBfloat16, kQ8_0, kQ4_0, kQ4_1 };
+constexpr const char* kStorageNames[] = {"float32", "bfloat16", "q8_0", "q4_0", "q4_1"};
+
+Tensor Blocks(int64_t out, int64_t in, int64_t block_bytes) {
+  Tensor blocks = at::randint(0, 256, {out, in / 32, block_bytes}, at::kByte);
+  blocks.slice(2, 1, 2).fill_(0x20);  // of scales: about 1 / 128
+  if (block_bytes == 20) blocks.slice(2, 3, 4).fill_(0xa8);
+  return blocks;
+}
+
+WeightPtr Weight(Storage storage, int64_t out, int64_t in) {
+  const auto make = [](const Tensor& weight) {
+    auto made = c10::make_intrusive<LinearWeight>(weight, std::nullopt);
+    made->matrix();
+    return made;
+  };
+  switch (storage) {
+    case kFloat32:
+      return make(at::randn({out, in}));
+    case kBfloat16:
+      return make(at::randn({out, in}).to(at::kBFloat16));
+    case kQ8_0:
+      return make(Blocks(out, in, 34));
+    case kQ4_0:
+      return make(Blocks(out, in, 18));
+    case kQ4_1:
+      return make(Blocks(out, in, 20));
+  }
+  return {};
+}
+
+double WeightBytes(Storage storage, int64_t out, int64_t in) {
+  constexpr double kBytes[] = {4, 2, 34.0 / 32, 18.0 / 32, 20.0 / 32};
+  return kBytes[storage] * static_cast<double>(out * in);
+}
+
+void Report(benchmark::State& state, double bytes, double operations) {
+  using benchmark::Counter;
+  state.counters["bytes/s"] =
+      Counter(bytes, Counter::kIsIterationInvariantRate, Counter::OneK::kIs1000);
+  state.counters["FLOP/s"] =
+      Counter(operations, Counter::kIsIterationInvariantRate, Counter::OneK::kIs1000);
+}
+
+struct Shape {
+  int64_t out;
+  int64_t in;
+};
+constexpr Shape kLayer[] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}};
+constexpr Shape kHead = {49152, 576};
+constexpr int kLayers = 30;
+
+// All matrix products of a step; `head` rows go through the head too.
+void StepProducts(benchmark::State& state) {
+  const auto storage = static_cast<Storage>(state.range(0));
+  const int64_t rows = state.range(1), head_rows = state.range(2);
+  const auto linear = Operator<Tensor(const Tensor&, const WeightPtr&)>("linear");
+  std::vector<WeightPtr> weights;
+  double bytes = 0, products = 0;
+  for (int layer = 0; layer < kLayers; ++layer) {
+    for (const Shape& shape : kLayer) {
+      weights.push_back(Weight(storage, shape.out, shape.in));
+      bytes += WeightBytes(storage, shape.out, shape.in);
+      products += static_cast<double>(shape.out * shape.in * rows);
+    }
+  }
+  const Storage head_storage = storage > kQ8_0 ? kQ8_0 : storage;
+  const WeightPtr head = Weight(head_storage, kHead.out, kHead.in);
+  if (head_rows > 0) bytes += WeightBytes(head_storage, kHead.out, kHead.in);
+  products += static_cast<double>(kHead.out * kHead.in * head_rows);
+  const Tensor x = at::randn({rows, 576}), wide = at::randn({rows, 1536});
+  for (auto _ : state) {
+    for (size_t i = 0; i < weights.size(); ++i) {
+      benchmark::DoNotOptimize(linear.call(i % 4 == 3 ? wide : x, weights[i]));
+    }
+    if (head_rows > 0) benchmark::DoNotOptimize(linear.call(x.slice(0, 0, head_rows), head));
+  }
+  state.SetLabel(kStorageNames[storage]);
+  Report(state, bytes, 2 * products);
+}
+
+void StepArguments(benchmark::internal::Benchmark* bench) {
+  for (const int64_t storage : {kBfloat16, kQ8_0, kQ4_0, kQ4_1}) {
+    for (const int64_t rows : {1, 2, 4, 8, 16, 32, 64}) bench->Args({storage, rows, rows});
+    bench->Args({storage, 512, 0});
+  }
+}
+BENCHMARK(StepProducts)
+    ->ArgNames({"", "rows", "head"})
+    ->Apply(StepArguments)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
+}  // namespace
+}  // namespace sinkstream
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  at::set_num_threads(1);
+  if (const char* isa = std::getenv("ISA"); isa != nullptr && !sinkstream::SelectIsa(isa)) return 2;
+  const char* threads = std::getenv("THREADS");
+  if (!sinkstream::SetOperatorThreads(threads ? std::atoi(threads) : 2).ok()) return 2;
+  benchmark::AddCustomContext("isa", sinkstream::Kernels().name);
+  benchmark::RunSpecifiedBenchmarks();
+}
