@@ -31,7 +31,8 @@ bool LiveScreen::Due() const { return absl::Now() - shown_ >= (terminal_ ? kRedr
 void LiveScreen::Show(const std::string& text) {
   shown_ = absl::Now();
   Clear();
-  absl::FPrintF(out_, terminal_ ? "%s" : "%s\n", text);
+  std::fputs(text.c_str(), out_);
+  if (!terminal_) std::fputs("\n", out_);
   std::fflush(out_);
   if (terminal_) lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
 }
