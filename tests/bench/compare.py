@@ -10,6 +10,7 @@ results.svg in the folder of --out.
 
 import argparse
 import os
+import signal
 import sys
 
 from transformers import AutoTokenizer
@@ -72,6 +73,8 @@ def main():
     text_ids = tokens_of(arguments.text, arguments.bench)
     results = Results(os.path.join(arguments.out, "results.json"), machine.describe(ROOT, arguments.threads),
                       [peer.name for peer in own])
+    # As an interruption: the peers must not stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         Run(text_ids, results).all(arguments.rounds, cells, present(peers, results))
     except KeyboardInterrupt:
