@@ -5,20 +5,21 @@ model_suffix  = $(if $(filter float32,$(DTYPE)),,-$(DTYPE))
 MODEL        ?= build/models/smollm2-135m-instruct$(model_suffix).pt
 SERVER_FLAGS ?=
 CHAT_FLAGS   ?=
+BENCH_FLAGS  ?=
 JOBS         ?= $(shell nproc)
 TORCH_INDEX  ?= https://download.pytorch.org/whl/cpu
 # run takes any free port, so that several can run; serve and chat meet at 50051.
 LISTEN       ?= 127.0.0.1:$(or $(PORT),50051)
 run: LISTEN := $(if $(filter file,$(origin LISTEN)),127.0.0.1:$(or $(PORT),0),$(LISTEN))
-export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS JOBS TORCH_INDEX
+export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS BENCH_FLAGS JOBS TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve chat build model test lint tidy format asan tsan clean
+.PHONY: help run serve chat build model test bench lint tidy format asan tsan clean
 .SILENT:
 
 help:  ## this list
 	sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
-	echo "Variables: PORT (or LISTEN=ADDRESS:PORT), MODEL, DTYPE, SERVER_FLAGS, CHAT_FLAGS, JOBS, TORCH_INDEX"
+	echo "Variables: PORT (or LISTEN=ADDRESS:PORT), MODEL, DTYPE, SERVER_FLAGS, CHAT_FLAGS, BENCH_FLAGS, JOBS, TORCH_INDEX"
 
 run:  ## set up what is missing, start a server, chat with it
 	scripts/prepare </dev/null
@@ -42,6 +43,9 @@ model:  ## export the default model
 
 test:  ## every test, under sanitizers too
 	scripts/test </dev/null
+
+bench:  ## speed beside that of other programs, which it sets up: some GB and half an hour
+	eval "set -- $$BENCH_FLAGS"; scripts/bench "$$@" </dev/null
 
 lint:  ## form and layers
 	scripts/setup --tests </dev/null

@@ -18,6 +18,20 @@ ConverseStream::~ConverseStream() {
   }
 }
 
+absl::StatusOr<v1::Opened> ConverseStream::Open(const v1::Open& open, absl::Time deadline) {
+  v1::ConverseRequest request;
+  *request.mutable_open() = open;
+  Send(std::move(request));
+  auto answer = Next(deadline);
+  if (!answer) {
+    const absl::Status status = Status();
+    return status.ok() ? absl::UnavailableError("the server ended the stream") : status;
+  }
+  if (answer->has_opened()) return std::move(*answer->mutable_opened());
+  Drop();
+  return absl::InternalError("the server's first answer is not `opened`");
+}
+
 void ConverseStream::Send(v1::ConverseRequest request) {
   absl::MutexLock lock(&mutex_);
   outgoing_.push_back(std::move(request));

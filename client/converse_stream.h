@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
@@ -24,6 +25,11 @@ class ConverseStream final
   explicit ConverseStream(v1::ChatService::Stub& stub);
   // Drops the stream if it has not ended.
   ~ConverseStream() override;
+
+  // Sends `open`, the first request, and awaits its answer. An error is the one that the stream
+  // ended with, DEADLINE_EXCEEDED at `deadline`, UNAVAILABLE if it ended without one; INTERNAL, and
+  // the stream is dropped, if the answer is another.
+  absl::StatusOr<v1::Opened> Open(const v1::Open& open, absl::Time deadline);
 
   // Sends `request` behind those before it. No effect once the stream has ended.
   void Send(v1::ConverseRequest request);

@@ -98,20 +98,9 @@ absl::StatusOr<v1::Opened> SessionClient::Open(const v1::Open& open) {
     absl::MutexLock lock(&mutex_);
     stream_ = std::make_unique<ConverseStream>(*stub_);
   }
-  v1::ConverseRequest request;
-  *request.mutable_open() = open;
-  stream_->Send(request);
-  const auto response = stream_->Next(absl::Now() + patience_.open);
-  if (!response) {
-    const absl::Status status = EndStream();
-    return status.ok() ? absl::InternalError("the stream ended without an answer") : status;
-  }
-  if (!response->has_opened()) {
-    stream_->Drop();
-    EndStream().IgnoreError();
-    return absl::InternalError("the server's first answer is not `opened`");
-  }
-  return response->opened();
+  auto opened = stream_->Open(open, absl::Now() + patience_.open);
+  if (!opened.ok()) EndStream().IgnoreError();
+  return opened;
 }
 
 absl::StatusOr<v1::TurnDone> SessionClient::Turn(const v1::Turn& turn,

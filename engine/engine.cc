@@ -72,6 +72,12 @@ absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spe
                      "; one session of the default size, and what a step takes beside it, need ",
                      needed * spec.block_bytes));
   }
+  const int64_t row_bytes = int64_t{spec.vocab_size} * static_cast<int64_t>(sizeof(float));
+  if (options.limits.distribution_bytes < row_bytes) {
+    return InvalidField("distribution_bytes",
+                        absl::StrCat("is ", options.limits.distribution_bytes,
+                                     "; one distribution of this model takes ", row_bytes));
+  }
   return absl::OkStatus();
 }
 
@@ -102,7 +108,7 @@ class Engine::Impl {
     }
     scheduler_ = std::make_unique<Scheduler>(
         options_, Scheduler::Parts{*model_, *tokenizer_, format_, observer_, clock_, SystemRandom,
-                                   park_.get()});
+                                   park_.get(), [inbox = inbox_] { inbox->Poke(); }});
     thread_ = std::thread([this] { Run(); });
     return absl::OkStatus();
   }

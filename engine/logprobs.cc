@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <cstddef>
+
+#include "engine/logits.h"
 
 namespace sinkstream {
 namespace {
@@ -26,22 +28,8 @@ std::vector<TokenId> Likeliest(absl::Span<const float> logits, size_t count) {
 
 }  // namespace
 
-absl::Status CheckLogits(absl::Span<const float> logits) {
-  float highest = -std::numeric_limits<float>::infinity();
-  bool nan = false;
-  for (const float logit : logits) {
-    nan |= std::isnan(logit);
-    highest = std::max(highest, logit);
-  }
-  if (!nan && std::isfinite(highest)) return absl::OkStatus();
-  return absl::InternalError("the model gave logits that are not finite");
-}
-
-double LogSumExp(absl::Span<const float> logits) {
-  const double highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - highest);
-  return highest + std::log(sum);
+double LogSumExp(absl::Span<const float> logits, float highest) {
+  return highest + std::log(SumOfExps(logits, highest));
 }
 
 ChosenLogprob Logprobs(absl::Span<const float> logits, double log_sum, TokenId token, int32_t top) {
@@ -54,9 +42,8 @@ ChosenLogprob Logprobs(absl::Span<const float> logits, double log_sum, TokenId t
 }
 
 std::vector<float> LogDistribution(absl::Span<const float> logits, double log_sum) {
-  std::vector<float> logprobs;
-  logprobs.reserve(logits.size());
-  for (const float logit : logits) logprobs.push_back(static_cast<float>(logit - log_sum));
+  std::vector<float> logprobs(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) logprobs[i] = static_cast<float>(logits[i] - log_sum);
   return logprobs;
 }
 

@@ -14,7 +14,6 @@ namespace sinkstream {
 struct StepStats {
   int32_t decode_rows = 0;
   int32_t prefill_rows = 0;
-  int32_t scored_tokens = 0;
   int32_t sequences = 0;
   int64_t evicted_tokens = 0;
   absl::Duration plan, model, sample;  // sample: sampling, detokenizing and emitting

@@ -35,6 +35,8 @@ struct EngineLimits {
   int32_t prefill_chunk = 64;         // prefill rows of one step while any session decodes
   int32_t max_prefills_per_step = 8;  // sessions that prefill in one step
   int32_t score_rows = 128;           // rows of one step that score: each gives vocab_size logits
+  // Distributions of all sessions that nobody has read yet; then requests that ask for them pause.
+  int64_t distribution_bytes = int64_t{256} << 20;
 };
 
 // Where idle sessions' caches go under pressure for KV memory (docs/adr/0007).

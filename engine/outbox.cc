@@ -75,12 +75,15 @@ Outbox::Batch Outbox::TakeAll() {
 }
 
 void Outbox::Detach() {
+  std::deque<Event> dropped;  // outside the lock: what they give back may wake somebody
   {
     MutexLock lock(mutex_);
     detached_ = true;
-    events_.clear();
+    dropped.swap(events_);
+    bytes_ = 0;
     on_room_ = nullptr;
   }
+  dropped.clear();
   MutexLock lock(notify_mutex_);
   on_ready_ = nullptr;
 }

@@ -70,11 +70,7 @@ void RequestQueue::Submit(Session& session, Sequence::Request request) {
   StartNext(session);
 }
 
-void RequestQueue::StartNext(Session& session) {
-  if (session.requests.empty()) return;
-  Sequence& next = session.requests.front();
-  if (next.state() != Sequence::State::kWaiting) return;
-  const auto& request = next.request();
+Prompt RequestQueue::TakePrompt(Session& session, const Sequence::Request& request) const {
   const bool first = session.window.position() == 0 && session.unread.empty();
   const bool opens = first && request.input.user_turn.has_value();
   if (first) session.turn_place = opens ? format_.PlaceOfFirst() : TurnPlace::kLater;
@@ -82,20 +78,28 @@ void RequestQueue::StartNext(Session& session) {
   const TokenId previous = session.recent.empty() ? kNoToken : session.recent.back();
   auto prompt = MakePrompt(std::exchange(session.unread, {}), request.input, request.replies, begin,
                            tokenizer_, {session.turn_place, previous});
-  const std::string field = InputField(request);
-  int64_t first_scored = 0;
-  if (request.scoring) {
-    KeepLast(prompt);
-    first_scored =
-        FirstScored(prompt, *request.scoring, session.window.position(), session.system_tokens);
-  }
+  if (request.scoring) KeepLast(prompt);
+  return prompt;
+}
+
+void RequestQueue::StartNext(Session& session) {
+  if (session.requests.empty()) return;
+  Sequence& next = session.requests.front();
+  if (next.state() != Sequence::State::kWaiting) return;
+  const auto& request = next.request();
+  const std::string field = InputField(request);  // of the input that it gives up
+  auto prompt = TakePrompt(session, request);
+  const int64_t first_scored =
+      request.scoring
+          ? FirstScored(prompt, *request.scoring, session.window.position(), session.system_tokens)
+          : 0;
   next.Start(std::move(prompt), first_scored, session.window, tokenizer_);
   if (request.scoring) {
     auto few = CheckDistributions(*request.scoring, next.AllScored(), "append.scoring.");
     if (!few.ok()) return Fail(session, few);
   }
   if (next.prompt_tokens() > 0) return;
-  if (!next.request().replies) return FinishAppend(session);  // all of its text is held back
+  if (!request.replies) return FinishAppend(session);  // all of its text is held back
   Fail(session, InvalidField(field, "has no tokens: the model's vocabulary lacks its bytes"));
 }
 

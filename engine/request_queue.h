@@ -45,6 +45,8 @@ class RequestQueue {
 
  private:
   absl::Status Admit(const Session& session, const Sequence::Request& request) const;
+  // What `request`, now the first, feeds, with what the session owed and held.
+  Prompt TakePrompt(Session& session, const Sequence::Request& request) const;
   void StartNext(Session& session);
   // Sends what the first request's reply still holds back.
   static void Flush(Session& session);

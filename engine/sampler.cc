@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "engine/logits.h"
 #include "engine/logprobs.h"
 
 namespace sinkstream {
@@ -17,13 +18,13 @@ bool HasPenalty(const SamplingParams& params) {
 }
 
 // Likelier first; of equals the lower id.
-bool Likelier(const std::pair<double, TokenId>& a, const std::pair<double, TokenId>& b) {
+bool Likelier(const std::pair<float, TokenId>& a, const std::pair<float, TokenId>& b) {
   return a.first > b.first || (a.first == b.first && a.second < b.second);
 }
 
-TokenId Argmax(absl::Span<const float> logits) {
-  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
+// What lies so many temperatures below the highest logit is never drawn: all of it together weighs
+// less than logits are exact to.
+constexpr double kDepth = 30;
 
 }  // namespace
 
@@ -39,14 +40,23 @@ double UniformDraw(uint64_t seed, uint64_t index) {
 absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits,
                                         const SamplingParams& params,
                                         absl::Span<const TokenId> recent, double draw) {
-  if (auto status = CheckLogits(logits); !status.ok()) return status;
-  const auto scores = HasPenalty(params) ? Penalise(logits, params, recent) : logits;
+  const auto peak = FindPeak(logits);
+  if (!peak.ok()) return peak.status();
   Sampled sampled;
-  sampled.token = params.temperature == 0 ? Argmax(scores) : Draw(scores, params, draw);
+  sampled.token = Choose(logits, *peak, params, recent, draw);
   if (params.top_logprobs) {
-    sampled.logprob = Logprobs(logits, LogSumExp(logits), sampled.token, *params.top_logprobs);
+    const double log_sum = LogSumExp(logits, peak->logit);
+    sampled.logprob = Logprobs(logits, log_sum, sampled.token, *params.top_logprobs);
   }
   return sampled;
+}
+
+TokenId Sampler::Choose(absl::Span<const float> logits, const Peak& peak,
+                        const SamplingParams& params, absl::Span<const TokenId> recent,
+                        double draw) {
+  if (!HasPenalty(params)) return Draw(logits, peak, params, draw);
+  const auto scores = Penalise(logits, params, recent);
+  return Draw(scores, FindPeak(scores).value(), params, draw);  // finite where `logits` are
 }
 
 absl::Span<const float> Sampler::Penalise(absl::Span<const float> logits,
@@ -71,12 +81,16 @@ absl::Span<const float> Sampler::Penalise(absl::Span<const float> logits,
   return penalised_;
 }
 
-void Sampler::FillCandidates(absl::Span<const float> logits, double temperature) {
-  candidates_.resize(logits.size());
-  const double highest = *std::max_element(logits.begin(), logits.end());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    candidates_[i] = {std::exp((logits[i] - highest) / temperature), static_cast<TokenId>(i)};
+void Sampler::FillCandidates(absl::Span<const float> logits, float highest, double temperature) {
+  FindAtLeast(logits, static_cast<float>(highest - kDepth * temperature), tokens_);
+  weights_.resize(tokens_.size());
+  const auto sharpness = static_cast<float>(std::min(1 / temperature, 1e30));  // times 0 it is 0
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    weights_[i] = (logits[tokens_[i]] - highest) * sharpness;
   }
+  ExpInPlace(absl::MakeSpan(weights_));
+  candidates_.resize(tokens_.size());
+  for (size_t i = 0; i < tokens_.size(); ++i) candidates_[i] = {weights_[i], tokens_[i]};
 }
 
 // Sorts as many candidates as reach `top_p` of `mass` and returns their number. Few usually do, so
@@ -97,8 +111,10 @@ size_t Sampler::KeepTopP(double top_p, double mass) {
   return candidates_.size();
 }
 
-TokenId Sampler::Draw(absl::Span<const float> logits, const SamplingParams& params, double draw) {
-  FillCandidates(logits, params.temperature);
+TokenId Sampler::Draw(absl::Span<const float> logits, const Peak& peak,
+                      const SamplingParams& params, double draw) {
+  if (params.temperature == 0) return peak.token;
+  FillCandidates(logits, peak.logit, params.temperature);
   if (params.top_k > 0 && static_cast<size_t>(params.top_k) < candidates_.size()) {
     std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k - 1, candidates_.end(),
                      Likelier);

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/logits.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -37,16 +38,21 @@ class Sampler {
                                  absl::Span<const TokenId> recent, double draw);
 
  private:
-  using Candidate = std::pair<double, TokenId>;  // score, id
+  using Candidate = std::pair<float, TokenId>;  // weight beside the likeliest's, which is 1; id
 
-  TokenId Draw(absl::Span<const float> logits, const SamplingParams& params, double draw);
-  void FillCandidates(absl::Span<const float> logits, double temperature);
+  TokenId Choose(absl::Span<const float> logits, const Peak& peak, const SamplingParams& params,
+                 absl::Span<const TokenId> recent, double draw);
+  TokenId Draw(absl::Span<const float> logits, const Peak& peak, const SamplingParams& params,
+               double draw);
+  void FillCandidates(absl::Span<const float> logits, float highest, double temperature);
   size_t KeepTopP(double top_p, double mass);
   absl::Span<const float> Penalise(absl::Span<const float> logits, const SamplingParams& params,
                                    absl::Span<const TokenId> recent);
 
-  std::vector<float> penalised_;       // [vocab_size]
-  std::vector<int32_t> counts_;        // [vocab_size], all zero between calls
+  std::vector<float> penalised_;  // [vocab_size]
+  std::vector<int32_t> counts_;   // [vocab_size], all zero between calls
+  std::vector<TokenId> tokens_;   // of the candidates, and their weights
+  std::vector<float> weights_;
   std::vector<Candidate> candidates_;  // likeliest first as far as it is sorted
 };
 

@@ -1,6 +1,7 @@
 #include "engine/sampling_rules.h"
 
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
@@ -23,6 +24,7 @@ class Faults {
     if (good || !status_.ok()) return;
     status_ = InvalidField(prefix_ + field, absl::StrCat("is ", value, "; must be ", limit));
   }
+  void Add(absl::Status fault) { status_.Update(std::move(fault)); }
   absl::Status Take() { return std::move(status_); }
 
  private:
@@ -65,6 +67,12 @@ SamplingParams ApplyOverrides(SamplingParams base, const SamplingOverrides& over
   return base;
 }
 
+absl::Status ValidateTopLogprobs(int32_t top_logprobs, const std::string& field_prefix) {
+  if (top_logprobs >= 0 && top_logprobs <= 20) return absl::OkStatus();
+  return InvalidField(field_prefix + "top_logprobs",
+                      absl::StrCat("is ", top_logprobs, "; must be in [0, 20]"));
+}
+
 absl::Status ValidateSampling(const SamplingParams& params, int32_t vocab_size,
                               int32_t max_tokens_limit, const std::string& field_prefix) {
   Faults faults(field_prefix);
@@ -89,8 +97,7 @@ absl::Status ValidateSampling(const SamplingParams& params, int32_t vocab_size,
   faults.Require(params.max_tokens >= 1 && params.max_tokens <= max_tokens_limit, "max_tokens",
                  params.max_tokens, absl::StrCat("in [1, ", max_tokens_limit, "]").c_str());
   if (params.top_logprobs) {
-    faults.Require(*params.top_logprobs >= 0 && *params.top_logprobs <= 20, "top_logprobs",
-                   *params.top_logprobs, "in [0, 20]");
+    faults.Add(ValidateTopLogprobs(*params.top_logprobs, field_prefix));
   }
   CheckStops(params, vocab_size, faults);
   return faults.Take();

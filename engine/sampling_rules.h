@@ -14,6 +14,9 @@ inline constexpr int32_t kMaxPenaltyLastN = 4096;
 // `base` with every field that `overrides` gives.
 SamplingParams ApplyOverrides(SamplingParams base, const SamplingOverrides& overrides);
 
+// Of a turn or of a text that is scored. INVALID_ARGUMENT naming `field_prefix` + "top_logprobs".
+absl::Status ValidateTopLogprobs(int32_t top_logprobs, const std::string& field_prefix);
+
 // INVALID_ARGUMENT naming `field_prefix` + field, what it was and the limit, for NaN, infinite or
 // out-of-range values.
 absl::Status ValidateSampling(const SamplingParams& params, int32_t vocab_size,

@@ -17,10 +17,13 @@ SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& sp
 
 absl::Status Draining() { return absl::UnavailableError("the server is draining"); }
 
+int64_t DistributionBytes(const ModelSpec& spec) {
+  return int64_t{spec.vocab_size} * static_cast<int64_t>(sizeof(float));
+}
+
 // So many of a session's distributions fill an outbox: a step makes no more of them.
-int64_t MostDistributions(int32_t vocab_size) {
-  const auto row_bytes = static_cast<int64_t>(vocab_size * sizeof(float));
-  return std::max<int64_t>(1, static_cast<int64_t>(Outbox::kManyBytes) / row_bytes);
+int64_t MostDistributions(const ModelSpec& spec) {
+  return std::max<int64_t>(1, static_cast<int64_t>(Outbox::kManyBytes) / DistributionBytes(spec));
 }
 
 // Keeps what the penalties may look at, without moving memory at every token.
@@ -40,7 +43,9 @@ Scheduler::Scheduler(const EngineOptions& options, Parts parts)
       parking_(pool_, parts_.park, parts_.observer, parts_.clock),
       admission_(options_, parts_.model.Spec(), pool_, parking_, parts_.clock, parts_.random),
       queue_({options.limits.max_queued_requests, options.limits.max_request_tokens},
-             parts_.tokenizer, parts_.format, parts_.observer, parts_.clock) {}
+             parts_.tokenizer, parts_.format, parts_.observer, parts_.clock),
+      distributions_(options.limits.distribution_bytes, DistributionBytes(parts_.model.Spec()),
+                     parts_.on_room) {}
 
 void Scheduler::Handle(Command command) {
   Dispatch(command);
@@ -210,7 +215,7 @@ void Scheduler::EndStreamIfDone(Session& session) {
 // ---- steps ----
 
 std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& sessions) {
-  const int64_t most_distributions = MostDistributions(parts_.model.Spec().vocab_size);
+  const int64_t most_distributions = MostDistributions(parts_.model.Spec());
   std::vector<StepCandidate> candidates;
   for (size_t i = 0; i < sessions.size(); ++i) {
     Session& session = *sessions[i];
@@ -227,6 +232,7 @@ std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& se
       const auto& scoring = sequence.request().scoring;
       if (scoring && scoring->distributions) {
         candidate.prompt_left = std::min(candidate.prompt_left, *rows + most_distributions);
+        candidate.tells_distributions = true;
       }
     }
     candidates.push_back(candidate);
@@ -309,8 +315,11 @@ bool Scheduler::RunStep() {
   const auto sessions = pool_.All();
   const auto candidates = Candidates(sessions);
   const auto& limits = options_.limits;
-  const auto plan = PlanStep(candidates, {limits.step_tokens, limits.prefill_chunk,
-                                          limits.max_prefills_per_step, limits.score_rows});
+  const auto plan = PlanStep(candidates, {.step_tokens = limits.step_tokens,
+                                          .prefill_chunk = limits.prefill_chunk,
+                                          .max_prefills = limits.max_prefills_per_step,
+                                          .score_rows = limits.score_rows,
+                                          .distributions = distributions_.RowsLeft()});
   if (plan.empty()) return false;
   const StepBatch batch = BuildBatch(sessions, plan);
   const auto planned = parts_.clock.Now();
@@ -344,35 +353,35 @@ void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& se
     const bool decodes = sequence.decodes();
     const bool replies = sequence.request().replies;
     (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
-    const auto scored = replies ? 0 : TellScores(session, rows, own);
+    const auto told = replies ? absl::OkStatus() : TellScores(session, rows, own);
     stats.evicted_tokens += AdvanceWindow(session, rows);
-    if (!scored.ok()) {
-      queue_.Fail(session, scored.status());
+    if (!told.ok()) {
+      queue_.Fail(session, told);
       EndStreamIfDone(session);
       continue;
     }
-    stats.scored_tokens += *scored;
     if (!decodes) AfterRows(session, rows);
     if (replies && !own.empty()) SampleNext(session, own);
   }
 }
 
-// Before the window moves on. How many tokens it scored.
-absl::StatusOr<int32_t> Scheduler::TellScores(Session& session, int32_t rows,
-                                              absl::Span<const float> logits) {
+// Before the window moves on.
+absl::Status Scheduler::TellScores(Session& session, int32_t rows, absl::Span<const float> logits) {
   const Sequence& sequence = session.requests.front();
   const auto tokens = sequence.ScoredTokens(rows);
   const auto& scoring = sequence.request().scoring;
-  if (tokens.empty() || !scoring) return 0;
-  const auto count = static_cast<int32_t>(tokens.size());
+  if (tokens.empty() || !scoring) return absl::OkStatus();
+  const auto count = static_cast<int64_t>(tokens.size());
   const int64_t position = session.window.position() + rows - count + 1;
   auto scores = ScoreTokens(logits, tokens, position, *scoring);
   if (!scores.ok()) return scores.status();
   for (Scores& event : *scores) {
     event.request_id = sequence.request().id;
+    const auto distributions = static_cast<int64_t>(event.distributions.size());
+    if (distributions > 0) event.room = distributions_.Take(distributions);
     if (session.outbox) session.outbox->Push(std::move(event));
   }
-  return count;
+  return absl::OkStatus();
 }
 
 void Scheduler::FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,

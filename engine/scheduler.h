@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/admission.h"
 #include "engine/clock.h"
 #include "engine/commands.h"
+#include "engine/distribution_budget.h"
 #include "engine/model.h"
 #include "engine/observer.h"
 #include "engine/options.h"
@@ -38,6 +38,8 @@ class Scheduler {
     const Clock& clock;
     std::function<uint64_t()> random;
     BlockPark* park = nullptr;  // null: idle sessions stay in memory
+    // Called by any thread, and after the scheduler has gone: RunStep may be able to go on.
+    std::function<void()> on_room = [] {};
   };
 
   // `options` have been checked against the model (Engine::Create).
@@ -90,8 +92,7 @@ class Scheduler {
                const absl::Status& status);
   int64_t AdvanceWindow(Session& session, int32_t rows);
   void AfterRows(Session& session, int32_t rows);
-  absl::StatusOr<int32_t> TellScores(Session& session, int32_t rows,
-                                     absl::Span<const float> logits);
+  absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits);
   void SampleNext(Session& session, absl::Span<const float> logits);
   void EndStreamIfDone(Session& session);
 
@@ -102,6 +103,7 @@ class Scheduler {
   Admission admission_;
   RequestQueue queue_;
   Sampler sampler_;
+  DistributionBudget distributions_;
   uint64_t planned_ = 0;  // places given in plans so far
   bool draining_ = false;
 };

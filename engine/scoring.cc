@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
+#include "engine/logits.h"
 #include "engine/logprobs.h"
+#include "engine/sampling_rules.h"
 
 namespace sinkstream {
 namespace {
@@ -21,10 +23,7 @@ size_t TokensOfEvent(const ScoringParams& params, size_t tokens, size_t vocab_si
 }  // namespace
 
 absl::Status ValidateScoring(const ScoringParams& params, const std::string& field_prefix) {
-  if (params.top_logprobs < 0 || params.top_logprobs > 20) {
-    return InvalidField(field_prefix + "top_logprobs",
-                        absl::StrCat("is ", params.top_logprobs, "; must be in [0, 20]"));
-  }
+  if (auto top = ValidateTopLogprobs(params.top_logprobs, field_prefix); !top.ok()) return top;
   if (params.skip_tokens < 0) {
     return InvalidField(field_prefix + "skip_tokens",
                         absl::StrCat("is ", params.skip_tokens, "; must be at least 0"));
@@ -56,10 +55,11 @@ absl::StatusOr<std::vector<Scores>> ScoreTokens(absl::Span<const float> logits,
   const size_t most = TokensOfEvent(params, tokens.size(), vocab_size);
   for (size_t i = 0; i < tokens.size(); ++i) {
     const auto row = logits.subspan(i * vocab_size, vocab_size);
-    if (auto status = CheckLogits(row); !status.ok()) return status;
+    const auto peak = FindPeak(row);
+    if (!peak.ok()) return peak.status();
     if (i % most == 0) events.emplace_back().position = position + static_cast<int64_t>(i);
     Scores& event = events.back();
-    const double log_sum = LogSumExp(row);
+    const double log_sum = LogSumExp(row, peak->logit);
     event.logprobs.push_back(Logprobs(row, log_sum, tokens[i], params.top_logprobs));
     if (params.distributions) event.distributions.push_back(LogDistribution(row, log_sum));
   }

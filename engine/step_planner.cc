@@ -16,38 +16,59 @@ std::vector<StepCandidate> LongestWaitingFirst(absl::Span<const StepCandidate> c
   return chosen;
 }
 
+// The rows that decode come first; as long as a prompt waits they leave it a part of the step.
+int32_t DecodeRows(size_t decodes, bool prompts_wait, const StepBudget& budget) {
+  const int32_t kept =
+      prompts_wait ? std::min(budget.prefill_chunk, (budget.step_tokens + 3) / 4) : 0;
+  return std::min(static_cast<int32_t>(decodes), std::max(budget.step_tokens - kept, 1));
+}
+
+// Of a prompt whose rows that score cost `cost` each and are at most `score_left`: what `share`
+// pays, at least one.
+int64_t ScoredRows(const StepCandidate& prompt, int64_t share, int64_t cost, int64_t score_left) {
+  const int64_t paid = share - prompt.rows_before_scored;
+  if (paid <= 0) return 0;
+  const int64_t least = prompt.rows_before_scored == 0 ? 1 : 0;
+  const int64_t rows = std::min(std::max(paid / cost, least), score_left);
+  return std::clamp<int64_t>(prompt.prompt_left - prompt.rows_before_scored, 0, rows);
+}
+
+// Chunks of `prompts`, which cost `left` in all.
+void PlanPrefills(absl::Span<const StepCandidate> prompts, int64_t left, int64_t scored_row_cost,
+                  const StepBudget& budget, std::vector<PlannedRows>& plan) {
+  int64_t score_left = budget.score_rows;
+  int64_t distributions_left = budget.distributions;
+  int64_t places = budget.max_prefills;
+  for (size_t i = 0; i < prompts.size() && places > 0 && left > 0; ++i) {
+    const int64_t sharers = std::min(places, static_cast<int64_t>(prompts.size() - i));
+    const int64_t share = (left + sharers - 1) / sharers;
+    const int64_t most =
+        prompts[i].tells_distributions ? std::min(score_left, distributions_left) : score_left;
+    const int64_t scored = ScoredRows(prompts[i], share, scored_row_cost, most);
+    const int64_t rows =
+        std::min({share, prompts[i].prompt_left, prompts[i].rows_before_scored}) + scored;
+    if (rows == 0) continue;
+    plan.push_back({prompts[i].index, static_cast<int32_t>(rows)});
+    score_left -= scored;
+    if (prompts[i].tells_distributions) distributions_left -= scored;
+    left -= rows + scored * (scored_row_cost - 1);
+    --places;
+  }
+}
+
 }  // namespace
 
 std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
                                   const StepBudget& budget) {
   const auto decodes = LongestWaitingFirst(candidates, true);
-  const auto prefills = LongestWaitingFirst(candidates, false);
-
-  const int32_t kept_for_prefill =
-      prefills.empty() ? 0 : std::min(budget.prefill_chunk, (budget.step_tokens + 3) / 4);
-  const int32_t decode_room = std::max(budget.step_tokens - kept_for_prefill, 1);
-  const auto decode_rows = std::min<int32_t>(static_cast<int32_t>(decodes.size()), decode_room);
-
+  const auto prompts = LongestWaitingFirst(candidates, false);
+  const int32_t decode_rows = DecodeRows(decodes.size(), !prompts.empty(), budget);
   std::vector<PlannedRows> plan;
-  plan.reserve(decode_rows + prefills.size());
+  plan.reserve(decode_rows + prompts.size());
   for (int32_t i = 0; i < decode_rows; ++i) plan.push_back({decodes[i].index, 1});
-
-  int32_t left = budget.step_tokens - decode_rows;
-  if (decode_rows > 0) left = std::min(left, budget.prefill_chunk);
-  int64_t score_left = budget.score_rows;
-  auto sharers = std::min<int32_t>(static_cast<int32_t>(prefills.size()), budget.max_prefills);
-  for (int32_t i = 0; sharers > 0 && left > 0; ++i, --sharers) {
-    const int64_t share = (left + sharers - 1) / sharers;
-    const int64_t unscored = prefills[i].rows_before_scored;
-    int64_t rows = std::min(share, prefills[i].prompt_left);
-    if (rows > unscored) {
-      rows = std::min(rows, unscored + score_left);
-      score_left -= rows - unscored;
-    }
-    if (rows == 0) continue;
-    plan.push_back({prefills[i].index, static_cast<int32_t>(rows)});
-    left -= static_cast<int32_t>(rows);
-  }
+  int64_t left = budget.step_tokens - decode_rows;
+  if (decode_rows > 0) left = std::min<int64_t>(left, budget.prefill_chunk);
+  PlanPrefills(prompts, left, decode_rows > 0 ? budget.scored_row_cost : 1, budget, plan);
   return plan;
 }
 

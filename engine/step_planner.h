@@ -6,7 +6,9 @@
 // delays a decode by one chunk at most; with nobody decoding they get the whole step. Prompts share
 // it evenly, the one planned longest ago first. Prompts are never starved: as long as one waits,
 // decode rows leave it a part of the step. Rows that score are bounded apart, as each gives a
-// vocabulary of logits; the first in turn takes what its share allows.
+// vocabulary of logits; the first in turn takes what its share allows. While anyone decodes, such a
+// row counts for `scored_row_cost` rows of a chunk, so that scoring delays a decode no longer than
+// reading.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +24,10 @@ struct StepBudget {
   int32_t prefill_chunk = 64;  // prefill rows of a step while any session decodes, >= 1
   int32_t max_prefills = 8;    // sessions that prefill in one step, >= 1
   int32_t score_rows = 128;    // rows of a step that score, >= 1
+  // In rows without logits, >= 1. Of the default model's 135 million weights the head has 28.
+  int32_t scored_row_cost = 2;
+  // Of the rows that score, those whose distributions may be told, >= 0.
+  int64_t distributions = std::numeric_limits<int64_t>::max();
 };
 
 // A session that has something to feed.
@@ -33,6 +39,7 @@ struct StepCandidate {
   uint64_t planned_at = 0;
   // Of the prompt's rows, those behind so many score: their logits are wanted.
   int64_t rows_before_scored = std::numeric_limits<int64_t>::max();
+  bool tells_distributions = false;  // of those that score
 };
 
 struct PlannedRows {
@@ -41,7 +48,8 @@ struct PlannedRows {
   friend bool operator==(const PlannedRows&, const PlannedRows&) = default;
 };
 
-// Decode rows first, then prefill chunks. Empty only if `candidates` is.
+// Decode rows first, then prefill chunks. Empty only if `candidates` has none but such as wait for
+// `distributions`.
 std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
                                   const StepBudget& budget);
 

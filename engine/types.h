@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -123,6 +124,7 @@ struct Scores {
   int64_t position = 0;                 // text position of the first; the others follow it
   std::vector<ChosenLogprob> logprobs;  // one per token
   std::vector<std::vector<float>> distributions;  // where asked for: [tokens][vocab_size]
+  std::shared_ptr<const void> room = nullptr;     // theirs, of distribution_budget.h
 };
 
 struct Usage {

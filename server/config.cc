@@ -69,6 +69,7 @@ void CheckLimits(const ServerConfig& config, Faults& faults) {
   faults.InRange("step_tokens", limits.step_tokens, 8, kMostStepTokens);
   faults.InRange("prefill_chunk", limits.prefill_chunk, 1, std::max(limits.step_tokens, 8));
   faults.InRange("score_rows", limits.score_rows, 1, kMostStepTokens);
+  faults.InRange("distribution_bytes", limits.distribution_bytes, 1, kMostKvBytes);
   faults.InRange("max_tokens", limits.max_tokens, 1, kMostTokens);
   constexpr int64_t kMostText = kMostMessageBytes - kEnvelope;
   faults.InRange("max_request_bytes", limits.max_request_bytes, 1, kMostText);

@@ -30,6 +30,7 @@ void EventStream<Reactor>::EndAfterWriting(const absl::Status& status) {
 
 template <typename Reactor>
 void EventStream<Reactor>::OnWriteDone(bool ok) {
+  outbound_room_ = nullptr;  // no other write begins before the state is told
   Guarded([&] { Perform(state_.WriteDone(ok)); });
 }
 
@@ -68,6 +69,7 @@ bool EventStream<Reactor>::MakeMessage(const Event& event, StreamState::Step& st
     auto message = Message(event);
     if (message.has_value()) {
       outbound_ = *std::move(message);
+      if (const auto* const scores = std::get_if<Scores>(&event)) outbound_room_ = scores->room;
       return true;
     }
     step = state_.WriteDone(true);

@@ -61,7 +61,8 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   // INTERNAL, which the environment has been told.
   absl::Status Reported(const std::exception& error) const;
 
-  grpc::ByteBuffer outbound_;  // of the write in flight
+  grpc::ByteBuffer outbound_;                  // of the write in flight
+  std::shared_ptr<const void> outbound_room_;  // what its event took, until it is written
 };
 
 extern template class EventStream<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;

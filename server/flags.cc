@@ -54,6 +54,8 @@ ABSL_FLAG(int32_t, prefill_chunk, EngineLimits().prefill_chunk,
           "Most prompt tokens of one model step while any session decodes.");
 ABSL_FLAG(int32_t, score_rows, EngineLimits().score_rows,
           "Most tokens of one model step that are scored: each takes a vocabulary of logits.");
+ABSL_FLAG(ByteSize, distribution_bytes, ByteSize{EngineLimits().distribution_bytes},
+          "Memory of told distributions that no client has read yet, all sessions together.");
 ABSL_FLAG(int32_t, max_tokens, EngineLimits().max_tokens, "Most tokens of one reply.");
 ABSL_FLAG(ByteSize, max_request_bytes, ByteSize{EngineLimits().max_request_bytes},
           "Most text of one turn, append or system prompt.");
@@ -124,6 +126,7 @@ ServerConfig ConfigFromFlags() {
   limits.step_tokens = absl::GetFlag(FLAGS_step_tokens);
   limits.prefill_chunk = absl::GetFlag(FLAGS_prefill_chunk);
   limits.score_rows = absl::GetFlag(FLAGS_score_rows);
+  limits.distribution_bytes = absl::GetFlag(FLAGS_distribution_bytes).bytes;
   limits.max_tokens = absl::GetFlag(FLAGS_max_tokens);
   limits.max_request_bytes = absl::GetFlag(FLAGS_max_request_bytes).bytes;
   return config;

@@ -39,11 +39,11 @@ v1::Usage ToProto(const Usage& from) {
   return to;
 }
 
-v1::Timings ToProto(const Timings& from) {
+v1::Timings ToProto(const Timings& from, bool replies) {
   v1::Timings to;
   *to.mutable_queue() = ToProtoDuration(from.queue);
   *to.mutable_prefill() = ToProtoDuration(from.prefill);
-  *to.mutable_first_token() = ToProtoDuration(from.first_token);
+  if (replies) *to.mutable_first_token() = ToProtoDuration(from.first_token);
   *to.mutable_total() = ToProtoDuration(from.total);
   return to;
 }
@@ -128,13 +128,14 @@ struct ResponseFiller {
     to.set_stop_string(event.stop_string);
     to.set_seed(event.seed);
     *to.mutable_usage() = ToProto(event.usage);
-    *to.mutable_timings() = ToProto(event.timings);
+    *to.mutable_timings() = ToProto(event.timings, true);
   }
   void operator()(const AppendDone& event) const {
     v1::AppendDone& to = *response.mutable_append_done();
     to.set_request_id(event.request_id);
     *to.mutable_usage() = ToProto(event.usage);
     to.set_held_bytes(event.held_bytes);
+    *to.mutable_timings() = ToProto(event.timings, false);
   }
   void operator()(const WindowMoved& event) const {
     v1::WindowMoved& to = *response.mutable_window_moved();
@@ -180,7 +181,7 @@ v1::ScoreResponse ToScoreResponse(const Scores& scores, const Tokenizer& tokeniz
 v1::ScoreResponse ToScoreResponse(const AppendDone& done) {
   v1::ScoreResponse response;
   *response.mutable_done()->mutable_usage() = ToProto(done.usage);
-  *response.mutable_done()->mutable_timings() = ToProto(done.timings);
+  *response.mutable_done()->mutable_timings() = ToProto(done.timings, false);
   return response;
 }
 

@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "client/eval/console.h"
+#include "client/eval/drift_session.h"
 #include "client/eval/drift_state.h"
 #include "client/eval/evaluation.h"
 #include "client/eval/policy.h"
-#include "client/eval/scored_session.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -23,12 +23,6 @@ class Drift {
   Drift(const DriftOptions& options, ScoreClient& client, std::vector<int32_t> ids,
         DriftState state)
       : options_(options), client_(client), ids_(std::move(ids)), state_(std::move(state)) {}
-  // The session stays for a run that goes on.
-  ~Drift() {
-    if (session_) session_->Leave();
-  }
-  Drift(const Drift&) = delete;
-  Drift& operator=(const Drift&) = delete;
 
   absl::Status Run() {
     if (state_.position > 0) Note(absl::StrCat("going on at token ", state_.position));
@@ -39,7 +33,7 @@ class Drift {
       if (status.ok()) status = AskLoad(state_.stretches[i]);
       if (!status.ok()) return status;
     }
-    if (session_) std::exchange(session_, nullptr)->Close();
+    if (session_) session_->Close();
     return absl::OkStatus();
   }
 
@@ -65,65 +59,50 @@ class Drift {
   absl::Status ReadPiece(Stretch& stretch) {
     const int64_t begin = state_.position;
     const int64_t end = std::min(stretch.end, begin + ScoredSession::kMostTokens);
-    const int64_t skip = begin == 0 ? 1 : 0;  // nothing stands before the first
     const absl::Time start = absl::Now();
-    const auto scores = session_->Append(Ids(begin, end), skip, /*distributions=*/false);
+    const auto scores = session_->Score(end);
     if (!scores.ok()) return scores.status();
     stretch.seconds += absl::ToDoubleSeconds(absl::Now() - start);
     stretch.timed_tokens += end - begin;
     const std::vector<int64_t> samples = SamplesOf(stretch, state_.run.recompute_tokens);
-    for (int64_t token = begin + skip; token < end; ++token) {
-      const double nll = (*scores)[static_cast<size_t>(token - begin - skip)].nll;
-      stretch.sum.Add(nll);
-      if (std::binary_search(samples.begin(), samples.end(), token)) stretch.sampled.push_back(nll);
+    int64_t token = end - std::ssize(*scores);
+    for (const TokenScore& score : *scores) {
+      stretch.sum.Add(score.nll);
+      const bool sampled = std::binary_search(samples.begin(), samples.end(), token++);
+      if (sampled) stretch.sampled.push_back(score.nll);
     }
     state_.position = end;
     return Save();
   }
 
-  // Comes back to the session that the state tells of, or makes one that has read as much.
+  // The session that the state tells of, or one that has read as much.
   absl::Status Attach() {
     if (!state_.session_id.empty()) {
-      v1::Open open;
-      open.set_session_id(state_.session_id);
-      auto session = ScoredSession::Open(client_, open);
-      // A scored append keeps its last token for the next one: where that has been fed too, the
-      // session has read on.
-      const int64_t fed = std::max<int64_t>(0, state_.position - 1);
-      if (session.ok() && (*session)->opened().position() == fed) {
-        session_ = std::move(*session);
+      auto found = DriftSession::Find(client_, ids_, state_.position, state_.session_id);
+      if (!found.ok()) return found.status();
+      if (found->has_value()) {
+        session_.emplace(**std::move(found));
         return absl::OkStatus();
       }
-      // It has read more than was heard of, or was still reading again.
-      if (session.ok()) (*session)->Close();
-      if (!session.ok() && !absl::IsNotFound(session.status())) return session.status();
       Note(absl::StrCat("the session is gone: reading ", state_.position,
                         " tokens again, unscored"));
     }
-    const absl::Status status = Open();
-    return status.ok() && state_.position > 0 ? ReadAgain() : status;
-  }
-
-  absl::Status Open() {
-    v1::Open open = SessionOf({PolicyKind::kSink, state_.run.sinks, state_.run.window});
-    *open.mutable_idle_timeout() = client_.model().limits().max_idle_timeout();
-    auto session = ScoredSession::Open(client_, open);
-    if (!session.ok()) return session.status();
-    session_ = std::move(*session);
+    auto opened = DriftSession::Open(client_, ids_, state_.run.sinks, state_.run.window);
+    if (!opened.ok()) return opened.status();
+    session_.emplace(*std::move(opened));
     // At once, so that whatever ends this run, the next one finds the session.
-    state_.session_id = session_->opened().session_id();
-    return Save();
+    state_.session_id = session_->id();
+    const absl::Status status = Save();
+    return status.ok() && state_.position > 0 ? ReadAgain() : status;
   }
 
   absl::Status ReadAgain() {
     Progress progress = Progress::OnStandardError(state_.position);
-    for (int64_t begin = 0; begin < state_.position;) {
-      const int64_t end = std::min(state_.position, begin + ScoredSession::kMostTokens);
-      const auto scores =
-          session_->Append(Ids(begin, end), /*skip=*/end - begin, /*distributions=*/false);
-      if (!scores.ok()) return scores.status();
-      begin = end;
-      progress.Show(end, "read again");
+    while (session_->position() < state_.position) {
+      const absl::Status status = session_->Skip(
+          std::min(state_.position, session_->position() + ScoredSession::kMostTokens));
+      if (!status.ok()) return status;
+      progress.Show(session_->position(), "read again");
     }
     return absl::OkStatus();
   }
@@ -166,16 +145,12 @@ class Drift {
     return status;
   }
 
-  std::span<const int32_t> Ids(int64_t begin, int64_t end) const {
-    return std::span(ids_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-  }
-
   const DriftOptions& options_;
   ScoreClient& client_;
   const std::vector<int32_t> ids_;
   DriftState state_;
   int64_t kept_ = state_.position;
-  std::unique_ptr<ScoredSession> session_;
+  std::optional<DriftSession> session_;  // reads ids_; it stays for a run that goes on
 };
 
 double MillisecondsAToken(const Stretch& stretch) {

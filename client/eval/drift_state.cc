@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/eval/output_file.h"
+#include "client/tool/output_file.h"
 
 namespace sinkstream::eval {
 namespace {

@@ -14,7 +14,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/eval/arguments.h"
 #include "client/eval/console.h"
 #include "client/eval/drift.h"
 #include "client/eval/perplexity.h"
@@ -22,6 +21,7 @@
 #include "client/eval/score_client.h"
 #include "client/eval/table.h"
 #include "client/terminal.h"
+#include "client/tool/arguments.h"
 
 namespace sinkstream::eval {
 namespace {

@@ -10,6 +10,7 @@
 #include "client/eval/evaluation.h"
 #include "client/eval/perplexity_chart.h"
 #include "client/eval/statistics.h"
+#include "client/tool/drawing_file.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -127,7 +128,7 @@ std::vector<Flag> PerplexityFlags(PerplexityOptions* options) {
 absl::Status RunPerplexity(const PerplexityOptions& options, ScoreClient& client) {
   const Picture picture = PictureOf(options.plot);
   absl::Status writable = CheckWritable({options.json});
-  writable.Update(CheckChart(options.plot, picture));
+  writable.Update(CheckDrawing(options.plot, picture));
   if (!writable.ok()) return writable;
   auto plan = MakePlan(options, client);
   if (!plan.ok()) return plan.status();
@@ -138,8 +139,8 @@ absl::Status RunPerplexity(const PerplexityOptions& options, ScoreClient& client
   const std::string& model = client.model().name();
   absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), evaluation, measured));
-  kept.Update(
-      WriteChart(options.plot, picture, PerplexityChart(model, {curve}, curve.policy.cache())));
+  const plot::Chart chart = PerplexityChart(model, {curve}, curve.policy.cache());
+  kept.Update(WriteDrawing(options.plot, picture, plot::Draw(chart)));
   return FirstError(measured, kept, {options.json, options.plot});
 }
 

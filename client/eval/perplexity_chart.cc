@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/eval/output_file.h"
 #include "client/eval/statistics.h"
 
 namespace sinkstream::eval {
@@ -14,7 +12,6 @@ namespace {
 
 // Points of a curve: more are not told apart.
 constexpr int64_t kPoints = 400;
-constexpr double kPixelsAPoint = 2;
 
 std::string Legend(const Policy& policy) {
   switch (policy.kind) {
@@ -80,27 +77,6 @@ plot::Chart PerplexityChart(const std::string& model, const std::vector<Curve>& 
          absl::StrCat("the cache of ", cache, " tokens is full: the first eviction")});
   }
   return chart;
-}
-
-Picture PictureOf(const std::string& path) {
-  return absl::EndsWithIgnoreCase(path, ".png") ? Picture::kPng : Picture::kSvg;
-}
-
-absl::Status CheckChart(const std::string& path, Picture picture) {
-  if (path.empty()) return absl::OkStatus();
-  const absl::Status writable = CheckWritable(path);
-  if (!writable.ok() || picture == Picture::kSvg) return writable;
-  plot::Drawing smallest;
-  smallest.width = smallest.height = 1;
-  return plot::ToPng(smallest, 1).status();
-}
-
-absl::Status WriteChart(const std::string& path, Picture picture, const plot::Chart& chart) {
-  if (path.empty()) return absl::OkStatus();
-  const plot::Drawing drawing = plot::Draw(chart);
-  if (picture == Picture::kSvg) return WriteWhole(path, plot::ToSvg(drawing));
-  const auto png = plot::ToPng(drawing, kPixelsAPoint);
-  return png.ok() ? WriteWhole(path, *png) : png.status();
 }
 
 }  // namespace sinkstream::eval

@@ -12,11 +12,6 @@ namespace {
 constexpr absl::Duration kPatience = absl::Minutes(10);
 constexpr absl::Duration kEndPatience = absl::Seconds(10);
 
-absl::Status StatusOf(const ConverseStream& stream) {
-  const absl::Status status = stream.Status();
-  return status.ok() ? absl::UnavailableError("the server ended the stream") : status;
-}
-
 }  // namespace
 
 ScoredSession::ScoredSession(ScoreClient& client, std::unique_ptr<ConverseStream> stream,
@@ -25,20 +20,13 @@ ScoredSession::ScoredSession(ScoreClient& client, std::unique_ptr<ConverseStream
 
 absl::StatusOr<std::unique_ptr<ScoredSession>> ScoredSession::Open(ScoreClient& client,
                                                                    const v1::Open& open) {
-  v1::ConverseRequest request;
-  *request.mutable_open() = open;
   std::unique_ptr<ConverseStream> stream;
   v1::Opened opened;
   const absl::Status status = client.WithPatience([&]() -> absl::Status {
     stream = std::make_unique<ConverseStream>(client.chat());
-    stream->Send(request);
-    const auto answer = stream->Next(absl::Now() + kPatience);
-    if (!answer) return StatusOf(*stream);
-    if (!answer->has_opened()) {
-      return absl::InternalError("the server's first answer is not `opened`");
-    }
-    opened = answer->opened();
-    return absl::OkStatus();
+    auto answer = stream->Open(open, absl::Now() + kPatience);
+    if (answer.ok()) opened = *std::move(answer);
+    return answer.status();
   });
   if (!status.ok()) return status;
   return std::unique_ptr<ScoredSession>(
@@ -79,7 +67,8 @@ absl::Status ScoredSession::Ask(const v1::Append& append, std::span<const int32_
     if (answer->has_append_done()) return absl::OkStatus();
   }
   // Without advice to try again: an ended stream takes no request.
-  const absl::Status ended = StatusOf(*stream_);
+  const absl::Status ended = stream_->Status();
+  if (ended.ok()) return absl::UnavailableError("the server ended the stream");
   return absl::Status(ended.code(), ended.message());
 }
 

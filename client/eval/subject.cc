@@ -1,14 +1,12 @@
 #include "client/eval/subject.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "client/eval/console.h"
-#include "client/eval/output_file.h"
-#include "client/eval/text_file.h"
-#include "client/eval/tokenize.h"
+#include "client/tool/text_file.h"
+#include "client/tool/tokenize.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -16,22 +14,9 @@ namespace {
 // Of one Tokenize call, where the server takes more.
 constexpr int64_t kPieceBytes = 128 << 10;
 
-absl::Status CheckAddress(std::string_view address) {
-  // gRPC would take port 443.
-  return address.find(':') == std::string_view::npos
-             ? absl::InvalidArgumentError("must be ADDRESS:PORT")
-             : absl::OkStatus();
-}
-
 }  // namespace
 
 std::vector<Flag> SubjectFlags(Subject* subject) {
-  Flag server = TextFlag("server", "ADDRESS:PORT", "the server (default: " + subject->server + ")",
-                         &subject->server);
-  server.set = [subject](std::string_view value) {
-    subject->server = std::string(value);
-    return CheckAddress(value);
-  };
   return {
       Required(TextFlag("text", "FILE", "plain text, UTF-8", &subject->text)),
       IntegerFlag("skip-characters", "C", "leave out the first C characters of it (default: 0)",
@@ -40,7 +25,7 @@ std::vector<Flag> SubjectFlags(Subject* subject) {
                   absl::StrCat("read the first N tokens of the rest; 0: all (default: ",
                                subject->tokens, ")"),
                   &subject->tokens, 0),
-      server,
+      ServerFlag(&subject->server),
       IntegerFlag("parallel", "P", "calls at a time; no figure depends on it (default: 4)",
                   &subject->parallel, 1, 64),
   };
@@ -95,45 +80,6 @@ Json DescribeSubject(const Subject& subject, const v1::GetModelResponse& model) 
           {"server_version", model.server_version()},
           {"text", subject.text},
           {"skip_characters", subject.skip_characters}};
-}
-
-absl::Status CheckWritable(std::initializer_list<std::string> paths) {
-  for (const std::string& path : paths) {
-    const absl::Status status = path.empty() ? absl::OkStatus() : CheckWritable(path);
-    if (!status.ok()) return status;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status KeepReport(const std::string& path, const std::string& content) {
-  if (path.empty()) return absl::OkStatus();
-  const absl::Status status = WriteWhole(path, content);
-  if (status.ok()) return status;
-  std::fwrite(content.data(), 1, content.size(), stdout);
-  return absl::Status(status.code(),
-                      absl::StrCat(status.message(), "; it is on standard output instead"));
-}
-
-absl::Status KeepReport(const std::string& path, const Json& report) {
-  // A path or a text's name in it may be no UTF-8.
-  return KeepReport(path, report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-}
-
-std::string IncompleteMark(const absl::Status& measured) {
-  return measured.ok() ? "" : absl::StrCat("INCOMPLETE: ", std::string(measured.message()), "\n\n");
-}
-
-absl::Status FirstError(const absl::Status& measured, const absl::Status& kept,
-                        std::initializer_list<std::string> paths) {
-  if (measured.ok()) return kept;
-  std::string where = "; what was measured until then is on standard output";
-  const char* separator = " and in ";
-  for (const std::string& path : paths) {
-    if (path.empty() || !kept.ok()) continue;
-    absl::StrAppend(&where, separator, path);
-    separator = ", ";
-  }
-  return absl::Status(measured.code(), absl::StrCat(measured.message(), where));
 }
 
 }  // namespace sinkstream::eval

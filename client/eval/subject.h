@@ -2,20 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "client/eval/arguments.h"
 #include "client/eval/score_client.h"
+#include "client/tool/arguments.h"
+#include "client/tool/report_file.h"
 
 namespace sinkstream::eval {
-
-using Json = nlohmann::ordered_json;
 
 struct Subject {
   std::string server = "127.0.0.1:50051";
@@ -49,21 +46,5 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const Subject& subject, const Least
 
 // For a report: the model and its server, the text.
 Json DescribeSubject(const Subject& subject, const v1::GetModelResponse& model);
-
-// Before anything is measured: an error if one of the paths that are not empty takes no file.
-absl::Status CheckWritable(std::initializer_list<std::string> paths);
-
-// Writes a report; where the file does not take it, prints it on standard output and returns why.
-// No effect without a path.
-absl::Status KeepReport(const std::string& path, const std::string& content);
-absl::Status KeepReport(const std::string& path, const Json& report);
-
-// What stands before results that end with an error; empty without one.
-std::string IncompleteMark(const absl::Status& measured);
-
-// The error of those that came first, of a measurement and of keeping its reports; says where what
-// was measured until then is: on standard output and in those of `paths` that are not empty.
-absl::Status FirstError(const absl::Status& measured, const absl::Status& kept,
-                        std::initializer_list<std::string> paths);
 
 }  // namespace sinkstream::eval

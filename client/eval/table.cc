@@ -11,6 +11,7 @@
 #include "client/eval/perplexity_chart.h"
 #include "client/eval/statistics.h"
 #include "client/eval/table_report.h"
+#include "client/tool/drawing_file.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -109,8 +110,8 @@ std::vector<Flag> TableFlags(TableOptions* options) {
 
 absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   absl::Status writable = CheckWritable({options.markdown, options.json});
-  writable.Update(CheckChart(options.svg, Picture::kSvg));
-  writable.Update(CheckChart(options.png, Picture::kPng));
+  writable.Update(CheckDrawing(options.svg, Picture::kSvg));
+  writable.Update(CheckDrawing(options.png, Picture::kPng));
   if (!writable.ok()) return writable;
   TablePlaces places;
   auto plan = MakePlan(options, client, &places);
@@ -127,8 +128,8 @@ absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   absl::Status kept = KeepReport(options.json, Report(options, model, result, tokens, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   const plot::Chart chart = MakeChart(options, model.name(), places, evaluation);
-  kept.Update(WriteChart(options.svg, Picture::kSvg, chart));
-  kept.Update(WriteChart(options.png, Picture::kPng, chart));
+  kept.Update(WriteDrawing(options.svg, Picture::kSvg, plot::Draw(chart)));
+  kept.Update(WriteDrawing(options.png, Picture::kPng, plot::Draw(chart)));
   return FirstError(measured, kept, {options.json, options.markdown, options.svg, options.png});
 }
 

@@ -56,6 +56,7 @@ Frame MakeFrame(const Chart& chart) {
   if (frame.y.least > frame.y.most) frame.y = {0, 1};  // no point at all
   const double room = std::max(0.05, (frame.y.most - frame.y.least) * 0.08);
   frame.y = {frame.y.least - room, frame.y.most + room};
+  if (chart.from_zero) frame.y.least = 0;
   frame.x.most = std::max(frame.x.most, 1.0);
   return frame;
 }
@@ -174,6 +175,12 @@ class Painter {
   Drawing drawing_;
 };
 
+void MoveDown(Polyline& line, double by) {
+  for (Point& point : line.points) point.y += by;
+}
+void MoveDown(Box& box, double by) { box.corner.y += by; }
+void MoveDown(Label& label, double by) { label.at.y += by; }
+
 }  // namespace
 
 const Style& StyleOf(size_t i) {
@@ -238,5 +245,17 @@ std::vector<double> SpreadApart(std::vector<double> heights, double gap) {
 }
 
 Drawing Draw(const Chart& chart) { return Painter(chart).Paint(); }
+
+Drawing Stack(const std::vector<Drawing>& drawings) {
+  Drawing stack = drawings.front();
+  for (size_t i = 1; i < drawings.size(); ++i) {
+    for (auto shape : drawings[i].shapes) {
+      std::visit([&](auto& one) { MoveDown(one, stack.height); }, shape);
+      stack.shapes.push_back(std::move(shape));
+    }
+    stack.height += drawings[i].height;
+  }
+  return stack;
+}
 
 }  // namespace sinkstream::plot

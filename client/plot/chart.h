@@ -38,9 +38,13 @@ struct Chart {
   std::string y_label;
   std::vector<Series> series;
   std::vector<Moment> moments;
+  bool from_zero = false;  // the upright axis begins there; values are not negative
 };
 
 Drawing Draw(const Chart& chart);
+
+// One above the other; of the first one's width and title. At least one.
+Drawing Stack(const std::vector<Drawing>& drawings);
 
 // Round numbers that part [least, most] into about `count` steps.
 std::vector<double> Ticks(double least, double most, int count);

@@ -1,6 +1,7 @@
 """End to end: the built server with the default model, and a client generated from proto/ when the tests run.
 
-SINKSTREAM_SERVER: the server's binary. SINKSTREAM_EVAL: sinkstream-eval. SINKSTREAM_MODEL: the model file. All default to what `make build` leaves.
+SINKSTREAM_SERVER: the server's binary. SINKSTREAM_EVAL, SINKSTREAM_LOADGEN: the tools. SINKSTREAM_MODEL: the model file. All
+default to what `make build` leaves.
 """
 
 import importlib
@@ -25,6 +26,7 @@ from sinkstream_export import gguf  # noqa: E402
 
 SERVER = os.environ.get("SINKSTREAM_SERVER", str(ROOT / "build/bin/sinkstream-server"))
 EVAL = os.environ.get("SINKSTREAM_EVAL", str(ROOT / "build/bin/sinkstream-eval"))
+LOADGEN = os.environ.get("SINKSTREAM_LOADGEN", str(ROOT / "build/bin/sinkstream-loadgen"))
 MODEL = os.environ.get("SINKSTREAM_MODEL", str(ROOT / "build/models/smollm2-135m-instruct.pt"))
 PROTOS = ["sinkstream/v1/chat.proto", "sinkstream/v1/score.proto", "google/rpc/status.proto",
           "google/rpc/error_details.proto"]
@@ -59,6 +61,11 @@ def binary():
 @pytest.fixture(scope="session")
 def eval_tool():
     return EVAL
+
+
+@pytest.fixture(scope="session")
+def loadgen_tool():
+    return LOADGEN
 
 
 @pytest.fixture(scope="session")

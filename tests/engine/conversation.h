@@ -20,13 +20,11 @@ namespace sinkstream {
 
 class CountingObserver final : public EngineObserver {
  public:
-  void OnStep(const StepStats& stats) override { last_step = stats; }
   void OnSessionClosed(CloseReason reason, absl::Duration) override { closed.push_back(reason); }
   void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
   void OnParkFailed(const absl::Status& status) override { park_failures.push_back(status); }
   void OnPaused() override { ++pauses; }
 
-  StepStats last_step;
   std::vector<CloseReason> closed;
   std::vector<std::string> rejected;
   std::vector<absl::Status> park_failures;
@@ -109,6 +107,12 @@ class Stream {
     for (auto& event : batch.events) std::visit([this](auto& e) { Hear(e); }, event);
     if (batch.closed) heard_.closed = batch.closed;
     return heard_;
+  }
+  // Reads everything that waits and keeps the scores' sizes alone, as a client that is done with
+  // them.
+  void Forget() {
+    Read();
+    for (Scores& scores : heard_.scores) scores.room = nullptr;
   }
   SessionId id() { return Read().opened.value().id; }
 

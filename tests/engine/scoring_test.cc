@@ -314,11 +314,15 @@ TEST(ScoringTest, AStepScoresNoMoreThanItsRowsAndSkipsFaster) {
   auto& bob = talk.OpenStream();
   alice.Score(Numbers(42, 1), {.skip_tokens = 34});
   bob.Score(Numbers(30, 2));
-  std::vector<int32_t> scored;
-  while (talk.Run(1) > 0) scored.push_back(talk.observer().last_step.scored_tokens);
+  std::vector<size_t> scored;  // by the end of each step
+  while (talk.Run(1) > 0) {
+    scored.push_back(Scored(alice).tokens.size() + Scored(bob).tokens.size());
+  }
+  ASSERT_THAT(scored, SizeIs(8));  // 37 of them, five a step
+  std::adjacent_difference(scored.begin(), scored.end(), scored.begin());
   EXPECT_THAT(scored, Each(Le(5)));
-  EXPECT_EQ(std::accumulate(scored.begin(), scored.end(), 0), 8 + 29);
-  EXPECT_THAT(scored, SizeIs(8));  // 37 of them, five a step
+  EXPECT_EQ(Scored(alice).positions, Positions(34, 8));
+  EXPECT_EQ(Scored(bob).positions, Positions(1, 29));
 }
 
 TEST(ScoringTest, ASlowReaderPausesItsOwnSessionAlone) {

@@ -89,6 +89,41 @@ TEST(StepPlannerTest, WhatOneScoringLeavesIsTheNextOnesAndPromptsGoOn) {
               ElementsAre(Rows(0, 30), Rows(2, 70)));
 }
 
+TEST(StepPlannerTest, BesideADecodeARowThatScoresTakesTheShareOfSeveral) {
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 0), Decode(1)}, kBudget),
+              ElementsAre(Rows(1, 1), Rows(0, 10)));
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 8), Decode(1)}, kBudget),
+              ElementsAre(Rows(1, 1), Rows(0, 8 + 6)));
+  EXPECT_THAT(PlanStep({Scored(0, 4, 0), Prompt(1, 1000), Decode(2)}, kBudget),
+              ElementsAre(Rows(2, 1), Rows(0, 4), Rows(1, 12)));
+}
+
+TEST(StepPlannerTest, WhereNoMoreDistributionsMayBeToldOnlyThoseWait) {
+  StepBudget few = kBudget;
+  few.distributions = 7;
+  auto first = Scored(0, 1000, 0), second = Scored(1, 1000, 5);
+  first.tells_distributions = second.tells_distributions = true;
+  EXPECT_THAT(PlanStep({first, second, Scored(2, 1000, 0)}, few),
+              ElementsAre(Rows(0, 7), Rows(1, 5), Rows(2, 23)));
+  few.distributions = 0;
+  EXPECT_THAT(PlanStep({first}, few), IsEmpty());
+}
+
+TEST(StepPlannerTest, OneRowThatScoresIsNeverTooDear) {
+  StepBudget dear = kBudget;
+  dear.scored_row_cost = 50;
+  EXPECT_THAT(PlanStep({Scored(0, 9, 0), Scored(1, 9, 0), Decode(2)}, dear),
+              ElementsAre(Rows(2, 1), Rows(0, 1)));
+  EXPECT_THAT(PlanStep({Scored(0, 9, 3), Decode(2)}, dear), ElementsAre(Rows(2, 1), Rows(0, 3)));
+}
+
+TEST(StepPlannerTest, OneThatGetsNoRowsTakesNobodysPlace) {
+  StepBudget two = kBudget;
+  two.max_prefills = 2;
+  EXPECT_THAT(PlanStep({Scored(0, 1000, 0), Scored(1, 1000, 0), Prompt(2, 1000)}, two),
+              ElementsAre(Rows(0, 30), Rows(2, 70)));
+}
+
 TEST(StepPlannerTest, APlanNeverExceedsTheStep) {
   for (int decodes = 0; decodes < 120; decodes += 7) {
     for (int prompts = 0; prompts < 6; ++prompts) {

@@ -68,6 +68,18 @@ FAMILIES: dict[str, Callable[[], transformers.PretrainedConfig]] = {
 }
 
 
+def in_blocks(config: transformers.PretrainedConfig) -> transformers.PretrainedConfig:
+    """`config` with sizes of which every matrix's inputs are a multiple of 32, as quantised ones must be. It is
+    changed."""
+    config.hidden_size = 96
+    for size, value in (("head_dim", 32), ("intermediate_size", 160), ("ffn_hidden_size", 160)):
+        if size in config.to_dict() and getattr(config, size) is not None:
+            setattr(config, size, value)
+    if "n_inner" in config.to_dict():  # GPT-J's word for the intermediate size
+        config.n_inner = 160
+    return config
+
+
 def make_model(family: str | transformers.PretrainedConfig, seed: int = 0) -> transformers.PreTrainedModel:
     """transformers' model, prepared as the exporter's verifier does it. Weights are spread widely enough that attention
     is far from uniform and every bias and norm counts."""

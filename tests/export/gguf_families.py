@@ -21,8 +21,8 @@ class Rules:
     change: Callable[[object, str, torch.Tensor], torch.Tensor] = lambda config, name, tensor: tensor
 
 
-def write(path, model, **metadata):
-    """All in float32. `metadata` adds or replaces keys (dots as double underscores; None leaves a key out)."""
+def write(path, model, kind=gguf.GGMLQuantizationType.F32, **metadata):
+    """Matrices as `kind`, all else in float32. `metadata` adds or replaces keys (dots as double underscores; None leaves a key out)."""
     config, rules = model.config, RULES[model.config.model_type]
     architecture = gguf.MODEL_ARCH_NAMES[rules.architecture]
     values = {f"{architecture}.{key}": value for key, value in rules.keys(config).items()}
@@ -32,7 +32,8 @@ def write(path, model, **metadata):
     for key, value in values.items():
         tiny_models.add_metadata(writer, key, value)
     for name, tensor in written_tensors(model, rules):
-        writer.add_tensor(name, tensor.contiguous().numpy())
+        wanted = kind if tensor.dim() > 1 else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(name, gguf.quantize(tensor.contiguous().numpy(), wanted), raw_dtype=wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

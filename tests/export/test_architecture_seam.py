@@ -46,8 +46,8 @@ class OlmoStyleLayer(nn.Module):
         return x + self.mlp_norm(self.mlp(x, nothing))
 
 
-def build(checkpoint, config, dtype):
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint, config, precision):
+    weights = Weights(checkpoint.tensors, precision)
     layers = [OlmoStyleLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, RmsNorm(weights, "model.norm", config.norm_epsilon))
 

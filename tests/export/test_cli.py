@@ -1,9 +1,10 @@
 """python -m sinkstream_export: exit codes and what is said."""
 
+import re
 import signal
 
 import pytest
-from sinkstream_export import __version__, chat_formats
+from sinkstream_export import __version__, chat_formats, precision
 
 import tiny_models
 
@@ -30,9 +31,22 @@ def test_success_reports_each_long_step_and_exits_0(folder, tmp_path, run_cli):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["model.pt"]
 
 
+def test_quantised_export_tells_what_the_matrices_are_and_what_that_costs(tmp_path, run_cli):
+    (tmp_path / "tiny").mkdir()
+    source = tiny_models.write_hf(tmp_path / "tiny", tiny_models.make_model_in_blocks())
+    result = run_cli("--from", source, "--out", tmp_path / "model.pt", "--dtype", "int4")
+    assert result.returncode == 0
+    lines = [line.removeprefix("sinkstream_export: ") for line in said(result)]
+    assert [line.split()[0] for line in lines] == ["reading", "building", "matrices:", "verifying", "predictions"]
+    assert lines[2] == "matrices: 21 Q4_1, 2 Q8_0"
+    cost = r"0\.\d+ nats \(mean KL divergence\), [+-]0\.\d+ \(mean NLL\)"
+    assert re.fullmatch(rf"predictions differ from the source's by {cost}; from the same weights' in float32 by {cost};"
+                        r" writing .*", lines[4])
+
+
 def test_help_and_version(run_cli):
     told = "".join(run_cli("--help").stdout.split())
-    assert "--dtype" in told
+    assert f"--dtype{{{','.join(precision.NAMES)}}}" in told
     assert ",".join(chat_formats.NAMES) in told
     assert run_cli("--version").stdout == f"sinkstream_export {__version__}\n"
 

@@ -7,9 +7,10 @@ import os
 import re
 import zipfile
 
+import gguf as gguf_format
 import pytest
 import torch
-from sinkstream_export import __version__, architectures, gguf, hf, oracle, verify
+from sinkstream_export import __version__, architectures, gguf, hf, oracle, quantize, verify
 from sinkstream_export.checkpoint import ExportError
 from sinkstream_export.export import Request, run
 
@@ -23,11 +24,11 @@ def folder(tmp_path):
     return tiny_models.write_hf(path)
 
 
-def refused(source, tmp_path, match):
+def refused(source, tmp_path, match, dtype="float32"):
     """`source` is refused with `match`; neither the result nor a temporary file is there."""
     out = tmp_path / "out" / "model.pt"
     with pytest.raises(ExportError, match=match):
-        run(Request(source, out, "float32"))
+        run(Request(source, out, dtype))
     assert not out.parent.exists() or list(out.parent.iterdir()) == []
 
 
@@ -100,15 +101,59 @@ def test_sources_that_say_the_same_get_the_same_model(folder, tmp_path, export, 
     same_weights(from_gguf.module, from_folder.module)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int4"])
 def test_exporting_again_gives_the_same_bytes(tmp_path, run_cli, dtype):
     source = tmp_path / "sharded"
     source.mkdir()
-    tiny_models.write_hf(source, dtype=getattr(torch, dtype), shard_size="100KB")
+    tiny_models.write_hf(source, tiny_models.make_model_in_blocks(),
+                         torch.bfloat16 if dtype == "bfloat16" else torch.float32, shard_size="100KB")
     assert len(list(source.glob("*.safetensors"))) > 2
     for name in ("one.pt", "two.pt"):
         assert run_cli("--from", source, "--out", tmp_path / name, "--dtype", dtype).returncode == 0
     assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
+
+
+@pytest.mark.parametrize("dtype, kinds", [
+    ("int8", {"head": "Q8_0", "embedding": "Q8_0", "qkv": "Q8_0", "down": "Q8_0"}),
+    ("int4", {"head": "Q8_0", "embedding": "Q8_0", "qkv": "Q4_1", "down": "Q4_1"}),
+])
+def test_quantised_file_holds_blocks_and_what_they_cost(folder, export, dtype, kinds):
+    model = tiny_models.make_model_in_blocks(attention_bias=True)
+    artifact = export(tiny_models.write_hf(folder, model), dtype)
+    assert artifact.manifest["dtype"] == dtype
+    for path, (blocks, bias) in plain_weights(artifact.module).items():
+        name = path.rpartition(".")[2]
+        assert quantize.kind(blocks) == kinds.get(name, kinds["qkv"])
+        assert (bias is None) == (name not in ("qkv", "out")) and (bias is None or bias.dtype == torch.float32)
+    verification = artifact.manifest["verification"]
+    assert verification["tokens"] == 64
+    for figures, most in ((verification["same_weights"], 0.01), (verification["source"], 0.3 if dtype == "int4" else 0.01)):
+        assert 0 < figures["mean_kl"] < most and abs(figures["mean_nll_increase"]) < 1
+    assert (verification["source"]["mean_kl"] > 0.02) == (dtype == "int4")
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
+def test_blocks_of_a_gguf_file_are_carried_through_byte_for_byte(tmp_path, export, kind):
+    model = tiny_models.make_model_in_blocks(tie_word_embeddings=True)
+    kind = gguf_format.GGMLQuantizationType[kind]
+    source = tiny_models.write_gguf(tmp_path / "tiny.gguf", model, kind)
+    artifact = export(source, "int4")
+    _, size = gguf_format.GGML_QUANT_SIZES[kind]
+    stored = {tensor.name: torch.tensor(tensor.data).unflatten(-1, (-1, size))
+              for tensor in gguf_format.GGUFReader(source).tensors if tensor.tensor_type == kind}
+    weights = {name: weight for name, (weight, _) in plain_weights(artifact.module).items()}
+    halves = torch.arange(32).view(16, 2).T.flatten()  # of a head whose pairs llama.cpp stores as neighbours
+    for index in range(3):
+        part = {name: stored[f"blk.{index}.{name}.weight"] for name in (
+            "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")}
+        q, k = (part[name].unflatten(0, (-1, 32))[:, halves].flatten(0, 1) for name in ("attn_q", "attn_k"))
+        assert torch.equal(weights[f"layers.{index}.attention.qkv"], torch.cat([q, k, part["attn_v"]]))
+        assert torch.equal(weights[f"layers.{index}.attention.out"], part["attn_output"])
+        assert torch.equal(weights[f"layers.{index}.mlp.gate_up"], torch.cat([part["ffn_gate"], part["ffn_up"]]))
+        assert torch.equal(weights[f"layers.{index}.mlp.down"], part["ffn_down"])
+    assert torch.equal(weights[".embedding"], stored["token_embd.weight"])
+    verification = artifact.manifest["verification"]
+    assert verification["source"] == verification["same_weights"]
 
 
 def test_digest_follows_weights_tokenizer_and_chat_format_alone(folder, export):
@@ -133,10 +178,10 @@ def one_weight_off(monkeypatch, amount):
     """transformers' model has another weight than the module that is verified."""
     reference, name = verify.reference_model, "model.layers.1.mlp.down_proj.weight"
 
-    def altered(checkpoint, dtype):
+    def altered(checkpoint, precision):
         weight = checkpoint.tensors[name].clone()
         weight[0, 0] += amount
-        return reference(dataclasses.replace(checkpoint, tensors={**checkpoint.tensors, name: weight}), dtype)
+        return reference(dataclasses.replace(checkpoint, tensors={**checkpoint.tensors, name: weight}), precision)
 
     monkeypatch.setattr(verify, "reference_model", altered)
 
@@ -158,18 +203,23 @@ def test_sound_model_whose_logits_float32_cannot_hold_to_1e_3_is_written(folder,
     assert 1e-3 < verification["max_abs_logit_difference"] < 0.1
 
 
-@pytest.mark.parametrize("what", ["dense", "streamed"])
-def test_unsound_model_of_large_logits_is_not_written(folder, tmp_path, monkeypatch, what):
-    tiny_models.write_hf(folder, model_of_large_logits())
+def one_token_less_streamed(monkeypatch):
+    """The streaming oracle has another window than the module."""
 
     def one_token_less(model, tokens, sinks, window, dtype):
         return oracle.band_sink_logits(model, tokens, sinks, window - 1, dtype)
 
+    changed = dataclasses.replace(architectures.find("llama"), streaming_oracle=one_token_less)
+    monkeypatch.setitem(architectures._registered, "llama", changed)
+
+
+@pytest.mark.parametrize("what", ["dense", "streamed"])
+def test_unsound_model_of_large_logits_is_not_written(folder, tmp_path, monkeypatch, what):
+    tiny_models.write_hf(folder, model_of_large_logits())
     if what == "dense":
         one_weight_off(monkeypatch, 1e-3)
     else:
-        changed = dataclasses.replace(architectures.find("llama"), streaming_oracle=one_token_less)
-        monkeypatch.setitem(architectures._registered, "llama", changed)
+        one_token_less_streamed(monkeypatch)
     named = "logits" if what == "dense" else "streamed logits"
     refused(folder, tmp_path, rf"failed: {named} differ from the reference by .* \(limit (?!0.001\))")
 
@@ -187,6 +237,42 @@ def test_float64_reference_is_computed_only_where_1e_3_is_not_met(folder, export
     assert dtypes == [torch.float32]
     export(tiny_models.write_hf(folder, model_of_large_logits()))
     assert dtypes == [torch.float32, torch.float32, torch.float64]
+
+
+def exchanged_projections(monkeypatch):
+    """transformers' model has gate and up of one layer for each other."""
+    reference, exchange = verify.reference_model, {"mlp.gate_proj": "mlp.up_proj", "mlp.up_proj": "mlp.gate_proj"}
+
+    def renamed(name):
+        layer, stem = name[:15], name[15:].removesuffix(".weight")
+        return f"{layer}{exchange[stem]}.weight" if layer == "model.layers.1." and stem in exchange else name
+
+    monkeypatch.setattr(verify, "reference_model", lambda checkpoint, precision: reference(
+        dataclasses.replace(checkpoint, tensors=checkpoint.tensors.renamed(renamed)), precision))
+
+
+@pytest.mark.parametrize("what", ["dense", "streamed"])
+def test_quantised_module_that_differs_from_transformers_is_not_written(folder, tmp_path, monkeypatch, what):
+    tiny_models.write_hf(folder, tiny_models.make_model_in_blocks())
+    if what == "dense":
+        exchanged_projections(monkeypatch)
+    else:
+        one_token_less_streamed(monkeypatch)
+    named = "predictions" if what == "dense" else "streamed predictions"
+    refused(folder, tmp_path, rf"verification failed: {named} are .* nats \(mean KL divergence\) from the reference's"
+                              r" \(limit 0.00\d+\); nothing was written", dtype="int8")
+
+
+def test_quantised_model_too_far_from_its_source_is_not_written(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(verify, "SOURCE_DIVERGENCE", 0.02)
+    tiny_models.write_hf(folder, tiny_models.make_model_in_blocks())
+    refused(folder, tmp_path, r"failed: quantised, predictions are 0\.\d+ nats .* source's \(limit 0.02\)", dtype="int4")
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_rows_that_blocks_do_not_fill_are_refused_by_name_and_dtype(folder, tmp_path, dtype):
+    named = f"--dtype {dtype}: model.layers.0.self_attn.q_proj.weight: in 48 is not a multiple of 32"
+    refused(folder, tmp_path, named, dtype=dtype)
 
 
 @pytest.mark.parametrize("context", [17, 16])

@@ -9,12 +9,13 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from sinkstream_export import alibi, architectures, oracle
+from sinkstream_export import alibi, architectures, divergence, oracle
 from sinkstream_export.checkpoint import ExportError, LazyTensors, Rope
+from sinkstream_export.precision import Precision
 from sinkstream_export.step import BlockPool, KvWindow, make_kv, make_step, stream_logits
 
 import tiny_models
-from families import FAMILIES, make_model, random_tokens
+from families import FAMILIES, in_blocks, make_model, random_tokens
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -79,6 +80,16 @@ def test_streams_in_one_batch_do_not_touch_each_other(exported, family):
     for text, (sinks, window, chunk, offset), got in zip(texts, settings, logits):
         alone = stream_logits(artifact.module, artifact.config, text, sinks, window, chunk, offset)
         assert torch.equal(torch.cat(got), alone)
+
+
+@each_family
+def test_int8_predicts_what_transformers_does(tmp_path, export, family):
+    """The export has held the file to transformers on the same rounded weights, dense and streamed."""
+    model, tokens = make_model(in_blocks(FAMILIES[family]())), random_tokens(90)
+    artifact = export(tiny_models.write_hf(tmp_path, model), "int8")
+    got = stream_logits(artifact.module, read_config(model.config.to_dict()), tokens, sinks=4, window=20, chunk=17)
+    assert artifact.manifest["verification"]["same_weights"]["mean_kl"] < 0.003
+    assert divergence.mean_kl(oracle.band_sink_logits(model, tokens, 4, 20), got) < 0.005
 
 
 def changed(family, **changes):
@@ -228,7 +239,7 @@ def test_each_tensor_is_read_once(family):
     lazy = LazyTensors({name: loader(name) for name in tensors}, {name: tuple(tensors[name].shape) for name in tensors})
     architecture = architectures.find(model.config.model_type)
     checkpoint = SimpleNamespace(tensors=lazy)
-    architecture.build(checkpoint, architecture.read_config(model.config.to_dict()), torch.float32)
+    architecture.build(checkpoint, architecture.read_config(model.config.to_dict()), Precision("float32"))
     assert reads == Counter(tensors.keys())
 
 

@@ -17,10 +17,7 @@ TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16", "F32"]
 READ_ONLY_TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
 
 
-def tiny(**overrides):
-    # Rows are multiples of 32, the size of a quantised block.
-    return tiny_models.make_model(hidden_size=96, intermediate_size=160, head_dim=32, num_attention_heads=3,
-                                  num_key_value_heads=1, **overrides)
+tiny = tiny_models.make_model_in_blocks
 
 
 @pytest.mark.parametrize("kind", TYPES)

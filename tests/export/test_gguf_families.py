@@ -4,8 +4,9 @@ import gguf as gguf_format
 import pytest
 import torch
 import transformers
-from sinkstream_export import architectures, gguf, gguf_layouts, verify
+from sinkstream_export import architectures, gguf, gguf_layouts, quantize, verify
 from sinkstream_export.checkpoint import ExportError
+from sinkstream_export.precision import Precision
 from sinkstream_export.step import stream_logits
 
 import families
@@ -82,9 +83,25 @@ def test_tensors_and_logits_are_those_of_the_model_that_was_written(written):
         assert torch.equal(checkpoint.tensors[name], model.state_dict()[name]), name
         assert checkpoint.tensors.shape(name) == tuple(checkpoint.tensors[name].shape), name
     tokens = families.random_tokens(40)[None]
-    rebuilt = verify.reference_model(checkpoint, torch.float32)
-    architectures.find(checkpoint.architecture).prepare_reference(rebuilt)
+    rebuilt = verify.reference_model(checkpoint, Precision("float32"))
     assert torch.equal(rebuilt(tokens).logits, model(tokens).logits)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_are_those_of_the_file_in_the_model_s_order_of_rows(tmp_path, family):
+    """Whole rows move, so what the blocks say is what the tensor read as floats says."""
+    config_class, settings = FAMILIES[family]
+    model = families.make_model(families.in_blocks(config_class(**settings)))
+    kind = gguf_format.GGMLQuantizationType.Q4_0
+    tensors = gguf.read(gguf_families.write(tmp_path / "tiny.gguf", model, kind)).tensors
+    matrices = [name for name in tensors if len(tensors.shape(name)) > 1]
+    assert len(matrices) > 5
+    for name in matrices:
+        assert tensors.quantized(name).kind == "Q4_0"
+        blocks = tensors.quantized(name).read()
+        assert blocks.shape == (tensors.shape(name)[0], tensors.shape(name)[1] // 32, 18)
+        assert torch.equal(quantize.dequantize(blocks), tensors[name]), name
+    assert not any(tensors.quantized(name) for name in tensors if name not in matrices)
 
 
 def test_configuration_has_the_words_and_values_of_the_one_that_was_written(written):

@@ -53,6 +53,12 @@ def make_model(seed: int = 0, **overrides) -> transformers.LlamaForCausalLM:
     return model
 
 
+def make_model_in_blocks(seed: int = 0, **overrides) -> transformers.LlamaForCausalLM:
+    """make_model() whose matrices' inputs are multiples of 32, as quantised ones must be."""
+    sizes = dict(hidden_size=96, intermediate_size=160, head_dim=32, num_attention_heads=3, num_key_value_heads=1)
+    return make_model(seed, **{**sizes, **overrides})
+
+
 def write_hf(folder, model=None, dtype=torch.float32, shard_size=None, chat_template=CHATML, tokenizer=None):
     """Saves `model` (default: make_model()) as transformers would, rounded to `dtype`; returns the folder."""
     copied = copy.deepcopy(model or make_model()).to(dtype)

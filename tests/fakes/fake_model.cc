@@ -32,7 +32,7 @@ FakeModel::FakeModel(Options options) : options_(std::move(options)) {
   spec_.weight_dtype = "float32";
   spec_.kv_dtype = "float32";
   spec_.isa = "portable";
-  spec_.vocab_size = kFakeVocabSize;
+  spec_.vocab_size = options_.vocab_size;
   spec_.trained_context = options_.trained_context;
   spec_.block_tokens = options_.block_tokens;
   spec_.num_blocks = options_.num_blocks;
@@ -78,7 +78,7 @@ void FakeModel::CopyIn(BlockId block, const char* from) {
 }
 
 void FakeModel::AddLogits(TokenId next) {
-  for (TokenId token = 0; token < kFakeVocabSize; ++token) {
+  for (TokenId token = 0; token < options_.vocab_size; ++token) {
     logits_.push_back(token == next ? 10.0f : -static_cast<float>(token % 7));
   }
 }

@@ -32,6 +32,7 @@ class FakeModel : public Model {
     int32_t block_tokens = 4;
     int64_t trained_context = 4096;
     NextToken next = HashOfVisible;
+    int32_t vocab_size = kFakeVocabSize;  // at least that
   };
   explicit FakeModel(Options options);
 

@@ -103,6 +103,28 @@ TEST(ToResponse, ScoresWithDistributionsInLittleEndian) {
   ExpectEqual(ToScoreResponse(scores, FakeTokenizer()).scores(), response.scores().DebugString());
 }
 
+TEST(ToResponse, AppendDoneWithoutATimeOfAFirstToken) {
+  const sinkstream::AppendDone done{
+      7,
+      {1, 0, 3, 4},
+      5,
+      {absl::Seconds(1), absl::Seconds(2), absl::ZeroDuration(), absl::Seconds(4)}};
+  const v1::ConverseResponse response = Response(done);
+  ExpectEqual(response, R"pb(
+    append_done {
+      request_id: 7
+      usage { prompt_tokens: 1 cached_tokens: 3 evicted_tokens: 4 }
+      held_bytes: 5
+      timings {
+        queue { seconds: 1 }
+        prefill { seconds: 2 }
+        total { seconds: 4 }
+      }
+    })pb");
+  ExpectEqual(ToScoreResponse(done).done().timings(),
+              response.append_done().timings().DebugString());
+}
+
 TEST(ToResponse, TurnDone) {
   const sinkstream::TurnDone done{
       7,
@@ -145,9 +167,6 @@ TEST(ToResponse, EveryFinishReason) {
 TEST(ToResponse, TheOtherEvents) {
   ExpectEqual(Response(sinkstream::PrefillProgress{7, 64, 100}),
               "prefill_progress { request_id: 7 done_tokens: 64 total_tokens: 100 }");
-  ExpectEqual(Response(sinkstream::AppendDone{7, {1, 0, 2, 3}, 5}),
-              "append_done { request_id: 7 held_bytes: 5 "
-              "usage { prompt_tokens: 1 cached_tokens: 2 evicted_tokens: 3 } }");
   ExpectEqual(Response(sinkstream::WindowMoved{50, 20, 24}),
               "window_moved { position: 50 evicted_tokens: 20 first_recent_position: 24 }");
 }

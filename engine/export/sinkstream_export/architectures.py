@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
+from .precision import Precision
 
 
 def _weights_alone(name: str) -> str | None:
@@ -29,7 +30,7 @@ class Architecture:
     """`read_config` turns Checkpoint.source_config into sizes and refuses (ExportError) what it does not implement.
 
     `build` makes the module that is scripted: forward(tokens, logit_rows, step) as in docs/model_artifact.md, weights
-    in the given dtype. `streaming_oracle` (transformers' model, tokens [T], sinks, window, float32 or float64) gives
+    in the given precision. `streaming_oracle` (transformers' model, tokens [T], sinks, window, float32 or float64) gives
     the logits [T, vocab_size] of the streamed text by other means, computed in that type, for the verifier; left out,
     it is oracle.band_sink_logits, which knows transformers' models. `tensor_name` gives transformers' name of a
     checkpoint's tensor where an older one differs, and None for what is no weight. `reference_config` gives a
@@ -38,7 +39,7 @@ class Architecture:
     """
 
     read_config: Callable[[dict], DecoderConfig]
-    build: Callable[[Checkpoint, DecoderConfig, torch.dtype], torch.nn.Module]
+    build: Callable[[Checkpoint, DecoderConfig, Precision], torch.nn.Module]
     streaming_oracle: Callable[[torch.nn.Module, torch.Tensor, int, int, torch.dtype], torch.Tensor] | None = None
     tensor_name: Callable[[str], str | None] = _weights_alone
     reference_config: Callable[[dict], dict] = _same_config

@@ -13,18 +13,19 @@ from torch import Tensor, nn
 
 from . import alibi, rope
 from .checkpoint import Alibi, DecoderConfig, ExportError, LazyTensors, Rope
+from .precision import Precision
 
 LinearWeight = torch.classes.sinkstream.LinearWeight
 StepContext = torch.classes.sinkstream.StepContext
 
 
 class Weights:
-    """A checkpoint's tensors as the operators take them: matrices in `dtype`, norms and biases in float32. A tensor is
-    read at the call that names it, and not kept."""
+    """A checkpoint's tensors as the operators take them: matrices in `precision`, norms and biases in float32. A tensor
+    is read at the call that names it, and not kept."""
 
-    def __init__(self, tensors: LazyTensors, dtype: torch.dtype):
+    def __init__(self, tensors: LazyTensors, precision: Precision):
         self._tensors = tensors
-        self._dtype = dtype
+        self._precision = precision
 
     def vector(self, name: str) -> Tensor:
         return self._tensors[name].to(torch.float32)
@@ -32,9 +33,7 @@ class Weights:
     def linear(self, *names: str, order: Tensor | None = None) -> LinearWeight:
         """Projections of the same input as one: their rows stacked, and their biases, if they have any. `order`: which
         row of the stack comes first, second, ..."""
-        parts = [self._matrix(f"{name}.weight") for name in names]
-        weight = torch.cat(parts) if len(parts) > 1 else parts[0]
-        bias = self._bias(*names)
+        weight, bias = self._matrix(*names), self._bias(*names)
         if order is not None:
             weight, bias = weight[order], None if bias is None else bias[order]
         return LinearWeight(weight, bias)
@@ -42,15 +41,16 @@ class Weights:
     def embedding_and_head(self, embedding: str, head: str, tied: bool) -> tuple[LinearWeight, LinearWeight]:
         """Tied ones are the same object, which the file then holds once; an embedding reads no bias."""
         if not tied:
-            return self.linear(embedding), self.linear(head)
-        both = LinearWeight(self._matrix(f"{embedding}.weight"), self._bias(head))
+            return tuple(LinearWeight(self._matrix(name, vocabulary=True), self._bias(name))
+                         for name in (embedding, head))
+        both = LinearWeight(self._matrix(embedding, vocabulary=True), self._bias(head))
         return both, both
 
     def has(self, name: str) -> bool:
         return name in self._tensors
 
-    def _matrix(self, name: str) -> Tensor:
-        return self._tensors[name].to(self._dtype)
+    def _matrix(self, *names: str, vocabulary: bool = False) -> Tensor:
+        return self._precision.matrix(self._tensors, *(f"{name}.weight" for name in names), vocabulary=vocabulary)
 
     def _bias(self, *names: str) -> Tensor | None:
         biased = [f"{name}.bias" in self._tensors for name in names]

@@ -2,13 +2,13 @@
 
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from . import options
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups
 from .checkpoint import Alibi, Checkpoint, DecoderConfig
+from .precision import Precision
 
 _WORDS = {
     "hidden_size": "n_embed", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
@@ -45,8 +45,8 @@ class BloomLayer(nn.Module):
         return self.mlp(self.mlp_norm(x), x)
 
 
-def build(checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: DecoderConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [BloomLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, LayerNorm(weights, "transformer.ln_f", config.norm_epsilon),
                    embedding="transformer.word_embeddings",

@@ -15,26 +15,44 @@ class ExportError(Exception):
     """Why a checkpoint cannot be exported, in one line for the person who asked."""
 
 
+@dataclass(frozen=True)
+class Quantized:
+    """How the source holds a tensor that it has quantised."""
+
+    kind: str  # of its blocks, as GGUF calls it: "Q4_1"
+    read: Callable[[], torch.Tensor]  # the blocks as they are: uint8 [out, blocks of a row, bytes of a block]
+
+
 class LazyTensors(Mapping[str, torch.Tensor]):
     """Name -> tensor, read from disk at each access and not kept, so that memory holds what is in use.
 
     Names are those of Hugging Face checkpoints ("model.layers.0.self_attn.q_proj.weight"). A missing name raises
-    ExportError. `shapes` are known without reading; `elements`: numbers in all tensors together.
+    ExportError. `shapes` are known without reading; `elements`: numbers in all tensors together. `quantized` has those
+    that the source holds so; read by name they are floats like all others.
     """
 
-    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]], shapes: dict[str, tuple[int, ...]]):
+    def __init__(self, loaders: dict[str, Callable[[], torch.Tensor]], shapes: dict[str, tuple[int, ...]],
+                 quantized: dict[str, Quantized] | None = None):
         self._loaders = loaders
         self._shapes = shapes
+        self._quantized = quantized or {}
         self.elements = sum(map(math.prod, shapes.values()))
 
     def shape(self, name: str) -> tuple[int, ...]:
+        if name not in self._shapes:
+            raise ExportError(f"the checkpoint has no tensor {name}")
         return self._shapes[name]
+
+    def quantized(self, name: str) -> Quantized | None:
+        """None: the source holds floats."""
+        return self._quantized.get(name)
 
     def renamed(self, rename: Callable[[str], str | None]) -> LazyTensors:
         """The same tensors under the names that `rename` gives; without those it gives None."""
         names = {new: name for name in self._loaders if (new := rename(name)) is not None}
         return LazyTensors({new: self._loaders[name] for new, name in names.items()},
-                           {new: self._shapes[name] for new, name in names.items()})
+                           {new: self._shapes[name] for new, name in names.items()},
+                           {new: self._quantized[name] for new, name in names.items() if name in self._quantized})
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._loaders:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import math
 import os
 import sys
 import tempfile
@@ -16,15 +17,14 @@ import torch
 from . import archive, architectures, chat_format, gguf, hf, manifest, operators, tokenizer, verify
 from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError, check_token_ids
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+from .precision import Precision
 
 
 @dataclass(frozen=True)
 class Request:
     source: Path  # GGUF file or Hugging Face directory
     out: Path
-    dtype: str  # a key of DTYPES
+    dtype: str  # one of precision.NAMES
     name: str | None = None  # else the source's
     ops: str | None = None  # path of the operator library, else where operators.load looks
     chat_format: str | None = None  # a name of chat_formats.NAMES, else the source's template
@@ -58,21 +58,31 @@ def _write(
     extra_files: dict[str, str], folder: Path,
 ) -> dict:
     """Builds, verifies and writes by way of `folder`, which is empty and on the result's disk."""
-    dtype = DTYPES[request.dtype]
+    precision = Precision(request.dtype)
     # torch writes a file's own name into it: a fixed name.
     module_path, final_path = folder / "module.pt", folder / "model.pt"
-    _require_space([module_path, final_path], max(1, checkpoint.tensors.elements) * dtype.itemsize)
+    _require_space([module_path, final_path], math.ceil(max(1, checkpoint.tensors.elements) * precision.weight_bytes))
     _report(f"building {checkpoint.architecture} with {config.layers} layers, {request.dtype}")
-    archive.save_module(architecture.build(checkpoint, config, dtype), module_path)
+    archive.save_module(architecture.build(checkpoint, config, precision), module_path)
     gc.collect()  # scripted modules hold cycles; their weights are not needed again
+    if precision.quantized:
+        _report("matrices: " + ", ".join(f"{count} {kind}" for kind, count in sorted(precision.kinds.items())))
     _report("verifying against transformers")
-    verification = verify.check(torch.jit.load(str(module_path)), architecture, checkpoint, config, dtype)
-    _report(f"logits differ by at most {verification['max_abs_logit_difference']:g}; writing {request.out}")
+    verification = verify.check(torch.jit.load(str(module_path)), architecture, checkpoint, config, precision)
+    _report(f"{_found(verification)}; writing {request.out}")
     description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
                                  archive.digest(module_path, extra_files))
     archive.write_final(module_path, final_path, {**extra_files, "manifest.json": _json(description)})
     archive.publish(final_path, request.out)
     return description
+
+
+def _found(verification: dict) -> str:
+    if "source" not in verification:
+        return f"logits differ by at most {verification['max_abs_logit_difference']:g}"
+    source, same = (f"{figures['mean_kl']:g} nats (mean KL divergence), {figures['mean_nll_increase']:+g} (mean NLL)"
+                    for figures in (verification["source"], verification["same_weights"]))
+    return f"predictions differ from the source's by {source}; from the same weights' in float32 by {same}"
 
 
 def read(source: Path) -> Checkpoint:

@@ -12,6 +12,7 @@ from . import options, oracle, rope
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups
 from .checkpoint import Alibi, Checkpoint, DecoderConfig, ExportError
+from .precision import Precision
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class FalconLayer(nn.Module):
         return self.mlp(normed, attended)
 
 
-def build(checkpoint: Checkpoint, config: FalconConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: FalconConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [FalconLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, LayerNorm(weights, "transformer.ln_f", config.norm_epsilon),
                    embedding="transformer.word_embeddings")

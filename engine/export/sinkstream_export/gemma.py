@@ -1,6 +1,5 @@
 """Gemma 1: Llama with embeddings times sqrt(hidden), norms whose weight is 1 + w, and GELU in the MLP's gate."""
 
-import torch
 from torch import Tensor, nn
 
 from . import options, rope
@@ -8,6 +7,7 @@ from .architectures import Architecture, register
 from .blocks import Decoder, RmsNorm, Weights
 from .checkpoint import Checkpoint, DecoderConfig
 from .llama import LlamaLayer
+from .precision import Precision
 
 
 def read_config(config: dict) -> DecoderConfig:
@@ -30,8 +30,8 @@ class Scale(nn.Module):
         return x * self.factor
 
 
-def build(checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: DecoderConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [LlamaLayer(weights, index, config, activation="tanh", norm_offset=1.0) for index in range(config.layers)]
     return Decoder(weights, config, layers, RmsNorm(weights, "model.norm", config.norm_epsilon, offset=1.0),
                    after_embedding=Scale(config.hidden**0.5))

@@ -11,16 +11,16 @@ import torch
 from gguf import GGMLQuantizationType as QuantizationType
 
 from . import gguf_layouts, gguf_tokenizer
-from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, file_sha256
+from .checkpoint import Checkpoint, ExportError, LazyTensors, Provenance, Quantized, file_sha256
 from .gguf_layouts import Layout
 from .gguf_metadata import Metadata
 
 _PIECE = 1 << 22  # numbers dequantised at once
-_SUPPORTED_TYPES = {
+_FLOATS = {QuantizationType.F16, QuantizationType.BF16, QuantizationType.F32}
+_SUPPORTED_TYPES = _FLOATS | {
     QuantizationType.Q4_0, QuantizationType.Q4_1, QuantizationType.Q5_0, QuantizationType.Q5_1, QuantizationType.Q8_0,
     QuantizationType.Q2_K, QuantizationType.Q3_K, QuantizationType.Q4_K, QuantizationType.Q5_K, QuantizationType.Q6_K,
     QuantizationType.IQ4_NL, QuantizationType.IQ4_XS,
-    QuantizationType.F16, QuantizationType.BF16, QuantizationType.F32,
 }
 
 # Keys that no layout reads -> the values that change nothing, as llama.cpp reads them.
@@ -86,8 +86,8 @@ def _strip_quantization(stem: str) -> str:
 
 
 def _stored_tensors(reader: gguf_format.GGUFReader) -> LazyTensors:
-    """Under GGUF's names, dequantised."""
-    loaders, shapes = {}, {}
+    """Under GGUF's names."""
+    loaders, shapes, quantized = {}, {}, {}
     for tensor in reader.tensors:
         if tensor.tensor_type not in _SUPPORTED_TYPES:
             known = ", ".join(kind.name for kind in QuantizationType if kind in _SUPPORTED_TYPES)
@@ -95,12 +95,19 @@ def _stored_tensors(reader: gguf_format.GGUFReader) -> LazyTensors:
                               f" (supported: {known})")
         shapes[tensor.name] = _shape(tensor)
         loaders[tensor.name] = lambda tensor=tensor: _dequantize(tensor)
-    return LazyTensors(loaders, shapes)
+        if tensor.tensor_type not in _FLOATS:
+            quantized[tensor.name] = Quantized(tensor.tensor_type.name, lambda tensor=tensor: _blocks(tensor))
+    return LazyTensors(loaders, shapes, quantized)
 
 
 def _shape(tensor: gguf_format.ReaderTensor) -> tuple[int, ...]:
     # GGUF writes the fastest dimension first.
     return tuple(reversed(tensor.shape.tolist()))
+
+
+def _blocks(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
+    _, size = gguf_format.GGML_QUANT_SIZES[tensor.tensor_type]
+    return torch.tensor(tensor.data).unflatten(-1, (-1, size))
 
 
 def _dequantize(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
@@ -116,7 +123,7 @@ def _dequantize(tensor: gguf_format.ReaderTensor) -> torch.Tensor:
 
 def _restored_tensors(stored: LazyTensors, layout: Layout, architecture: str, config: dict) -> LazyTensors:
     """Under Hugging Face's names and in its order."""
-    loaders, shapes = {}, {}
+    loaders, shapes, quantized = {}, {}, {}
     for source in stored:
         stem, layer, kind = _parts(source)
         if stem not in layout.names or kind not in ("weight", "bias"):
@@ -127,7 +134,9 @@ def _restored_tensors(stored: LazyTensors, layout: Layout, architecture: str, co
         undo = layout.restore.get(stem, _as_it_is)
         loaders[name] = lambda source=source, undo=undo: undo(stored[source], config)
         shapes[name] = stored.shape(source)
-    return LazyTensors(loaders, shapes)
+        if found := stored.quantized(source):
+            quantized[name] = Quantized(found.kind, lambda read=found.read, undo=undo: undo(read(), config))
+    return LazyTensors(loaders, shapes, quantized)
 
 
 def _as_it_is(tensor: torch.Tensor, config: dict) -> torch.Tensor:

@@ -26,7 +26,8 @@ class Layout:
     # GGUF name without .weight or .bias -> Hugging Face name; None for what is no tensor of the model. {layer}: the
     # layer's number.
     names: dict[str, str | None]
-    # GGUF name as above -> (tensor, config) -> the tensor as Hugging Face stores it, in the same shape
+    # GGUF name as above -> (tensor, config) -> the tensor as Hugging Face stores it, in the same shape. Of matrices it
+    # moves whole rows: blocks [out, blocks of a row, bytes] come as well.
     restore: dict[str, Callable[[torch.Tensor, dict], torch.Tensor]] = field(default_factory=dict)
 
 

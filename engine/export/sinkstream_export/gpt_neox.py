@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final, Optional
 
-import torch
 from torch import Tensor, nn
 
 from . import options, rope
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups
 from .checkpoint import Checkpoint, DecoderConfig
+from .precision import Precision
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class GptNeoXLayer(nn.Module):
         return self.mlp(self.mlp_norm(x if self.parallel else attended), attended)
 
 
-def build(checkpoint: Checkpoint, config: GptNeoXConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: GptNeoXConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [GptNeoXLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, LayerNorm(weights, "gpt_neox.final_layer_norm", config.norm_epsilon),
                    embedding="gpt_neox.embed_in")

@@ -10,6 +10,7 @@ from . import options
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights
 from .checkpoint import Checkpoint, DecoderConfig, ExportError, Rope
+from .precision import Precision
 
 _WORDS = {
     "hidden_size": "n_embd", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
@@ -64,8 +65,8 @@ class GptJLayer(nn.Module):
         return self.mlp(normed, self.attention(normed, x, rotary, step))
 
 
-def build(checkpoint: Checkpoint, config: GptJConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: GptJConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [GptJLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, LayerNorm(weights, "transformer.ln_f", config.norm_epsilon),
                    embedding="transformer.wte")

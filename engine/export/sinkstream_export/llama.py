@@ -2,13 +2,13 @@
 
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from . import options, rope
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, GatedMlp, RmsNorm, StepContext, Weights
 from .checkpoint import Checkpoint, DecoderConfig
+from .precision import Precision
 
 
 def read_config(config: dict) -> DecoderConfig:
@@ -42,8 +42,8 @@ class LlamaLayer(nn.Module):
         return self.mlp(self.mlp_norm(x), x)
 
 
-def build(checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: DecoderConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [LlamaLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, RmsNorm(weights, "model.norm", config.norm_epsilon))
 

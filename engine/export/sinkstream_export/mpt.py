@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
 
@@ -13,6 +12,7 @@ from . import options
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights
 from .checkpoint import Alibi, Checkpoint, DecoderConfig, ExportError
+from .precision import Precision
 
 _WORDS = {
     "hidden_size": "d_model", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers",
@@ -83,8 +83,8 @@ class MptLayer(nn.Module):
         return self.mlp(self.mlp_norm(x), x)
 
 
-def build(checkpoint: Checkpoint, config: MptConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: MptConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [MptLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, LayerNorm(weights, "transformer.norm_f", config.norm_epsilon),
                    embedding="transformer.wte")

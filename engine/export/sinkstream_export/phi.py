@@ -4,13 +4,13 @@ biases everywhere, the head's included."""
 from dataclasses import dataclass
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from . import options, rope
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights
 from .checkpoint import Checkpoint, DecoderConfig
+from .precision import Precision
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class PhiLayer(nn.Module):
         return self.mlp(normed, self.attention(normed, x, rotary, step))
 
 
-def build(checkpoint: Checkpoint, config: PhiConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: PhiConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [PhiLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, LayerNorm(weights, "model.final_layernorm", config.norm_epsilon))
 

@@ -7,6 +7,7 @@ from . import llama, qwen2
 from .architectures import Architecture, register
 from .blocks import Decoder, RmsNorm, Weights
 from .checkpoint import Checkpoint, DecoderConfig
+from .precision import Precision
 
 
 def read_config(config: dict) -> DecoderConfig:
@@ -27,8 +28,8 @@ class HeadNorm(nn.Module):
         return torch.ops.sinkstream.head_rms_norm(qkv, self.weight, self.epsilon)
 
 
-def build(checkpoint: Checkpoint, config: DecoderConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: DecoderConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [llama.LlamaLayer(weights, index, config, prepare=HeadNorm(weights, index, config))
               for index in range(config.layers)]
     return Decoder(weights, config, layers, RmsNorm(weights, "model.norm", config.norm_epsilon))

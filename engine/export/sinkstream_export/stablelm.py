@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from . import options, rope
 from .architectures import Architecture, register
 from .blocks import Attention, Decoder, GatedMlp, LayerNorm, StepContext, Weights
 from .checkpoint import Checkpoint, DecoderConfig
+from .precision import Precision
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class StableLmLayer(nn.Module):
         return self.mlp(normed, x)
 
 
-def build(checkpoint: Checkpoint, config: StableLmConfig, dtype: torch.dtype) -> nn.Module:
-    weights = Weights(checkpoint.tensors, dtype)
+def build(checkpoint: Checkpoint, config: StableLmConfig, precision: Precision) -> nn.Module:
+    weights = Weights(checkpoint.tensors, precision)
     layers = [StableLmLayer(weights, index, config) for index in range(config.layers)]
     return Decoder(weights, config, layers, LayerNorm(weights, "model.norm", config.norm_epsilon))
 

@@ -11,15 +11,19 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from tokenizers import Tokenizer
 
-from . import architectures, oracle
+from . import architectures, divergence, oracle
 from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError
 from .lazy_weights import parameters_on_meta, read_at_use
+from .precision import Precision
 from .step import stream_logits
 
 TOLERANCE = 1e-3  # largest difference of a logit, in float32
-# Where the reference itself is not that near to its float64: how often its own error the difference may be.
+DIVERGENCE = 1e-3  # nats, largest mean KL divergence of predictions, where activations are rounded
+# Where the reference itself is not that near to its float64, or to itself with rounded activations: how often its own
+# error the difference may be.
 _ROUNDINGS = 4
+SOURCE_DIVERGENCE = 0.3  # nats, likewise from the source's: what rounding a Q4_1 model anew to 4 bits costs is more
 _TOKENS = 64
 _TEXT = (
     "A river does not remember every drop that has passed its bridge, and yet it keeps its name. In 1834 the old mill"
@@ -30,25 +34,35 @@ _CHUNK = 24  # so that a chunk begins inside a block
 _SINKS, _WINDOW = 4, 12  # of the streaming check: the cache fills and turns over several times
 _FEWEST = _SINKS + _WINDOW + 1  # tokens
 
+Logits = Callable[[torch.dtype], torch.Tensor]  # the reference's [T, vocab_size], computed in that type
+
 
 def check(
     module: torch.nn.Module, architecture: Architecture, checkpoint: Checkpoint, config: DecoderConfig,
-    dtype: torch.dtype,
+    precision: Precision,
 ) -> dict:
-    """The manifest's `verification`. ExportError if the logits of a fixed text differ by TOLERANCE or more, and by more
-    than float32 accounts for, from transformers' on the same weights, rounded to `dtype` and computed in float32; or,
-    streamed, from the architecture's oracle. Beside `module`, memory holds one tensor of the checkpoint at a time."""
+    """The manifest's `verification`. ExportError if the logits of a fixed text differ from transformers' on the same
+    weights, rounded to `precision` and computed in float32; or, streamed, from the architecture's oracle: by TOLERANCE
+    or more, and by more than float32 accounts for. Of quantised matrices, by more than the operators' rounding of
+    activations accounts for, or too far from the source's. Beside `module`, memory holds one tensor of the checkpoint
+    at a time."""
     tokens = _text(checkpoint, config)
     with torch.inference_mode():
-        reference = reference_model(checkpoint, dtype)
-        architecture.prepare_reference(reference)
+        reference = reference_model(checkpoint, precision)
         dense = _run(module, config, tokens, sinks=0, window=len(tokens))
-        difference = _difference("", dense, partial(_dense_logits, reference, tokens))
         streamed = _run(module, config, tokens, _SINKS, _WINDOW)
+        dense_logits = partial(_dense_logits, reference, tokens)
         streaming_oracle = architecture.streaming_oracle or oracle.band_sink_logits
-        expected = partial(streaming_oracle, reference, tokens, _SINKS, _WINDOW)
-        difference = max(difference, _difference("streamed ", streamed, expected))
-    return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": len(tokens)}
+        streamed_logits = partial(streaming_oracle, reference, tokens, _SINKS, _WINDOW)
+        if not precision.quantized:
+            difference = max(_difference("", dense, dense_logits), _difference("streamed ", streamed, streamed_logits))
+            return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": len(tokens)}
+        _refuse_divergence("", dense, dense_logits, reference)
+        _refuse_divergence("streamed ", streamed, streamed_logits, reference)
+        source = reference_model(checkpoint, Precision("float32"))
+        return {"same_weights": divergence.figures(dense_logits(torch.float32), dense, tokens),
+                "source": _figures_from_source(_dense_logits(source, tokens, torch.float32), dense, tokens),
+                "tokens": len(tokens)}
 
 
 def _text(checkpoint: Checkpoint, config: DecoderConfig) -> torch.Tensor:
@@ -77,7 +91,7 @@ def _dense_logits(reference: torch.nn.Module, tokens: torch.Tensor, dtype: torch
         reference.float()
 
 
-def _difference(what: str, got: torch.Tensor, expected: Callable[[torch.dtype], torch.Tensor]) -> float:
+def _difference(what: str, got: torch.Tensor, expected: Logits) -> float:
     """The largest of `got` [T, vocab_size] from `expected(float32)`. ExportError if it is beyond the limit; only then
     is `expected(float64)` computed, which takes longer."""
     reference = expected(torch.float32)
@@ -90,6 +104,27 @@ def _difference(what: str, got: torch.Tensor, expected: Callable[[torch.dtype], 
         raise ExportError(f"verification failed: {what}logits differ from the reference by {difference:.3g}"
                           f" (limit {limit:.3g}); nothing was written")
     return difference
+
+
+def _refuse_divergence(what: str, got: torch.Tensor, expected: Logits, reference: torch.nn.Module) -> None:
+    """Rounded activations make a deep model's logits differ from those that another order of sums gives: here by what
+    rounding them in the reference changes."""
+    exact = expected(torch.float32)
+    with divergence.rounded_activations(reference):
+        rounded = expected(torch.float32)
+    limit = max(DIVERGENCE, _ROUNDINGS * divergence.mean_kl(exact, rounded))
+    found = divergence.mean_kl(rounded, got)
+    if not found < limit:  # also NaN
+        raise ExportError(f"verification failed: {what}predictions are {found:.3g} nats (mean KL divergence) from the"
+                          f" reference's (limit {limit:.3g}); nothing was written")
+
+
+def _figures_from_source(source: torch.Tensor, got: torch.Tensor, tokens: torch.Tensor) -> dict:
+    figures = divergence.figures(source, got, tokens)
+    if not figures["mean_kl"] < SOURCE_DIVERGENCE:
+        raise ExportError(f"verification failed: quantised, predictions are {figures['mean_kl']:g} nats (mean KL"
+                          f" divergence) from the source's (limit {SOURCE_DIVERGENCE}); nothing was written")
+    return figures
 
 
 def check_shapes(checkpoint: Checkpoint) -> None:
@@ -120,9 +155,10 @@ def _transformers_config(checkpoint: Checkpoint) -> transformers.PreTrainedConfi
         raise ExportError(f"config: {' '.join(str(error).split())}") from error
 
 
-def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Module:
-    """transformers' model with the checkpoint's matrices rounded to `dtype`, computing in float32. A forward reads each
-    weight where it is used and does not keep it. Shapes as check_shapes() has found them."""
+def reference_model(checkpoint: Checkpoint, precision: Precision) -> torch.nn.Module:
+    """transformers' model as its architecture prepares it, with the checkpoint's matrices as `precision` has rounded
+    them, computing in float32. A forward reads each weight where it is used and does not keep it. Shapes as
+    check_shapes() has found them."""
     with parameters_on_meta():
         model = _transformers_model(checkpoint)
     wanted = model.state_dict(keep_vars=True)
@@ -132,23 +168,15 @@ def reference_model(checkpoint: Checkpoint, dtype: torch.dtype) -> torch.nn.Modu
         if name not in checkpoint.tensors:
             continue
         if tensor.is_meta:
-            readers[id(tensor)] = partial(_read, checkpoint, name, dtype)
+            readers[id(tensor)] = partial(precision.restored, checkpoint.tensors, name)
         else:
             tensor.copy_(checkpoint.tensors[name])
     for name, tensor in wanted.items():
         if name not in checkpoint.tensors and id(tensor) not in readers:  # a tied head is the embedding
             raise ExportError(f"the checkpoint has no tensor {name}")
     read_at_use(model, readers)
+    architectures.find(checkpoint.architecture).prepare_reference(model)
     return model
-
-
-def _read(checkpoint: Checkpoint, name: str, dtype: torch.dtype) -> torch.Tensor:
-    return _rounded(checkpoint.tensors[name], dtype)
-
-
-def _rounded(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    # Norms and biases stay float32 in the file.
-    return tensor.to(dtype).float() if tensor.dim() > 1 else tensor.float()
 
 
 def _refuse_unused(checkpoint: Checkpoint, wanted: dict) -> None:

@@ -8,8 +8,9 @@
 #include <sstream>
 
 #include "client/eval/console.h"
-#include "client/eval/output_file.h"
 #include "client/eval/perplexity_chart.h"
+#include "client/tool/drawing_file.h"
+#include "client/tool/output_file.h"
 
 // fontconfig, which cairo asks for a font, keeps some of its memory to the end.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
@@ -131,10 +132,10 @@ TEST(PerplexityChartTest, ATextThatFitsHasNoEviction) {
 
 TEST_F(OutputFileTest, AChartIsOfTheKindAskedForWhateverItsName) {
   const std::string path = folder_ + "/chart.bin";
-  ASSERT_TRUE(WriteChart(path, Picture::kSvg, SomeChart()).ok());
+  ASSERT_TRUE(WriteDrawing(path, Picture::kSvg, plot::Draw(SomeChart())).ok());
   EXPECT_THAT(Content(path), StartsWith("<svg"));
-  if (!CheckChart(path, Picture::kPng).ok()) return;  // this binary makes none
-  ASSERT_TRUE(WriteChart(path, Picture::kPng, SomeChart()).ok());
+  if (!CheckDrawing(path, Picture::kPng).ok()) return;  // this binary makes none
+  ASSERT_TRUE(WriteDrawing(path, Picture::kPng, plot::Draw(SomeChart())).ok());
   EXPECT_THAT(Content(path), StartsWith("\x89PNG\r\n\x1a\n"));
 }
 

@@ -7,10 +7,10 @@
 #include <numeric>
 #include <set>
 
-#include "client/eval/arguments.h"
 #include "client/eval/evaluation.h"
 #include "client/eval/policy.h"
 #include "client/eval/recall_plan.h"
+#include "client/tool/arguments.h"
 
 namespace sinkstream::eval {
 namespace {

@@ -23,6 +23,7 @@ namespace sinkstream::eval {
 
 inline constexpr int32_t kVocabulary = 128;
 inline constexpr int64_t kTrainedContext = 600;
+inline constexpr int64_t kTokensOfPiece = 7;  // scores of an event
 
 using Ids = std::vector<int32_t>;
 
@@ -146,11 +147,16 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     stream->Write(opened);
     const std::string id = opened.opened().session_id();
     while (stream->Read(&request) && request.has_append()) {
-      v1::ConverseResponse scores, done;
-      if (!Append(id, request.append(), *scores.mutable_scores())) {
+      std::vector<v1::Scores> pieces;
+      if (!Append(id, request.append(), pieces)) {
         return {grpc::StatusCode::UNAVAILABLE, "shutting down"};
       }
-      stream->Write(scores);
+      for (const v1::Scores& piece : pieces) {
+        v1::ConverseResponse scores;
+        *scores.mutable_scores() = piece;
+        stream->Write(scores);
+      }
+      v1::ConverseResponse done;
       done.mutable_append_done();
       stream->Write(done);
     }
@@ -188,7 +194,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     return {grpc::StatusCode::RESOURCE_EXHAUSTED, "no memory", details.SerializeAsString()};
   }
 
-  bool Append(const std::string& id, const v1::Append& append, v1::Scores& scores) {
+  bool Append(const std::string& id, const v1::Append& append, std::vector<v1::Scores>& pieces) {
     const std::lock_guard lock(mutex_);
     Session& session = sessions_[id];
     const auto& ids = append.token_ids().ids();
@@ -197,14 +203,16 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     session.ids.insert(session.ids.end(), ids.begin(), ids.end());
     session.owed = append.has_scoring() ? 1 : 0;
     tokens_read_ += ids.size();
-    Score(session, first, append.scoring(), scores);
+    Score(session, first, append.scoring(), pieces);
     return true;
   }
 
+  // In pieces of a few tokens, as a server gives what it scores in several steps.
   static void Score(const Session& session, int64_t first, const v1::Scoring& scoring,
-                    v1::Scores& scores) {
-    scores.set_position(first);
+                    std::vector<v1::Scores>& pieces) {
     for (int64_t token = first; token < std::ssize(session.ids); ++token) {
+      if ((token - first) % kTokensOfPiece == 0) pieces.emplace_back().set_position(token);
+      v1::Scores& scores = pieces.back();
       const std::vector<float> all = Predict(session.ids, token, session.sinks, session.window);
       v1::TokenLogprob& chosen = *scores.add_logprobs()->mutable_chosen();
       chosen.set_token_id(session.ids[static_cast<size_t>(token)]);
@@ -219,9 +227,14 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
                      grpc::ServerWriter<v1::ScoreResponse>* writer) override {
     const auto& ids = request->token_ids().ids();
     const Session session{request->sinks(), request->window(), false, {ids.begin(), ids.end()}, 0};
-    v1::ScoreResponse scores, done;
-    Score(session, request->scoring().skip_tokens(), request->scoring(), *scores.mutable_scores());
-    writer->Write(scores);
+    std::vector<v1::Scores> pieces;
+    Score(session, request->scoring().skip_tokens(), request->scoring(), pieces);
+    for (const v1::Scores& piece : pieces) {
+      v1::ScoreResponse scores;
+      *scores.mutable_scores() = piece;
+      writer->Write(scores);
+    }
+    v1::ScoreResponse done;
     done.mutable_done();
     writer->Write(done);
     return grpc::Status::OK;

@@ -5,8 +5,8 @@
 #include <cctype>
 #include <fstream>
 
-#include "client/eval/text_file.h"
-#include "client/eval/tokenize.h"
+#include "client/tool/text_file.h"
+#include "client/tool/tokenize.h"
 
 namespace sinkstream::eval {
 namespace {

@@ -1,4 +1,4 @@
-#include "client/eval/arguments.h"
+#include "client/tool/arguments.h"
 
 #include <algorithm>
 #include <set>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 namespace {
 
 absl::Status ParseInteger(std::string_view text, int64_t least, int64_t most, int64_t* target) {
@@ -52,6 +52,26 @@ Flag IntegerFlag(std::string name, std::string value, std::string help, int64_t*
           [=](std::string_view text) { return ParseInteger(text, least, most, target); }};
 }
 
+Flag NumberFlag(std::string name, std::string value, std::string help, double* target, double least,
+                double most) {
+  return {std::move(name), std::move(value), std::move(help), [=](std::string_view text) {
+            const bool number =
+                absl::SimpleAtod(absl::string_view(text.data(), text.size()), target);
+            return number && *target >= least && *target <= most
+                       ? absl::OkStatus()
+                       : absl::InvalidArgumentError(
+                             absl::StrCat("must be a number in [", least, ", ", most, "]"));
+          }};
+}
+
+Flag YesNoFlag(std::string name, std::string help, bool* target) {
+  return {std::move(name), "yes|no", std::move(help), [target](std::string_view text) {
+            *target = text == "yes";
+            return *target || text == "no" ? absl::OkStatus()
+                                           : absl::InvalidArgumentError("must be yes or no");
+          }};
+}
+
 Flag IntegersFlag(std::string name, std::string value, std::string help,
                   std::vector<int64_t>* target, int64_t least, int64_t most) {
   const auto set = [=](std::string_view text) {
@@ -64,6 +84,18 @@ Flag IntegersFlag(std::string name, std::string value, std::string help,
     return absl::OkStatus();
   };
   return {std::move(name), std::move(value), std::move(help), set};
+}
+
+Flag ServerFlag(std::string* target) {
+  Flag flag = TextFlag("server", "ADDRESS:PORT",
+                       absl::StrCat("the server (default: ", *target, ")"), target);
+  flag.set = [target](std::string_view text) {
+    *target = std::string(text);
+    return text.find(':') == std::string_view::npos
+               ? absl::InvalidArgumentError("must be ADDRESS:PORT")
+               : absl::OkStatus();
+  };
+  return flag;
 }
 
 Flag Required(Flag flag) {
@@ -108,4 +140,4 @@ std::string DescribeFlags(std::span<const Flag> flags) {
   return text;
 }
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

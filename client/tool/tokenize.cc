@@ -1,13 +1,13 @@
-#include "client/eval/tokenize.h"
+#include "client/tool/tokenize.h"
 
 #include <algorithm>
 #include <optional>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "client/eval/text_file.h"
+#include "client/tool/text_file.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 namespace {
 
 using Ids = std::vector<int32_t>;
@@ -100,4 +100,4 @@ absl::StatusOr<Ids> TokenizeText(std::string_view text, int64_t count, size_t pi
   return ids;
 }
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 
 // Before hours of measuring: an error, naming the file, if it could not be written.
 absl::Status CheckWritable(const std::string& path);
@@ -15,4 +15,4 @@ absl::Status CheckWritable(const std::string& path);
 // content whole. What is no regular file (a pipe, a device) is written to. Errors name the file.
 absl::Status WriteWhole(const std::string& path, std::string_view content);
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

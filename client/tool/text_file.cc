@@ -1,4 +1,4 @@
-#include "client/eval/text_file.h"
+#include "client/tool/text_file.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/chat_input.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 namespace {
 
 absl::Status FileError(const std::string& path) {
@@ -51,4 +51,4 @@ absl::StatusOr<std::string> ReadText(const std::string& path, int64_t skip_chara
   return text->substr(begin);
 }
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

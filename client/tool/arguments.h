@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 
 struct Flag {
   std::string name;   // "skip-characters"
@@ -26,8 +26,14 @@ struct Flag {
 Flag TextFlag(std::string name, std::string value, std::string help, std::string* target);
 Flag IntegerFlag(std::string name, std::string value, std::string help, int64_t* target,
                  int64_t least, int64_t most = INT64_MAX);
+Flag NumberFlag(std::string name, std::string value, std::string help, double* target, double least,
+                double most);
+// "yes" or "no".
+Flag YesNoFlag(std::string name, std::string help, bool* target);
 Flag IntegersFlag(std::string name, std::string value, std::string help,
                   std::vector<int64_t>* target, int64_t least, int64_t most = INT64_MAX);
+// --server; `target` holds the default. gRPC would take port 443 where none is given.
+Flag ServerFlag(std::string* target);
 Flag Required(Flag flag);
 
 // Sets what `arguments` give. INVALID_ARGUMENT, in one line: an unknown flag, no value or a bad
@@ -37,4 +43,4 @@ absl::Status ParseFlags(std::span<const Flag> flags, std::span<const char* const
 // A line or two for each flag, for --help.
 std::string DescribeFlags(std::span<const Flag> flags);
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 
 // The file's text without its first `skip_characters` characters. Errors, each naming the file: it
 // cannot be read; INVALID_ARGUMENT: it is not UTF-8, or nothing is left of it.
@@ -17,4 +17,4 @@ absl::StatusOr<std::string> ReadText(const std::string& path, int64_t skip_chara
 // True if a character begins at `offset` of the UTF-8 `text`, or it ends there.
 bool IsCharacterBoundary(std::string_view text, size_t offset);
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 
 using TokenizeFunction =
     std::function<absl::StatusOr<std::vector<int32_t>>(const std::string& text)>;
@@ -22,4 +22,4 @@ absl::StatusOr<std::vector<int32_t>> TokenizeText(std::string_view text, int64_t
                                                   size_t piece_bytes,
                                                   const TokenizeFunction& tokenize);
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

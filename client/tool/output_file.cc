@@ -1,4 +1,4 @@
-#include "client/eval/output_file.h"
+#include "client/tool/output_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace sinkstream::eval {
+namespace sinkstream {
 namespace {
 
 absl::Status FileError(const std::string& path) {
@@ -77,4 +77,4 @@ absl::Status WriteWhole(const std::string& path, std::string_view content) {
   return status;
 }
 
-}  // namespace sinkstream::eval
+}  // namespace sinkstream

@@ -1,0 +1,46 @@
+#include "client/loadgen/console.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+
+namespace sinkstream::loadgen {
+namespace {
+
+constexpr absl::Duration kRedraw = absl::Milliseconds(200);
+constexpr absl::Duration kNextLine = absl::Seconds(10);
+
+}  // namespace
+
+void Note(std::string_view text) {
+  std::fprintf(stderr, "sinkstream-loadgen: %.*s\n", static_cast<int>(text.size()), text.data());
+}
+
+LiveScreen::LiveScreen(FILE* out, bool terminal)
+    : out_(out), terminal_(terminal), shown_(terminal ? absl::InfinitePast() : absl::Now()) {}
+
+LiveScreen LiveScreen::OnStandardError() { return {stderr, isatty(STDERR_FILENO) != 0}; }
+
+LiveScreen::~LiveScreen() { Clear(); }
+
+bool LiveScreen::Due() const { return absl::Now() - shown_ >= (terminal_ ? kRedraw : kNextLine); }
+
+void LiveScreen::Show(const std::string& text) {
+  shown_ = absl::Now();
+  Clear();
+  std::fputs(text.c_str(), out_);
+  if (!terminal_) std::fputs("\n", out_);
+  std::fflush(out_);
+  if (terminal_) lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+}
+
+void LiveScreen::Clear() {
+  // Up to the first line, and all below it away.
+  if (lines_ > 0) absl::FPrintF(out_, "\x1b[%dA\x1b[J", lines_);
+  lines_ = 0;
+}
+
+}  // namespace sinkstream::loadgen

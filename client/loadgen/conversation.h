@@ -1,0 +1,122 @@
+// Conversation: one user of a load as a state machine. It is told what happens and when, and says
+// what to do next; it knows no stream, no clock and no thread.
+//
+//   kOpening -> kReading -> kAtGate -> kThinking <-> kReplying -> kClosing -> kEnded
+//                                                    kReplying -> kDropped -> kOpening (re-attach)
+//
+// kReading is skipped without a history, kAtGate without a gate. Any state may go to kClosing, and
+// to kEnded when the stream ends.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/loadgen/measurement.h"
+#include "client/loadgen/workload.h"
+#include "sinkstream/v1/chat.pb.h"
+
+namespace sinkstream::loadgen {
+
+// What all conversations of a load have in common.
+struct Traffic {
+  Workload workload;
+  v1::Open open;  // of a new session
+  // What they say: turns are pieces of it, round its end. At least one token.
+  std::vector<int32_t> text;
+  // Most tokens of one append.
+  int64_t append_tokens = 8192;
+};
+
+// What a conversation asks for; of several, in their order.
+struct Connect {};  // begin a stream
+struct Send {
+  v1::ConverseRequest request;
+};
+struct HalfClose {};  // nothing more is sent
+struct Drop {};       // break the stream
+struct Wake {         // call OnWake() then
+  absl::Time at;
+};
+using Step = std::variant<Connect, Send, HalfClose, Drop, Wake>;
+using Steps = std::vector<Step>;
+
+class Conversation {
+ public:
+  enum class State {
+    kOpening,
+    kReading,
+    kAtGate,
+    kThinking,
+    kReplying,
+    kDropped,
+    kClosing,
+    kEnded
+  };
+
+  // `traffic` and `measurement` outlive this. `gate`: having had its warm-up turns it waits for
+  // PassGate(), and has its turns then.
+  Conversation(const Traffic& traffic, Measurement& measurement, int64_t index, bool gate);
+
+  // `due`: when the session was meant to begin.
+  Steps Begin(absl::Time due);
+  Steps PassGate(absl::Time now);
+  Steps OnResponse(const v1::ConverseResponse& response, absl::Time now);
+  Steps OnWake(absl::Time now);
+  // However it came.
+  Steps OnStreamEnd(const absl::Status& status);
+
+  // No further turn: closes where none runs.
+  Steps WindDown();
+  // Closes, whatever runs. `unfinished`: a turn that was due has failed thereby.
+  Steps GiveUp(bool unfinished);
+
+  State state() const { return state_; }
+  // Closing or ended.
+  bool Over() const { return state_ >= State::kClosing; }
+  bool reads_slowly() const { return script_.reads_slowly(); }
+  // Why it could not go on; OK where it has done what it was meant to, or was told to end.
+  const absl::Status& error() const { return error_; }
+
+ private:
+  Steps OnOpened(const v1::Opened& opened, absl::Time now);
+  Steps OnDelta(const v1::Delta& delta, absl::Time now);
+  Steps OnTurnDone(const v1::TurnDone& done, absl::Time now);
+  Steps OnFailed(const v1::RequestFailed& failed, absl::Time now);
+  Steps ReadOn(absl::Time now);
+  Steps GoOn(absl::Time now, absl::Time earliest);
+  Steps SendTurn();
+  Steps Close();
+  Steps Fail(const absl::Status& error);
+  // A turn of the session was due and has not come to its end.
+  bool Owes() const;
+  std::vector<int32_t> Piece(double place, int64_t tokens) const;
+
+  const Traffic& traffic_;
+  Measurement& measurement_;
+  SessionScript script_;
+  const bool has_gate_;
+  State state_ = State::kOpening;
+  bool gate_passed_ = false;
+  std::string session_id_;  // empty: not opened yet
+  absl::Time session_due_;
+  int64_t history_left_ = 0;  // tokens
+  int64_t turns_left_ = 0;    // before the gate or after it
+  absl::Status error_;
+
+  // The turn that is due or running, or the append.
+  uint64_t request_id_ = 0;
+  TurnPlan turn_;
+  absl::Time due_;
+  absl::Time first_token_ = absl::InfiniteFuture();
+  absl::Time last_token_;
+  absl::Time dropped_at_;
+  int64_t tokens_ = 0;
+  GapCount gaps_;
+  bool cancelled_ = false;
+};
+
+}  // namespace sinkstream::loadgen

@@ -1,0 +1,222 @@
+#include "client/loadgen/load_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "client/wire_status.h"
+
+namespace sinkstream::loadgen {
+namespace {
+
+// Before a session of a closed loop takes the place of one that has failed.
+constexpr absl::Duration kAfterFailure = absl::Seconds(1);
+
+template <typename... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+template <typename... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
+
+}  // namespace
+
+LoadRun::LoadRun(v1::ChatService::Stub& stub, const Traffic& traffic, Measurement& measurement,
+                 const Patience& patience)
+    : stub_(stub),
+      traffic_(traffic),
+      measurement_(measurement),
+      patience_(patience),
+      arrivals_(traffic_.workload) {}
+
+LoadRun::~LoadRun() = default;
+
+absl::Status LoadRun::Run(const ProgressFunction& on_progress) {
+  on_progress_ = on_progress;
+  Start();
+  ShowProgress();
+  loop_.Run();
+  measurement_.CloseAt(absl::Now());
+  return status_;
+}
+
+void LoadRun::Interrupt() {
+  loop_.Post([this] { Halt(absl::CancelledError("interrupted")); });
+}
+
+void LoadRun::Start() {
+  const Workload& workload = traffic_.workload;
+  start_ = absl::Now();
+  if (Timed()) {
+    const absl::Time begin = start_ + workload.warmup;
+    measurement_.Open(begin, begin + workload.duration);
+    loop_.At(measurement_.end(), [this] { WindDown(); });
+  }
+  if (workload.OpenLoop()) return PlanSession(start_ + arrivals_.Next());
+  for (int64_t i = 0; i < workload.sessions; ++i) PlanSession(start_ + StartInRamp(workload, i));
+}
+
+void LoadRun::PlanSession(absl::Time due) {
+  if (due >= measurement_.end()) return;
+  ++waiting_to_begin_;
+  loop_.At(due, [this, due] {
+    --waiting_to_begin_;
+    // One arrival plans the next: the whole schedule may be long.
+    if (traffic_.workload.OpenLoop()) PlanSession(start_ + arrivals_.Next());
+    if (!halted_) BeginSession(due);
+  });
+}
+
+void LoadRun::BeginSession(absl::Time due) {
+  measurement_.Late(absl::Now() - due);
+  const int64_t id = sessions_begun_++;
+  User& user = users_[id];
+  user.conversation = std::make_unique<Conversation>(traffic_, measurement_, id, /*gate=*/!Timed());
+  Apply(id, user.conversation->Begin(due));
+}
+
+void LoadRun::Apply(int64_t id, Steps steps) {
+  User& user = users_.at(id);
+  for (Step& step : steps) {
+    std::visit(Overloaded{[&](loadgen::Connect&) { Connect(id, user); },
+                          [&](Send& send) { user.stream->Send(std::move(send.request)); },
+                          [&](HalfClose&) {
+                            user.stream->HalfClose();
+                            DropLater(id, halted_ ? patience_.halt : patience_.close);
+                          },
+                          [&](Drop&) { user.stream->Drop(); },
+                          [&](const Wake& wake) {
+                            loop_.At(wake.at, [this, id, at = wake.at] {
+                              User* const woken = Find(id);
+                              if (woken == nullptr) return;
+                              const absl::Time now = absl::Now();
+                              measurement_.Late(now - at);
+                              Apply(id, woken->conversation->OnWake(now));
+                            });
+                          }},
+               step);
+  }
+  if (user.conversation->state() == Conversation::State::kAtGate) OpenGate();
+  if (user.conversation->Over() && !Timed() && !MoreToCome()) measurement_.CloseAt(absl::Now());
+}
+
+void LoadRun::Connect(int64_t id, User& user) {
+  StreamHandlers handlers;
+  handlers.on_response = [this, id](v1::ConverseResponse response) {
+    loop_.Post([this, id, response = std::move(response), now = absl::Now()] {
+      OnResponse(id, response, now);
+    });
+  };
+  handlers.on_end = [this, id](absl::Status status) {
+    loop_.Post([this, id, status = std::move(status)] { OnStreamEnd(id, status); });
+  };
+  user.stream =
+      std::make_unique<LoadStream>(stub_, std::move(handlers), user.conversation->reads_slowly());
+}
+
+void LoadRun::OnResponse(int64_t id, const v1::ConverseResponse& response, absl::Time now) {
+  User* const user = Find(id);
+  measurement_.Late(absl::Now() - now);
+  if (user->conversation->reads_slowly()) {
+    const bool waits = response.has_delta() && !user->conversation->Over();
+    const absl::Duration delay = waits ? traffic_.workload.read_delay : absl::ZeroDuration();
+    loop_.At(now + delay, [user] { user->stream->Read(); });
+  }
+  Apply(id, user->conversation->OnResponse(response, now));
+}
+
+void LoadRun::OnStreamEnd(int64_t id, const absl::Status& status) {
+  User& user = *Find(id);
+  const Steps steps = user.conversation->OnStreamEnd(status);
+  user.stream.reset();
+  if (!steps.empty()) return Apply(id, steps);
+  const std::unique_ptr<Conversation> ended = std::move(user.conversation);
+  users_.erase(id);
+  if (absl::IsUnavailable(ended->error())) Halt(ended->error());
+  Replace(*ended);
+  OpenGate();
+  StopWhenDone();
+}
+
+// Another session of a closed loop, for as long as it lasts.
+void LoadRun::Replace(const Conversation& ended) {
+  if (traffic_.workload.OpenLoop() || !Timed() || winding_down_ || halted_) return;
+  absl::Time due = absl::Now();
+  if (!ended.error().ok()) due += RetryDelay(ended.error()).value_or(kAfterFailure);
+  PlanSession(due);
+}
+
+// Once all sessions wait before it: what follows is measured.
+void LoadRun::OpenGate() {
+  if (Timed() || gate_open_ || halted_ || waiting_to_begin_ > 0 || users_.empty()) return;
+  const bool all_there = std::all_of(users_.begin(), users_.end(), [](const auto& entry) {
+    return entry.second.conversation->state() == Conversation::State::kAtGate ||
+           entry.second.conversation->Over();
+  });
+  if (!all_there) return;
+  gate_open_ = true;
+  const absl::Time now = absl::Now();
+  measurement_.Open(now);
+  for (const auto& [id, user] : users_) Apply(id, user.conversation->PassGate(now));
+}
+
+void LoadRun::WindDown() {
+  winding_down_ = true;
+  for (const auto& [id, user] : users_) Apply(id, user.conversation->WindDown());
+  loop_.At(absl::Now() + patience_.turns, [this] { GiveUp(/*unfinished=*/true); });
+  StopWhenDone();
+}
+
+void LoadRun::GiveUp(bool unfinished) {
+  for (const auto& [id, user] : users_) Apply(id, user.conversation->GiveUp(unfinished));
+}
+
+void LoadRun::Halt(const absl::Status& why) {
+  if (halted_) return;
+  halted_ = true;
+  status_ = why;
+  measurement_.CloseAt(absl::Now());
+  GiveUp(/*unfinished=*/false);
+  for (const auto& [id, user] : users_) DropLater(id, patience_.halt);
+  StopWhenDone();
+}
+
+void LoadRun::DropLater(int64_t id, absl::Duration patience) {
+  loop_.At(absl::Now() + patience, [this, id] {
+    if (User* const user = Find(id)) user->stream->Drop();
+  });
+}
+
+void LoadRun::StopWhenDone() {
+  if (users_.empty() && !MoreToCome()) loop_.Stop();
+}
+
+bool LoadRun::MoreToCome() const {
+  return live_sessions() > 0 || (waiting_to_begin_ > 0 && !halted_);
+}
+
+void LoadRun::ShowProgress() {
+  on_progress_(*this);
+  loop_.At(absl::Now() + kProgressInterval, [this] { ShowProgress(); });
+}
+
+double LoadRun::Done(absl::Time now) const {
+  if (!Timed()) {
+    const Workload& workload = traffic_.workload;
+    const auto all = static_cast<double>(workload.sessions * workload.turns);
+    return static_cast<double>(measurement_.finished_turns() + measurement_.bent_turns()) / all;
+  }
+  return std::clamp(absl::FDivDuration(now - start_, measurement_.end() - start_), 0.0, 1.0);
+}
+
+int64_t LoadRun::live_sessions() const {
+  return std::count_if(users_.begin(), users_.end(),
+                       [](const auto& entry) { return !entry.second.conversation->Over(); });
+}
+
+LoadRun::User* LoadRun::Find(int64_t id) {
+  const auto found = users_.find(id);
+  return found == users_.end() ? nullptr : &found->second;
+}
+
+}  // namespace sinkstream::loadgen

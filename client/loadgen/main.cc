@@ -1,0 +1,223 @@
+// sinkstream-loadgen: many users of a running server at once, and what they had to wait for.
+#include <google/protobuf/stubs/logging.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "client/loadgen/console.h"
+#include "client/loadgen/load_run.h"
+#include "client/loadgen/options.h"
+#include "client/loadgen/report.h"
+#include "client/loadgen/target.h"
+#include "client/terminal.h"
+#include "client/tool/drawing_file.h"
+
+namespace sinkstream::loadgen {
+namespace {
+
+constexpr int kFailure = 1;
+constexpr int kUsage = 2;
+
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+double CpuSeconds() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+}
+
+// What the generator has taken since this was made.
+class CostMeter {
+ public:
+  GeneratorCost Read() const {
+    return {CpuSeconds() - cpu_, absl::ToDoubleSeconds(absl::Now() - start_)};
+  }
+
+ private:
+  const double cpu_ = CpuSeconds();
+  const absl::Time start_ = absl::Now();
+};
+
+// The run that Ctrl-C ends, with what was measured kept. A second one ends the process at once.
+//
+// Threads: any.
+class Interruption {
+ public:
+  void Come(int number) {
+    if (number > 1) _exit(kFailure);
+    absl::MutexLock lock(&mutex_);
+    come_ = true;
+    if (run_ != nullptr) run_->Interrupt();
+  }
+  // Null: none. A run that begins after Ctrl-C is interrupted at once.
+  void Watch(LoadRun* run) {
+    absl::MutexLock lock(&mutex_);
+    run_ = run;
+    if (come_ && run_ != nullptr) run_->Interrupt();
+  }
+
+ private:
+  absl::Mutex mutex_;
+  LoadRun* run_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool come_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+void ShowProgress(const LoadRun& run, const CostMeter& meter, LiveScreen& screen) {
+  if (!screen.Due()) return;
+  const absl::Time now = absl::Now();
+  const std::string head =
+      absl::StrFormat("%3.0f %%, %d sessions live", 100 * run.Done(now), run.live_sessions());
+  screen.Show(screen.terminal()
+                  ? absl::StrCat(head, "\n", MakeTable(run.measurement(), meter.Read(), now))
+                  : absl::StrCat(head, ", ", MakeLine(run.measurement(), now)));
+}
+
+LoadResult RunOnce(const Options& options, const Traffic& traffic, Target& target,
+                   Interruption& interruption) {
+  LoadResult result{traffic.workload, Measurement(options.objective), {}, {}};
+  const CostMeter meter;
+  LiveScreen screen = LiveScreen::OnStandardError();
+  LoadRun run(target.stub(), traffic, result.measurement, {.turns = options.grace});
+  interruption.Watch(&run);
+  result.status = run.Run([&](const LoadRun& going_on) { ShowProgress(going_on, meter, screen); });
+  interruption.Watch(nullptr);
+  if (absl::IsUnavailable(result.status)) result.status = Named(options.server, result.status);
+  result.cost = meter.Read();
+  return result;
+}
+
+absl::Status StatusOf(const LoadResult& result) {
+  if (!result.status.ok()) return result.status;
+  const Measurement& of = result.measurement;
+  if (of.finished_turns() + of.bent_turns() > 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("not a single turn was measured to its end; ", of.errors(), " errors"));
+}
+
+void Print(const LoadResult& result) {
+  const Measurement& of = result.measurement;
+  absl::PrintF("%s\n%s", Describe(result.workload), MakeTable(of, result.cost, of.end()));
+}
+
+std::vector<LoadResult> RunAll(const Options& options, Traffic traffic, Target& target,
+                               Interruption& interruption) {
+  std::vector<LoadResult> results;
+  const bool sweeps = !options.sweep.empty();
+  for (const int64_t sessions :
+       sweeps ? options.sweep : std::vector<int64_t>{traffic.workload.sessions}) {
+    traffic.workload.sessions = sessions;
+    results.push_back(RunOnce(options, traffic, target, interruption));
+    const absl::Status status = StatusOf(results.back());
+    if (sweeps)
+      Note(
+          absl::StrCat(sessions, " sessions: ", MakeLine(results.back().measurement, absl::Now())));
+    if (!status.ok()) break;
+  }
+  return results;
+}
+
+absl::Status CheckFiles(const Options& options) {
+  absl::Status writable = CheckWritable({options.json});
+  writable.Update(CheckDrawing(options.plot, PictureOf(options.plot)));
+  return writable;
+}
+
+absl::Status Load(const Options& options, Interruption& interruption) {
+  const absl::Status writable = CheckFiles(options);
+  if (!writable.ok()) return writable;
+  auto target = Target::Connect(options.server);
+  if (!target.ok()) return target.status();
+  const v1::GetModelResponse& model = target->model();
+  const auto traffic = target->MakeTraffic(options);
+  if (!traffic.ok()) return traffic.status();
+  absl::PrintF("%s (%s, %s) at %s\n", model.name(), model.weight_dtype(), model.isa(),
+               options.server);
+  std::fflush(stdout);
+  const std::vector<LoadResult> results = RunAll(options, *traffic, *target, interruption);
+  const absl::Status measured = StatusOf(results.back());
+  std::fputs(IncompleteMark(measured).c_str(), stdout);
+  if (options.sweep.empty()) {
+    Print(results.back());
+  } else {
+    std::fputs(MakeSweepTable(results).c_str(), stdout);
+  }
+  absl::Status kept = KeepReport(options.json, MakeReport(options, model, results, measured));
+  kept.Update(
+      WriteDrawing(options.plot, PictureOf(options.plot), DrawSweep(model.name(), results)));
+  return FirstError(measured, kept, {options.json, options.plot});
+}
+
+void PrintHelp() {
+  std::printf(
+      "sinkstream-loadgen: many users of a running server at once, and what they had to wait for.\n"
+      "\n"
+      "  sinkstream-loadgen [flags]\n"
+      "  sinkstream-loadgen --sessions 32 --turns 4 --max-tokens 128 --json report.json\n"
+      "  sinkstream-loadgen --rate 0.5 --duration 300 --warmup 30 --think-ms exp:5000\n"
+      "  sinkstream-loadgen --sweep 1,2,4,8,16,32,64 --plot sweep.svg\n"
+      "\n"
+      "LENGTH is a number N, a range A-B or exp:MEAN; SHARE a number from 0 to 1. A turn's time "
+      "is\n"
+      "counted from when it was due, not from when it could be sent.\n"
+      "\n%s"
+      "\nResults are on standard output and in the files asked for. Exit code: 0 if the load was\n"
+      "carried out, whatever failed in it (the report counts the errors); 1 if the server was not\n"
+      "there or went away, no turn came to its end, a file could not be written, or after Ctrl-C,\n"
+      "with what was measured until then kept; 2 for a bad command line.\n",
+      DescribeOptions().c_str());
+}
+
+bool Asks(std::span<const char* const> arguments, std::string_view flag) {
+  for (const std::string_view argument : arguments) {
+    if (argument == flag) return true;
+  }
+  return false;
+}
+
+int Main(std::span<const char* const> arguments) {
+  if (Asks(arguments, "--help")) {
+    PrintHelp();
+    return 0;
+  }
+  if (Asks(arguments, "--version")) {
+    std::puts("sinkstream-loadgen " SINKSTREAM_VERSION);
+    return 0;
+  }
+  Options options;
+  absl::Status status = ParseOptions(arguments, &options);
+  if (!status.ok()) {
+    Note(absl::StrCat(status.message(), "; --help lists the flags"));
+    return kUsage;
+  }
+  const int interrupts = RouteInterrupts();  // before gRPC makes threads
+  Interruption interruption;
+  const InterruptWatch watch(interrupts, [&](int number) { interruption.Come(number); });
+  status = Load(options, interruption);
+  if (status.ok()) return 0;
+  Note(std::string(status.message()));
+  return kFailure;
+}
+
+}  // namespace
+}  // namespace sinkstream::loadgen
+
+int main(int argc, char** argv) {
+  // What the libraries log is told in one line already.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  google::protobuf::SetLogHandler(nullptr);
+  return sinkstream::loadgen::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
+}

@@ -1,0 +1,43 @@
+// The command line of sinkstream-loadgen.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/loadgen/measurement.h"
+#include "client/loadgen/workload.h"
+#include "client/tool/arguments.h"
+
+namespace sinkstream::loadgen {
+
+struct Options {
+  std::string server = "127.0.0.1:50051";
+  Workload workload;
+  Objective objective;
+  std::vector<int64_t> sweep;  // numbers of sessions; empty: one run
+  absl::Duration grace = absl::Seconds(60);
+
+  // Of the text that is sent, and how it is answered.
+  std::string text;                 // a file's path; empty: a text of its own
+  std::string system_prompt;        // likewise; empty: none
+  int64_t sinks = -1, window = -1;  // tokens; negative: the server's defaults
+  double temperature = 0;
+  bool ignore_end_of_turn = true;
+
+  std::string json, plot;  // paths; empty: none
+};
+
+// For --help.
+std::string DescribeOptions();
+
+// Sets what `arguments` give. INVALID_ARGUMENT, in one line: as ParseFlags(), or flags that do not
+// go together.
+absl::Status ParseOptions(std::span<const char* const> arguments, Options* options);
+
+// "closed loop of 8 sessions, 4 turns each; ..."
+std::string Describe(const Workload& workload);
+
+}  // namespace sinkstream::loadgen

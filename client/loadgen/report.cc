@@ -1,0 +1,252 @@
+#include "client/loadgen/report.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace sinkstream::loadgen {
+namespace {
+
+double Per(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
+
+std::string Row(const char* name, const Histogram& histogram) {
+  if (histogram.count() == 0) return "";
+  return absl::StrFormat("%-18s %10.2f %10.2f %10.2f %10.2f %10.2f %10d\n", name,
+                         histogram.Percentile(50), histogram.Percentile(90),
+                         histogram.Percentile(99), histogram.Max(), histogram.Mean(),
+                         histogram.count());
+}
+
+std::string ErrorLine(const Measurement& measurement) {
+  std::string line = absl::StrCat("errors ", measurement.errors());
+  for (const auto& [code, count] : measurement.errors_by_code()) {
+    absl::StrAppend(&line, "  ", absl::StatusCodeToString(code), " ", count);
+  }
+  return line + "\n";
+}
+
+double GoodShare(const Measurement& measurement) {
+  const auto judged = static_cast<double>(measurement.judged_turns());
+  return Per(static_cast<double>(measurement.good_turns()), judged);
+}
+
+std::string GoodputLine(const Measurement& measurement, double seconds) {
+  const Objective& objective = measurement.objective();
+  if (!objective.IsSet()) return "";
+  std::string line = "goodput ";
+  if (objective.ttft) {
+    absl::StrAppend(&line, "(TTFT <= ", absl::ToDoubleMilliseconds(*objective.ttft), " ms) ");
+  }
+  if (objective.itl) {
+    absl::StrAppend(&line, "(ITL <= ", absl::ToDoubleMilliseconds(*objective.itl), " ms) ");
+  }
+  absl::StrAppendFormat(&line, " %.1f %% of turns, %.2f turns/s, %.1f tokens/s\n",
+                        100 * GoodShare(measurement),
+                        Per(static_cast<double>(measurement.good_turns()), seconds),
+                        Per(static_cast<double>(measurement.good_tokens()), seconds));
+  return line;
+}
+
+Json Percentiles(const Histogram& histogram) {
+  return {{"p50", histogram.Percentile(50)}, {"p90", histogram.Percentile(90)},
+          {"p99", histogram.Percentile(99)}, {"min", histogram.Min()},
+          {"max", histogram.Max()},          {"mean", histogram.Mean()},
+          {"count", histogram.count()}};
+}
+
+Json Goodput(const Measurement& measurement, double seconds) {
+  const Objective& objective = measurement.objective();
+  if (!objective.IsSet()) return nullptr;
+  const auto milliseconds = [](const std::optional<absl::Duration>& duration) -> Json {
+    return duration ? Json(absl::ToDoubleMilliseconds(*duration)) : Json();
+  };
+  return {{"slo_ttft_ms", milliseconds(objective.ttft)},
+          {"slo_itl_ms", milliseconds(objective.itl)},
+          {"share_of_turns", GoodShare(measurement)},
+          {"turns_per_second", Per(static_cast<double>(measurement.good_turns()), seconds)},
+          {"tokens_per_second", Per(static_cast<double>(measurement.good_tokens()), seconds)}};
+}
+
+Json DescribeWorkload(const Workload& load) {
+  return {{"loop", load.OpenLoop() ? "open" : "closed"},
+          {"sessions", load.OpenLoop() ? Json() : Json(load.sessions)},
+          {"rate", load.OpenLoop() ? Json(load.rate) : Json()},
+          {"turns", load.turns},
+          {"duration_s", absl::ToDoubleSeconds(load.duration)},
+          {"warmup_s", absl::ToDoubleSeconds(load.warmup)},
+          {"warmup_turns", load.duration > absl::ZeroDuration() ? 0 : load.warmup_turns},
+          {"ramp_s", absl::ToDoubleSeconds(load.ramp)},
+          {"prompt_tokens", Describe(load.prompt_tokens)},
+          {"max_tokens", Describe(load.reply_tokens)},
+          {"think_ms", Describe(load.think_ms)},
+          {"history_tokens", Describe(load.history_tokens)},
+          {"long_share", load.long_share},
+          {"slow_share", load.slow_share},
+          {"read_delay_ms", absl::ToDoubleMilliseconds(load.read_delay)},
+          {"cancel_share", load.cancel_share},
+          {"drop_share", load.drop_share},
+          {"seed", load.seed}};
+}
+
+Json DescribeServer(const Options& options, const v1::GetModelResponse& model) {
+  return {{"server", options.server},
+          {"server_version", model.server_version()},
+          {"model", model.name()},
+          {"weight_dtype", model.weight_dtype()},
+          {"kv_dtype", model.kv_dtype()},
+          {"isa", model.isa()},
+          {"sinks", options.sinks < 0 ? model.defaults().sinks() : options.sinks},
+          {"window", options.window < 0 ? model.defaults().window() : options.window},
+          {"temperature", options.temperature},
+          {"ignore_end_of_turn", options.ignore_end_of_turn}};
+}
+
+// One value of each run, as a line of a chart.
+plot::Series Line(const char* legend, const char* name, size_t style,
+                  const std::vector<LoadResult>& results, double (*value)(const Measurement&)) {
+  plot::Series series{.legend = legend, .name = name, .points = {}, .style = plot::StyleOf(style)};
+  for (const LoadResult& result : results) {
+    const double y = value(result.measurement);
+    // Of a run in which nothing was measured there is none.
+    if (y == y) series.points.push_back({static_cast<double>(result.workload.sessions), y});
+  }
+  return series;
+}
+
+plot::Chart ChartOf(std::string title, std::string subtitle, std::string y_label,
+                    std::vector<plot::Series> series) {
+  return {.title = std::move(title),
+          .subtitle = std::move(subtitle),
+          .x_label = "sessions at a time",
+          .y_label = std::move(y_label),
+          .series = std::move(series),
+          .moments = {},
+          .from_zero = true};
+}
+
+double Throughput(const Measurement& measurement) {
+  return measurement.TokensPerSecond(measurement.end());
+}
+
+}  // namespace
+
+std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost, absl::Time at) {
+  const double seconds = measurement.Seconds(at);
+  std::string table =
+      absl::StrFormat("%.1f s measured: %.1f tokens/s in all, %.2f turns/s (%d turns, %d tokens)\n",
+                      seconds, measurement.TokensPerSecond(at),
+                      Per(static_cast<double>(measurement.finished_turns()), seconds),
+                      measurement.finished_turns(), measurement.tokens());
+  if (measurement.bent_turns() > 0) {
+    absl::StrAppend(&table, measurement.bent_turns(),
+                    " turns more were cancelled, dropped or read slowly, as planned\n");
+  }
+  absl::StrAppend(&table, ErrorLine(measurement), GoodputLine(measurement, seconds));
+  absl::StrAppendFormat(&table, "%-18s %10s %10s %10s %10s %10s %10s\n", "", "p50", "p90", "p99",
+                        "max", "mean", "count");
+  absl::StrAppend(&table, Row("TTFT ms", measurement.ttft()), Row("ITL ms", measurement.itl()),
+                  Row("turn ms", measurement.turn()), Row("queue ms", measurement.queue()),
+                  Row("session start ms", measurement.session_start()));
+  absl::StrAppend(&table, Row("re-attach ms", measurement.reattach()),
+                  Row("tokens/s of a turn", measurement.turn_rate()));
+  absl::StrAppendFormat(&table, "generator: %.1f %% of a core, at most %.1f ms late\n",
+                        100 * cost.Share(),
+                        measurement.lag().count() == 0 ? 0 : measurement.lag().Max());
+  return table;
+}
+
+std::string MakeLine(const Measurement& measurement, absl::Time at) {
+  std::string line = absl::StrFormat("%.1f tokens/s, %d turns", measurement.TokensPerSecond(at),
+                                     measurement.finished_turns());
+  if (measurement.itl().count() > 0) {
+    absl::StrAppendFormat(&line, ", TTFT p50 %.1f ms, ITL p50 %.1f ms",
+                          measurement.ttft().Percentile(50), measurement.itl().Percentile(50));
+  }
+  return absl::StrCat(line, ", ", measurement.errors(), " errors");
+}
+
+std::string MakeSweepTable(const std::vector<LoadResult>& results) {
+  constexpr char kHead[] = "%8s %10s %12s %10s %10s %10s %10s %10s %8s\n";
+  std::string table = absl::StrFormat(kHead, "sessions", "tokens/s", "tokens/s of", "TTFT ms",
+                                      "TTFT ms", "ITL ms", "ITL ms", "turn ms", "errors");
+  absl::StrAppendFormat(&table, kHead, "", "in all", "a turn, p50", "p50", "p99", "p50", "p99",
+                        "p50", "");
+  for (const LoadResult& result : results) {
+    const Measurement& of = result.measurement;
+    absl::StrAppendFormat(&table, "%8d %10.1f %12.1f %10.2f %10.2f %10.2f %10.2f %10.2f %8d\n",
+                          result.workload.sessions, Throughput(of), of.turn_rate().Percentile(50),
+                          of.ttft().Percentile(50), of.ttft().Percentile(99),
+                          of.itl().Percentile(50), of.itl().Percentile(99),
+                          of.turn().Percentile(50), of.errors());
+  }
+  return table;
+}
+
+Json MakeReport(const LoadResult& result) {
+  const Measurement& of = result.measurement;
+  const double seconds = of.Seconds(of.end());
+  Json errors = Json::object();
+  for (const auto& [code, count] : of.errors_by_code()) {
+    errors[absl::StatusCodeToString(code)] = count;
+  }
+  return {{"tokens_per_second", Throughput(of)},
+          {"ttft_ms", Percentiles(of.ttft())},
+          {"itl_ms", Percentiles(of.itl())},
+          {"turn_ms", Percentiles(of.turn())},
+          {"queue_ms", Percentiles(of.queue())},
+          {"session_start_ms", Percentiles(of.session_start())},
+          {"reattach_ms", Percentiles(of.reattach())},
+          {"turn_tokens_per_second", Percentiles(of.turn_rate())},
+          {"errors", of.errors()},
+          {"errors_by_code", errors},
+          {"seconds", seconds},
+          {"sessions", of.sessions()},
+          {"turns", of.finished_turns()},
+          {"bent_turns", of.bent_turns()},
+          {"tokens", of.tokens()},
+          {"turns_per_second", Per(static_cast<double>(of.finished_turns()), seconds)},
+          {"goodput", Goodput(of, seconds)},
+          {"generator",
+           {{"cpu_seconds", result.cost.cpu_seconds},
+            {"cpu_share", result.cost.Share()},
+            {"lag_ms", Percentiles(of.lag())}}},
+          {"workload", DescribeWorkload(result.workload)}};
+}
+
+Json MakeReport(const Options& options, const v1::GetModelResponse& model,
+                const std::vector<LoadResult>& results, const absl::Status& status) {
+  Json report;
+  report["complete"] = status.ok();
+  if (!status.ok()) report["error"] = std::string(status.message());
+  report.update(DescribeServer(options, model));
+  if (options.sweep.empty()) {
+    if (!results.empty()) report.update(MakeReport(results.front()));
+    return report;
+  }
+  report["sweep"] = Json::array();
+  for (const LoadResult& result : results) report["sweep"].push_back(MakeReport(result));
+  return report;
+}
+
+plot::Drawing DrawSweep(const std::string& model, const std::vector<LoadResult>& results) {
+  return plot::Stack({
+      plot::Draw(ChartOf(absl::StrCat("Tokens a second of ", model),
+                         "Higher is better: the replies of all sessions together.", "tokens / s",
+                         {Line("all sessions together", "in all", 2, results, Throughput)})),
+      plot::Draw(ChartOf("Time between two tokens of a reply", "Lower is better.", "ms",
+                         {Line("half of the gaps are at most so long", "p50", 2, results,
+                               [](const Measurement& of) { return of.itl().Percentile(50); }),
+                          Line("99 % of the gaps are at most so long", "p99", 1, results,
+                               [](const Measurement& of) { return of.itl().Percentile(99); })})),
+      plot::Draw(ChartOf("Time to the first token of a reply",
+                         "Lower is better. From the moment the turn was due.", "ms",
+                         {Line("half of the turns wait at most so long", "p50", 2, results,
+                               [](const Measurement& of) { return of.ttft().Percentile(50); }),
+                          Line("99 % of the turns wait at most so long", "p99", 1, results,
+                               [](const Measurement& of) { return of.ttft().Percentile(99); })})),
+  });
+}
+
+}  // namespace sinkstream::loadgen

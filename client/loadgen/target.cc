@@ -1,0 +1,120 @@
+#include "client/loadgen/target.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/connection.h"
+#include "client/tool/text_file.h"
+#include "client/tool/tokenize.h"
+#include "client/wire_status.h"
+
+namespace sinkstream::loadgen {
+namespace {
+
+// Of calls that compute nothing.
+constexpr absl::Duration kDeadline = absl::Seconds(30);
+// So much of a text is said, again and again.
+constexpr int64_t kTextTokens = 65536;
+// Of one Tokenize call, where the server takes more.
+constexpr int64_t kPieceBytes = 64 << 10;
+// Of one append.
+constexpr int64_t kAppendTokens = 8192;
+// A session whose stream was dropped is attached again at once; without drops it ends with its
+// stream, so that nothing is left of a load.
+constexpr int64_t kIdleSecondsWithDrops = 60;
+
+constexpr char kOwnText[] =
+    "The harbour wakes before the town does. Boats that went out at midnight come back in a line,"
+    " low in the water, and the gulls that followed them settle on the roofs of the sheds. A clerk"
+    " with a lantern counts boxes: herring, mackerel, a few crabs for the inn. Two boys carry ice "
+    "in"
+    " a basket between them and argue about whose turn it is to sweep. Further up the street the"
+    " baker opens his shutters, and the smell of bread goes down to the quay. What will be sold by"
+    " noon is spread on wet stones; what is left goes to the smokehouse. An old woman mends a net"
+    " and tells whoever listens about the winter when the sea froze as far as the lighthouse, and"
+    " how they walked there on a Sunday, singing, with a sledge, a cake and a brass band.\n";
+
+void SetDeadline(grpc::ClientContext& context) {
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kDeadline));
+}
+
+absl::Status CheckLimit(const char* flag, int64_t most, int64_t limit) {
+  if (most <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, ": up to ", most, "; at most ", limit, ", as the server is set"));
+}
+
+}  // namespace
+
+absl::Status Named(const std::string& server, const absl::Status& status) {
+  return absl::Status(
+      status.code(),
+      absl::StrCat(server, ": ", absl::StatusCodeToString(status.code()), ": ", status.message()));
+}
+
+absl::Status CheckLimits(const Workload& workload, const v1::Limits& limits) {
+  absl::Status status = CheckLimit("max-tokens", workload.reply_tokens.most, limits.max_tokens());
+  status.Update(
+      CheckLimit("prompt-tokens", workload.prompt_tokens.most, limits.max_request_tokens()));
+  return status;
+}
+
+absl::StatusOr<Target> Target::Connect(const std::string& server) {
+  Target target;
+  target.server_ = server;
+  target.stub_ = v1::ChatService::NewStub(sinkstream::Connect(server, ClientPatience()));
+  grpc::ClientContext context;
+  SetDeadline(context);
+  const absl::Status status = ToAbsl(target.stub_->GetModel(&context, {}, &target.model_));
+  if (!status.ok()) return Named(server, status);
+  return target;
+}
+
+absl::StatusOr<Traffic> Target::MakeTraffic(const Options& options) {
+  const absl::Status fits = CheckLimits(options.workload, model_.limits());
+  if (!fits.ok()) return fits;
+  Traffic traffic;
+  traffic.workload = options.workload;
+  if (!options.system_prompt.empty()) {
+    auto prompt = sinkstream::ReadText(options.system_prompt, 0);
+    if (!prompt.ok()) return prompt.status();
+    traffic.open.set_system_prompt(*std::move(prompt));
+  }
+  if (options.sinks >= 0) traffic.open.set_sinks(static_cast<int32_t>(options.sinks));
+  if (options.window >= 0) traffic.open.set_window(options.window);
+  traffic.open.mutable_sampling()->set_temperature(options.temperature);
+  traffic.open.mutable_sampling()->set_ignore_end_of_turn(options.ignore_end_of_turn);
+  const bool drops = options.workload.drop_share > 0;
+  traffic.open.mutable_idle_timeout()->set_seconds(drops ? kIdleSecondsWithDrops : 0);
+  auto text = ReadText(options);
+  if (!text.ok()) return text.status();
+  traffic.text = *std::move(text);
+  traffic.append_tokens = std::min<int64_t>(kAppendTokens, model_.limits().max_request_tokens());
+  return traffic;
+}
+
+absl::StatusOr<std::vector<int32_t>> Target::ReadText(const Options& options) {
+  absl::StatusOr<std::string> text = kOwnText;
+  if (!options.text.empty()) text = sinkstream::ReadText(options.text, 0);
+  if (!text.ok()) return text.status();
+  const v1::Limits& limits = model_.limits();
+  const int64_t piece =
+      std::min({kPieceBytes, limits.max_request_bytes(), int64_t{limits.max_request_tokens()}});
+  return TokenizeText(*text, kTextTokens, static_cast<size_t>(piece),
+                      [this](const std::string& part) { return Tokenize(part); });
+}
+
+absl::StatusOr<std::vector<int32_t>> Target::Tokenize(const std::string& text) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::TokenizeRequest request;
+  request.set_text(text);
+  v1::TokenizeResponse response;
+  const absl::Status status = ToAbsl(stub_->Tokenize(&context, request, &response));
+  if (!status.ok()) return Named(server_, status);
+  return std::vector<int32_t>(response.token_ids().begin(), response.token_ids().end());
+}
+
+}  // namespace sinkstream::loadgen

@@ -1,0 +1,32 @@
+// DistributionBudget: bounds the memory of told distributions (Scores::distributions) that nobody
+// has read yet, of all sessions together. Each event takes its part and gives it back when the last
+// copy of it has gone, on whatever thread that is and even after this object has.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace sinkstream {
+
+class DistributionBudget {
+ public:
+  // `row_bytes`: of one distribution, at most `bytes`. `on_room`: called by any thread, and after
+  // this object has gone, where a row fits again that did not.
+  DistributionBudget(int64_t bytes, int64_t row_bytes, std::function<void()> on_room);
+
+  // Rows that fit. Grows by other threads' doing, shrinks by Take alone.
+  int64_t RowsLeft() const;
+  // Engine thread. Requires: rows <= RowsLeft(). Taken until the last copy of the result has gone.
+  std::shared_ptr<const void> Take(int64_t rows);
+
+ private:
+  struct Room {
+    std::atomic<int64_t> rows;
+    const std::function<void()> on_room;
+  };
+  const std::shared_ptr<Room> room_;
+};
+
+}  // namespace sinkstream

@@ -1,0 +1,32 @@
+// Logits: loops over one row of logits, a vocabulary long, written so that compilers make vectors
+// of them: every token of every session takes them. Pure; any thread.
+#pragma once
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/types.h"
+
+namespace sinkstream {
+
+struct Peak {
+  TokenId token = 0;
+  float logit = 0;
+};
+
+// The highest logit; of equals the one of the lowest id. INTERNAL if `logits` hold a NaN or
+// +infinity, or nothing but -infinity.
+absl::StatusOr<Peak> FindPeak(absl::Span<const float> logits);
+
+// The tokens whose logit is `floor` or more, in the order of their ids. Replaces `tokens`.
+void FindAtLeast(absl::Span<const float> logits, float floor, std::vector<TokenId>& tokens);
+
+// exp of every value, which is at most 0; relative error 2e-7, and 0 below about -87.
+void ExpInPlace(absl::Span<float> values);
+
+// Of exp(logit - highest), which is the highest of `logits`: in float, eight at a time summed in
+// float, the rest in double.
+double SumOfExps(absl::Span<const float> logits, float highest);
+
+}  // namespace sinkstream

@@ -1,0 +1,61 @@
+"""The roster: which peers there are, with the settings that suit each best on a CPU."""
+
+import fnmatch
+import os
+
+from comparison.peers.in_process import InProcess
+from comparison.peers.llama_batched import LlamaBatched
+from comparison.peers.llama_server import LlamaServer
+from comparison.peers.sinkstream import Sinkstream
+
+_WITHOUT_ENDLESS = ("reply", "prefill", "history")
+
+
+def ours(arguments):
+    """One a model file of --model NAME=FILE."""
+    flags = arguments.server_flags.split()
+    return [Sinkstream(f"sinkstream {name}", arguments.binaries, file, arguments.threads, arguments.text, flags)
+            for name, file in (model.split("=", 1) for model in arguments.model)]
+
+
+def _llama(bench, threads):
+    def place(name):
+        return os.path.join(bench, name)
+
+    binaries = place("llama.cpp/build/bin")
+    server, batched = os.path.join(binaries, "llama-server"), os.path.join(binaries, "llama-batched-bench")
+    q4, q8 = place("q4_1.gguf"), place("q8_0.gguf")
+    return [LlamaServer("llama.cpp server Q4_1", server, q4, threads),
+            LlamaServer("llama.cpp server Q4_1 -fa off", server, q4, threads, flash_attention=False),
+            LlamaServer("llama.cpp server Q4_1 exact", server, q4, threads, flash_attention=False, exact=True),
+            LlamaServer("llama.cpp server Q8_0", server, q8, threads),
+            LlamaBatched("llama.cpp in process Q4_1", batched, q4, threads),
+            LlamaBatched("llama.cpp in process Q8_0", batched, q8, threads)]
+
+
+def _libraries(root, bench, threads):
+    def python(environment):
+        return os.path.join(root, "build", environment, "bin/python")
+
+    checkpoint, exported = os.path.join(bench, "hf-float32"), os.path.join(bench, "openvino-float32")
+    openvino = {"model": exported, "threads": threads, "precision": "bf16"}
+    torch = {"model": checkpoint, "threads": threads, "precision": "bfloat16"}
+    return [InProcess("OpenVINO GenAI bf16", python("bench-openvino"), "openvino_genai_worker.py", openvino, [exported],
+                      _WITHOUT_ENDLESS),
+            InProcess("OpenVINO GenAI bf16 eviction", python("bench-openvino"), "openvino_genai_worker.py",
+                      openvino | {"eviction": True}, [exported], ("endless",)),
+            InProcess("transformers bf16", python("venv"), "transformers_worker.py", torch, [checkpoint], _WITHOUT_ENDLESS),
+            InProcess("vLLM bf16", python("bench-vllm"), "vllm_worker.py", torch, [checkpoint], _WITHOUT_ENDLESS)]
+
+
+def peers(root, bench, threads):
+    return _llama(bench, threads) + _libraries(root, bench, threads)
+
+
+def chosen(roster, patterns):
+    """Those whose names match one of the patterns, parted by ";" ("llama*;vLLM*"). ValueError names a pattern that has none."""
+    for pattern in patterns.split(";"):
+        if not any(fnmatch.fnmatchcase(peer.name, pattern) for peer in roster):
+            raise ValueError(f"no peer {pattern!r}; there are {'; '.join(peer.name for peer in roster)}")
+    return [peer for peer in roster
+            if any(fnmatch.fnmatchcase(peer.name, pattern) for pattern in patterns.split(";"))]

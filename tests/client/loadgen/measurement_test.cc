@@ -1,0 +1,108 @@
+#include "client/loadgen/measurement.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sinkstream::loadgen {
+namespace {
+
+using testing::ElementsAre;
+using testing::Pair;
+
+absl::Time At(double milliseconds) { return absl::UnixEpoch() + absl::Milliseconds(milliseconds); }
+
+FinishedTurn TurnOf(double due, double first_token, double done, int64_t tokens) {
+  return {At(due), At(first_token), At(done), absl::Milliseconds(3), tokens, {}};
+}
+
+TEST(MeasurementTest, ATurnIsTimedFromWhenItWasDue) {
+  Measurement measurement({});
+  measurement.Open(At(0));
+  measurement.FirstToken(At(100), At(340));
+  measurement.TurnFinished(TurnOf(100, 340, 1100, 50));
+  EXPECT_NEAR(measurement.ttft().Max(), 240, 0.1);
+  EXPECT_NEAR(measurement.turn().Max(), 1000, 0.1);
+  EXPECT_NEAR(measurement.queue().Max(), 3, 0.1);
+  EXPECT_NEAR(measurement.turn_rate().Max(), 50, 0.1);
+}
+
+TEST(MeasurementTest, CountsTurnsThatWereDueInTheWindowHoweverLateTheyEnd) {
+  Measurement measurement({});
+  measurement.FirstToken(At(900), At(950));  // before there is a window
+  measurement.Open(At(1000), At(2000));
+  measurement.FirstToken(At(999), At(1500));
+  measurement.TurnFinished(TurnOf(999, 1500, 1600, 1));
+  measurement.FirstToken(At(1999), At(9000));
+  measurement.TurnFinished(TurnOf(1999, 9000, 9999, 1));
+  measurement.TurnFinished(TurnOf(2000, 2001, 2002, 1));
+  EXPECT_EQ(measurement.ttft().count(), 1);
+  EXPECT_NEAR(measurement.ttft().Max(), 7001, 1);
+  EXPECT_EQ(measurement.finished_turns(), 1);
+}
+
+TEST(MeasurementTest, ThroughputIsOfTheTokensThatArriveInTheWindow) {
+  Measurement measurement({});
+  measurement.Open(At(1000), At(3000));
+  measurement.TokensArrived(At(999), 100);
+  measurement.TokensArrived(At(1000), 7);
+  measurement.TokensArrived(At(2999), 3);
+  measurement.TokensArrived(At(3000), 100);
+  EXPECT_DOUBLE_EQ(measurement.TokensPerSecond(At(9000)), 5);
+  EXPECT_DOUBLE_EQ(measurement.TokensPerSecond(At(1500)), 20);
+  EXPECT_DOUBLE_EQ(measurement.TokensPerSecond(At(500)), 0);
+}
+
+TEST(MeasurementTest, TokensThatComeTogetherShareTheirGap) {
+  Measurement measurement({.ttft = {}, .itl = absl::Milliseconds(15)});
+  measurement.Open(At(0));
+  GapCount gaps;
+  measurement.Gap(At(1), absl::Milliseconds(40), 4, gaps);
+  measurement.Gap(At(1), absl::Milliseconds(20), 1, gaps);
+  EXPECT_EQ(measurement.itl().count(), 5);
+  EXPECT_NEAR(measurement.itl().Percentile(50), 10, 0.1);
+  EXPECT_EQ(gaps.all, 5);
+  EXPECT_EQ(gaps.over_objective, 1);
+}
+
+TEST(MeasurementTest, AGoodTurnKeepsTheObjectiveInItsFirstTokenAndNearlyAllGaps) {
+  Measurement measurement({.ttft = absl::Milliseconds(50), .itl = absl::Milliseconds(10)});
+  measurement.Open(At(0), At(1000));
+  FinishedTurn turn = TurnOf(0, 50, 500, 101);
+  turn.gaps = {.all = 100, .over_objective = 1};
+  measurement.TurnFinished(turn);
+  EXPECT_EQ(measurement.good_turns(), 1);
+  turn.gaps.over_objective = 2;
+  measurement.TurnFinished(turn);
+  turn = TurnOf(0, 51, 500, 101);
+  measurement.TurnFinished(turn);
+  measurement.Failed(At(0), absl::StatusCode::kInternal);
+  measurement.TurnBent(At(0));
+  EXPECT_EQ(measurement.good_turns(), 1);
+  EXPECT_EQ(measurement.good_tokens(), 101);
+  EXPECT_EQ(measurement.judged_turns(), 4);
+  EXPECT_EQ(measurement.bent_turns(), 1);
+}
+
+TEST(MeasurementTest, ErrorsAlwaysCountByCode) {
+  Measurement measurement({});
+  measurement.Failed(At(0), absl::StatusCode::kInternal);
+  measurement.Open(At(1000));
+  measurement.Failed(At(1), absl::StatusCode::kResourceExhausted);
+  measurement.Failed(At(1001), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(measurement.errors(), 3);
+  EXPECT_THAT(measurement.errors_by_code(),
+              ElementsAre(Pair(absl::StatusCode::kResourceExhausted, 2),
+                          Pair(absl::StatusCode::kInternal, 1)));
+  EXPECT_EQ(measurement.judged_turns(), 1);
+}
+
+TEST(MeasurementTest, AnEarlierEndStays) {
+  Measurement measurement({});
+  measurement.Open(At(0), At(1000));
+  measurement.CloseAt(At(400));
+  measurement.CloseAt(At(700));
+  EXPECT_DOUBLE_EQ(measurement.Seconds(At(2000)), 0.4);
+}
+
+}  // namespace
+}  // namespace sinkstream::loadgen

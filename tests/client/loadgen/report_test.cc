@@ -1,0 +1,98 @@
+#include "client/loadgen/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sinkstream::loadgen {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+absl::Time At(double milliseconds) { return absl::UnixEpoch() + absl::Milliseconds(milliseconds); }
+
+// One turn of 5 tokens in a window of two seconds.
+LoadResult SomeResult(int64_t sessions, const Objective& objective = {}) {
+  LoadResult result{Workload(), Measurement(objective), {.cpu_seconds = 0.1, .seconds = 2}, {}};
+  result.workload.sessions = sessions;
+  Measurement& of = result.measurement;
+  of.Open(At(0), At(2000));
+  of.FirstToken(At(0), At(100));
+  of.TokensArrived(At(100), 5);
+  GapCount gaps;
+  of.Gap(At(0), absl::Milliseconds(80), 4, gaps);
+  of.TurnFinished({At(0), At(100), At(500), absl::Milliseconds(1), 5, gaps});
+  of.Failed(At(0), absl::StatusCode::kInternal);
+  return result;
+}
+
+TEST(ReportTest, HoldsThroughputLatenciesAndErrors) {
+  const Json report = MakeReport(SomeResult(3));
+  EXPECT_EQ(report["tokens_per_second"], 2.5);
+  EXPECT_NEAR(report["ttft_ms"]["p50"].get<double>(), 100, 0.5);
+  EXPECT_NEAR(report["itl_ms"]["p99"].get<double>(), 20, 0.1);
+  EXPECT_NEAR(report["turn_ms"]["p90"].get<double>(), 500, 2);
+  EXPECT_NEAR(report["turn_tokens_per_second"]["p50"].get<double>(), 10, 0.1);
+  EXPECT_EQ(report["errors"], 1);
+  EXPECT_EQ(report["errors_by_code"]["INTERNAL"], 1);
+  EXPECT_EQ(report["goodput"], nullptr);
+  EXPECT_EQ(report["generator"]["cpu_share"], 0.05);
+  EXPECT_EQ(report["workload"]["sessions"], 3);
+  EXPECT_EQ(report["workload"]["max_tokens"], "128");
+}
+
+TEST(ReportTest, GoodputIsOfTheTurnsThatKeptTheObjective) {
+  const Json goodput =
+      MakeReport(SomeResult(1, {.ttft = absl::Milliseconds(100), .itl = {}}))["goodput"];
+  EXPECT_EQ(goodput["slo_ttft_ms"], 100);
+  EXPECT_EQ(goodput["slo_itl_ms"], nullptr);
+  EXPECT_EQ(goodput["share_of_turns"], 0.5);  // the other one failed
+  EXPECT_EQ(goodput["turns_per_second"], 0.5);
+  EXPECT_EQ(goodput["tokens_per_second"], 2.5);
+}
+
+TEST(ReportTest, OfASweepHasARunForEachNumberOfSessions) {
+  Options options;
+  options.sweep = {1, 2, 4};
+  const Json report =
+      MakeReport(options, {}, {SomeResult(1), SomeResult(2)}, absl::UnavailableError("gone"));
+  EXPECT_EQ(report["complete"], false);
+  EXPECT_EQ(report["error"], "gone");
+  ASSERT_EQ(report["sweep"].size(), 2u);
+  EXPECT_EQ(report["sweep"][1]["workload"]["sessions"], 2);
+}
+
+TEST(ReportTest, WhatWasNotMeasuredIsNull) {
+  const LoadResult nothing{Workload(), Measurement({}), {}, {}};
+  const std::string text = MakeReport(nothing).dump();
+  EXPECT_THAT(text, HasSubstr("\"ttft_ms\":{\"p50\":null"));
+  EXPECT_THAT(text, HasSubstr("\"tokens_per_second\":0.0"));
+}
+
+TEST(TableTest, FitsAScreenAndNamesWhatWasMeasured) {
+  const LoadResult result = SomeResult(1, {.ttft = absl::Milliseconds(50), .itl = {}});
+  const std::string table = MakeTable(result.measurement, result.cost, At(9999));
+  EXPECT_THAT(table, AllOf(HasSubstr("2.0 s measured: 2.5 tokens/s in all, 0.50 turns/s"),
+                           HasSubstr("errors 1  INTERNAL 1"), HasSubstr("TTFT ms"),
+                           HasSubstr("goodput (TTFT <= 50 ms)  0.0 % of turns"),
+                           HasSubstr("generator: 5.0 % of a core"), Not(HasSubstr("re-attach"))));
+  EXPECT_LE(std::count(table.begin(), table.end(), '\n'), 20);
+}
+
+TEST(SweepTest, IsATableAndThreeChartsInOneDrawing) {
+  const std::vector<LoadResult> results = {SomeResult(1), SomeResult(64)};
+  EXPECT_THAT(MakeSweepTable(results), HasSubstr("\n      64        2.5         10.0     100."));
+  const std::string svg = plot::ToSvg(DrawSweep("parrot", results));
+  EXPECT_THAT(svg,
+              AllOf(HasSubstr("Tokens a second of parrot"), HasSubstr("Time between two tokens"),
+                    HasSubstr("sessions at a time"), HasSubstr("Time to the first token")));
+}
+
+TEST(SweepTest, ARunWithoutAMeasureHasNoPoint) {
+  LoadResult nothing{Workload(), Measurement({}), {}, {}};
+  EXPECT_THAT(plot::ToSvg(DrawSweep("parrot", {SomeResult(1), nothing})), Not(HasSubstr("nan")));
+}
+
+}  // namespace
+}  // namespace sinkstream::loadgen
