@@ -87,14 +87,19 @@ struct Queries {
   int64_t score_stride;
 };
 
-// Scores of kRows queries with the slots of kVectors vectors.
+// Scores of kRows queries with the slots of kVectors vectors. Asks for the keys that come `next`:
+// blocks lie apart, too short for the processor to see by itself where it goes.
 template <typename Kv, int kRows, int kVectors>
-void Score(const AttentionCall& call, const typename Kv::Type* const* keys, const float* queries,
+void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
+           const typename Kv::Type* const* next, const float* queries,
            Vec (&scores)[kRows][kVectors]) {
   for (int d = 0; d < call.head_dim; ++d) {
     Vec key[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) key[v] = Kv::Load(keys[v] + d * kBlockTokens);
+    for (int v = 0; v < kVectors; ++v) {
+      key[v] = Kv::Load(keys[v] + d * kBlockTokens);
+      __builtin_prefetch(next[v] + d * kBlockTokens);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const float query = queries[r * call.padded_dim + d];
@@ -118,17 +123,26 @@ Vec Masked(Vec scores, Range visible, int64_t slot) {
   return (lanes >= begin) & (lanes < end) ? scores : Splat(-__builtin_inff());
 }
 
+// Of the slots of one vector; behind the last one, of the last.
+template <typename Kv>
+const typename Kv::Type* KeysOf(const AttentionCall& call, const Segment& segment, int kv_head,
+                                int64_t vector) {
+  const int64_t at = Min(vector, segment.count * kVectorsPerBlock - 1);
+  return BlockOf<Kv>(call, segment.blocks[at / kVectorsPerBlock], kv_head) +
+         at % kVectorsPerBlock * kLanes;
+}
+
 template <typename Kv, int kRows, int kVectors>
 void ScoreVectors(const AttentionCall& call, const Segment& segment, int kv_head, int kind,
                   const Queries& queries, int64_t vector) {
-  const typename Kv::Type* keys[kVectors];
+  const typename Kv::Type *keys[kVectors], *next[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    const int64_t at = vector + v;
-    keys[v] = BlockOf<Kv>(call, segment.blocks[at / kVectorsPerBlock], kv_head) +
-              at % kVectorsPerBlock * kLanes;
+    keys[v] = KeysOf<Kv>(call, segment, kv_head, vector + v);
+    next[v] = KeysOf<Kv>(call, segment, kv_head, vector + v + kVectors);
   }
   Vec scores[kRows][kVectors] = {};
-  Score<Kv, kRows, kVectors>(call, keys, segment.queries + queries.first * call.padded_dim, scores);
+  Score<Kv, kRows, kVectors>(call, keys, next, segment.queries + queries.first * call.padded_dim,
+                             scores);
   for (int r = 0; r < kRows; ++r) {
     const Range visible = queries.visible[kind][r];
     for (int v = 0; v < kVectors; ++v) {
@@ -194,13 +208,15 @@ float Softmax(float* scores, int64_t count) {
 // One block's part in the sums of kVectors vectors of dimensions, slots in ascending order: of a
 // block that every query sees whole, and of any block.
 template <typename Kv, int kRows, int kVectors>
-void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values, const float* weights,
-                   int64_t weight_stride, Vec (&sums)[kRows][kVectors]) {
+void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values,
+                   const typename Kv::Type* next, const float* weights, int64_t weight_stride,
+                   Vec (&sums)[kRows][kVectors]) {
   for (int s = 0; s < kBlockTokens; ++s) {
     Vec value[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes);
+      __builtin_prefetch(next + s * call.padded_dim + v * kLanes);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -239,18 +255,26 @@ bool AllSeeBlock(const Queries& queries, int kind, int64_t slot) {
   return all;
 }
 
+// Of one block; behind the last one, of the last.
+template <typename Kv>
+const typename Kv::Type* ValuesOf(const AttentionCall& call, const Segment& segment, int kv_head,
+                                  int64_t block) {
+  const int64_t at = Min(block, segment.count - 1);
+  return BlockOf<Kv>(call, segment.blocks[at], kv_head) + kBlockTokens * call.padded_dim;
+}
+
 template <typename Kv, int kRows, int kVectors>
 void Gather(const AttentionCall& call, const Segment (&segments)[2], int kv_head,
             const Queries& queries, int dim, const float* scales, float* const* to) {
   Vec sums[kRows][kVectors] = {};
   for (int kind = 0; kind < 2; ++kind) {
     for (int64_t b = 0; b < segments[kind].count; ++b) {
-      const auto* values = BlockOf<Kv>(call, segments[kind].blocks[b], kv_head) +
-                           kBlockTokens * call.padded_dim + dim;
+      const auto* values = ValuesOf<Kv>(call, segments[kind], kv_head, b) + dim;
+      const auto* next = ValuesOf<Kv>(call, segments[kind], kv_head, b + 1) + dim;
       const int64_t slot = b * kBlockTokens;
       const float* weights = queries.scores + segments[kind].score_offset + slot;
       if (AllSeeBlock<kRows>(queries, kind, slot)) {
-        AddWholeBlock<Kv>(call, values, weights, queries.score_stride, sums);
+        AddWholeBlock<Kv>(call, values, next, weights, queries.score_stride, sums);
       } else {
         AddVisibleSlots<Kv>(call, values, weights, queries, kind, slot, sums);
       }
