@@ -457,6 +457,11 @@ INSTANTIATE_TEST_SUITE_P(
                              [](Conversation& talk, Stream&) {
                                talk.model().FailNextStep();
                                talk.Run(1);
+                             }},
+                    EarlyEnd{"LogitsAreNoNumbers",
+                             [](Conversation& talk, Stream&) {
+                               talk.model().GiveNaNNextStep();
+                               talk.Run(1);
                              }}),
     [](const auto& test) { return test.param.name; });
 
