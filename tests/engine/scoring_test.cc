@@ -414,6 +414,26 @@ INSTANTIATE_TEST_SUITE_P(
                              }}),
     [](const auto& test) { return test.param.name; });
 
+// Wherever it is cut within " two", which an append before it has left held.
+TEST(ScoringTest, HeldTextThatACutAppendHasBegunIsScoredByTheNext) {
+  const std::string whole = "one two four.";
+  EngineOptions options = SmallOptions();
+  options.limits.score_rows = 1;
+  for (int rows = 0; rows <= 4; ++rows) {
+    Conversation talk({}, options);
+    auto& alice = talk.OpenStream();
+    alice.Append("one two", 1, ScoringParams{});
+    talk.Run();
+    alice.Append(" three ", 2, ScoringParams{});
+    EXPECT_EQ(talk.Run(rows), rows);
+    alice.Cancel();
+    alice.Append(" four", 3, ScoringParams{});
+    alice.Score({'.'});
+    talk.Run();
+    EXPECT_EQ(Scored(alice), WholeScored({whole.begin(), whole.end()})) << rows;
+  }
+}
+
 TEST(ScoringTest, AHalfClosedStreamHearsItsScoresAndEndsWell) {
   Conversation talk;
   OpenRequest request;
