@@ -69,8 +69,8 @@ void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer,
   }
   // A text's tokens may have other bytes than the text: it is normalized, a space is put before it.
   const size_t to_cover = Bytes(tokenizer.Encode(carried, before), tokenizer);
-  const auto own = absl::MakeConstSpan(prompt.tokens).subspan(prompt.owed);
-  prompt.carried = TokensThatCover(to_cover, own, tokenizer);
+  const auto own = absl::MakeConstSpan(prompt.tokens).subspan(prompt.owed + prompt.begun);
+  prompt.carried = prompt.begun + TokensThatCover(to_cover, own, tokenizer);
 }
 
 }  // namespace
@@ -80,7 +80,8 @@ Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
                   const PromptPlace& place) {
   Prompt prompt;
   prompt.tokens = std::move(before.owed);
-  prompt.owed = static_cast<int64_t>(prompt.tokens.size());
+  prompt.begun = before.begun;
+  prompt.owed = static_cast<int64_t>(prompt.tokens.size()) - prompt.begun;
   prompt.held_before = std::move(before.held);
   if (input.text) {
     const JoinedText text = Join(prompt.held_before, *input.text, tokenizer);
@@ -100,11 +101,15 @@ Unread LeftUnread(const Prompt& prompt, int64_t fed, bool next_told) {
   const auto begin = prompt.tokens.begin();
   const auto all = static_cast<int64_t>(prompt.tokens.size());
   if (fed == all - prompt.kept) return {{begin + fed, prompt.tokens.end()}, prompt.held_after};
-  if (fed <= prompt.owed && !next_told) {
-    return {{begin + fed, begin + prompt.owed}, prompt.held_before};
-  }
-  const int64_t end = std::max(prompt.owed + prompt.carried, next_told ? fed + 1 : 0);
-  return {{begin + std::min(fed, end), begin + end}, prompt.held_rest};
+  const int64_t stay = next_told ? fed + 1 : fed;
+  const int64_t encoded_before = prompt.owed + prompt.begun;
+  const bool held_stays = stay <= encoded_before;
+  const int64_t end = held_stays ? encoded_before : std::max(prompt.owed + prompt.carried, stay);
+  Unread left = {{begin + fed, begin + end}, held_stays ? prompt.held_before : prompt.held_rest};
+  // Else it is what opens the conversation.
+  const bool is_text = prompt.begun > 0 || !prompt.held_before.empty();
+  if (is_text) left.begun = end - std::max(prompt.owed, stay);
+  return left;
 }
 
 }  // namespace sinkstream

@@ -30,7 +30,8 @@ struct RequestInput {
 struct Unread {
   // First: the end of the former reply, the system turn, the last token of a scored append.
   std::vector<TokenId> owed;
-  std::string held;  // then: text whose last tokens depend on what follows
+  std::string held;   // then: text whose last tokens depend on what follows
+  int64_t begun = 0;  // of `owed`, the last: text that was held, until a request was cut within it
 
   bool empty() const { return owed.empty() && held.empty(); }
 };
@@ -43,9 +44,10 @@ struct PromptPlace {
 
 struct Prompt {
   std::vector<TokenId> tokens;
-  int64_t owed = 0;         // of `tokens`, the first: what the session owed
+  int64_t owed = 0;         // of `tokens`, the first: what the session owed, but for Unread::begun
+  int64_t begun = 0;        // of those after them, the first: Unread::begun
   std::string held_before;  // the session's held text when the request began
-  int64_t carried = 0;      // of those after them, the first: `held_before`, but for its end
+  int64_t carried = 0;      // of those after `owed`, the first: `begun`, `held_before` less its end
   std::string held_rest;    // that end, if it is held still
   std::string held_after;   // what is held once it has all been read
   int64_t kept = 0;         // of `tokens`, the last: read, but left to the next request to feed

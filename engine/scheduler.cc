@@ -354,12 +354,11 @@ void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& se
     const bool replies = sequence.request().replies;
     (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
     const auto told = replies ? absl::OkStatus() : TellScores(session, rows, own);
-    stats.evicted_tokens += AdvanceWindow(session, rows);
     if (!told.ok()) {
-      queue_.Fail(session, told);
-      EndStreamIfDone(session);
+      FailUnread(session, told);
       continue;
     }
+    stats.evicted_tokens += AdvanceWindow(session, rows);
     if (!decodes) AfterRows(session, rows);
     if (replies && !own.empty()) SampleNext(session, own);
   }
@@ -386,12 +385,14 @@ absl::Status Scheduler::TellScores(Session& session, int32_t rows, absl::Span<co
 
 void Scheduler::FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,
                         const absl::Status& status) {
-  for (const auto& planned : plan) {
-    Session& session = *sessions[planned.index];
-    session.window.CancelReservation(pool_.blocks());
-    queue_.Fail(session, status);
-    EndStreamIfDone(session);
-  }
+  for (const auto& planned : plan) FailUnread(*sessions[planned.index], status);
+}
+
+// The session has not read the rows that were planned of it.
+void Scheduler::FailUnread(Session& session, const absl::Status& status) {
+  session.window.CancelReservation(pool_.blocks());
+  queue_.Fail(session, status);
+  EndStreamIfDone(session);
 }
 
 absl::Duration Scheduler::Patience() const {

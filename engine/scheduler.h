@@ -90,6 +90,7 @@ class Scheduler {
                 StepStats& stats);
   void FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,
                const absl::Status& status);
+  void FailUnread(Session& session, const absl::Status& status);
   int64_t AdvanceWindow(Session& session, int32_t rows);
   void AfterRows(Session& session, int32_t rows);
   absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits);

@@ -3,6 +3,7 @@
 #include <caffe2/serialize/file_adapter.h>
 #include <caffe2/serialize/inline_container.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <filesystem>
@@ -59,6 +60,19 @@ absl::StatusOr<std::string> Extra(Reader& reader, const std::string& name) {
   }
 }
 
+absl::StatusOr<int64_t> LargestRecordBytes(Reader& reader, size_t file_bytes) {
+  try {
+    size_t largest = 0;
+    for (const std::string& name : reader.getAllRecords()) {
+      largest = std::max(largest, reader.getRecordSize(name));
+    }
+    // Records are stored as they are; what a damaged directory says may be longer than the file.
+    return static_cast<int64_t>(std::min(largest, file_bytes));
+  } catch (const std::exception&) {
+    return absl::DataLossError("is damaged: its directory cannot be read");
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<ModelArchive> ReadModelArchive(const std::string& path) {
@@ -74,8 +88,11 @@ absl::StatusOr<ModelArchive> ReadModelArchive(const std::string& path) {
   if (!tokenizer.ok()) return tokenizer.status();
   const auto chat_format = Extra(**reader, "chat_format.json");
   if (!chat_format.ok()) return chat_format.status();
-  return ModelArchive{*manifest, *tokenizer, *chat_format, static_cast<int64_t>((*file)->size()),
-                      *file};
+  const size_t file_bytes = (*file)->size();
+  const auto largest = LargestRecordBytes(**reader, file_bytes);
+  if (!largest.ok()) return largest.status();
+  return ModelArchive{*manifest, *tokenizer, *chat_format, static_cast<int64_t>(file_bytes),
+                      *largest,  *file};
 }
 
 absl::Status CheckDigest(const ModelArchive& archive) {

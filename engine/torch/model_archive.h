@@ -20,6 +20,7 @@ struct ModelArchive {
   std::string tokenizer_json;
   std::string chat_format_json;
   int64_t file_bytes = 0;
+  int64_t largest_record_bytes = 0;  // a weight is one record
   // What all else is to be read from: the path may come to name another file.
   std::shared_ptr<caffe2::serialize::ReadAdapterInterface> file;
 };

@@ -173,11 +173,12 @@ absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,
   return spec;
 }
 
-// While loading, the weights are there twice: as read and as packed. Later the KV pool fills.
+// All weights are read, then packed one by one, each beside what it was read as; later the KV pool
+// fills.
 absl::Status CheckFits(const ModelArchive& archive, const ModelSpec& spec,
                        const TorchModelOptions& options) {
   const int64_t kv_bytes = spec.num_blocks * spec.block_bytes;
-  const int64_t needed = archive.file_bytes + std::max(archive.file_bytes, kv_bytes);
+  const int64_t needed = archive.file_bytes + std::max(archive.largest_record_bytes, kv_bytes);
   const int64_t available = options.memory_bytes > 0 ? options.memory_bytes : AvailableMemory();
   if (needed <= available) return absl::OkStatus();
   return absl::ResourceExhaustedError(

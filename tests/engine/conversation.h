@@ -108,12 +108,6 @@ class Stream {
     if (batch.closed) heard_.closed = batch.closed;
     return heard_;
   }
-  // Reads everything that waits and keeps the scores' sizes alone, as a client that is done with
-  // them.
-  void Forget() {
-    Read();
-    for (Scores& scores : heard_.scores) scores.room = nullptr;
-  }
   SessionId id() { return Read().opened.value().id; }
 
  private:
@@ -124,7 +118,10 @@ class Stream {
     heard_.tokens.insert(heard_.tokens.end(), e.tokens.begin(), e.tokens.end());
     heard_.logprobs.insert(heard_.logprobs.end(), e.logprobs.begin(), e.logprobs.end());
   }
-  void Hear(Scores& e) { heard_.scores.push_back(e); }
+  void Hear(Scores& e) {
+    e.room = nullptr;
+    heard_.scores.push_back(e);
+  }
   void Hear(TurnDone& e) { heard_.turns.push_back(e); }
   void Hear(AppendDone& e) { heard_.appends.push_back(e); }
   void Hear(WindowMoved& e) { heard_.windows.push_back(e); }

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "tests/engine/conversation.h"
+#include "tests/engine/told_scores.h"
 
 namespace sinkstream {
 namespace {
@@ -15,15 +15,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-// The tokens whose scores a stream has been told.
-std::vector<TokenId> Scored(Stream& stream) {
-  std::vector<TokenId> tokens;
-  for (const Scores& scores : stream.Read().scores) {
-    for (const auto& logprob : scores.logprobs) tokens.push_back(logprob.chosen.token);
-  }
-  return tokens;
-}
 
 // Three distributions of its vocabulary fill an outbox.
 constexpr int32_t kBigVocabulary = 300'000;
@@ -33,7 +24,7 @@ TEST(DistributionBudget, AStepTellsNoMoreDistributionsThanFillAnOutbox) {
   auto& alice = talk.OpenStream();
   alice.Score(Numbers(8, 1), {.distributions = true});
   std::vector<size_t> told;
-  while (talk.Run(1) > 0) told.push_back(Scored(alice).size());
+  while (talk.Run(1) > 0) told.push_back(Scored(alice).tokens.size());
   EXPECT_THAT(told, ElementsAre(3, 6, 7));
 }
 
@@ -67,20 +58,18 @@ TEST_F(DistributionBudgetTest, WhereItIsSpentOnlyThosePauseThatAskForMore) {
   plain.Score(Numbers(30, 3));
   chat.Feed(Numbers(20, 4), Greedy(5));
   talk_.Run();
-  EXPECT_THAT(Scored(other), IsEmpty());
+  EXPECT_THAT(Scored(other).tokens, IsEmpty());
   auto text = Numbers(30, 3);
   text.erase(text.begin());
-  EXPECT_EQ(Scored(plain), text);
+  EXPECT_EQ(Scored(plain).tokens, text);
   EXPECT_EQ(chat.Read().tokens, ReplyByDefinition(Numbers(20, 4), 4, 12, 5));
 }
 
 TEST_F(DistributionBudgetTest, ItGoesOnWhenTheReaderReads) {
   auto& alice = Greediest();
   EXPECT_EQ(talk_.Run(), 0);
-  EXPECT_EQ(Scored(alice).size(), kRows);
-  do {
-    alice.Forget();
-  } while (talk_.Run() > 0);
+  EXPECT_EQ(Scored(alice).tokens.size(), kRows);
+  while (talk_.Run() > 0) alice.Read();
   EXPECT_THAT(alice.Read().appends, SizeIs(1));
 }
 

@@ -63,6 +63,21 @@ class Client {
     }
     return {};
   }
+  // How many tokens are told of with their distributions.
+  size_t Score(std::vector<TokenId> tokens) {
+    AppendRequest request;
+    request.input = std::move(tokens);
+    request.scoring = ScoringParams{.distributions = true};
+    EXPECT_TRUE(engine_.Append(attachment_, std::move(request)).ok());
+    size_t told = 0;
+    while (!closed_) {
+      for (const auto& event : Next()) {
+        if (const auto* scores = std::get_if<Scores>(&event)) told += scores->distributions.size();
+        if (std::holds_alternative<AppendDone>(event)) return told;
+      }
+    }
+    return told;
+  }
   absl::Status WaitForEnd() {
     while (!closed_) Next();
     return *closed_;
@@ -114,6 +129,23 @@ TEST(EngineTest, ASystemPromptIsRefusedWhereTheFormatHasNoSystemTurn) {
   EXPECT_EQ(open("be kind").code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ErrorField(open("be kind")), "open.system_prompt");
   EXPECT_TRUE(open("").ok()) << "nothing to say";
+}
+
+TEST(EngineTest, ReadersOnManyThreadsGiveTheRoomOfTheirDistributionsBack) {
+  EngineOptions options = SmallOptions();
+  options.limits.distribution_bytes = 10 * kFakeVocabSize * static_cast<int64_t>(sizeof(float));
+  Running running({}, options);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&running, i] {
+      Client client(*running.engine);
+      client.Open();
+      EXPECT_EQ(client.Score(Numbers(60, i)), 59);
+      EXPECT_EQ(client.Score(Numbers(60, i)), 60);
+      running.engine->Close(client.attachment());
+    });
+  }
+  for (auto& thread : threads) thread.join();
 }
 
 TEST(EngineTest, ClientsOnManyThreadsEachGetTheirOwnReply) {

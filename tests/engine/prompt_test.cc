@@ -102,6 +102,20 @@ TEST_F(PromptTest, ARequestCutWithinHeldTextStillOwesTheRestOfIt) {
   EXPECT_EQ(LeftUnread(prompt, 2).held, "");
 }
 
+TEST_F(PromptTest, TheRestOfHeldTextIsNoMoreOwedThanTheTextWas) {
+  const Prompt cut = Append({{7}, "xyzab"}, "c d");  // 7 x y z ab c
+  EXPECT_EQ(LeftUnread(cut, 1).begun, 0);
+  EXPECT_EQ(LeftUnread(cut, 2, /*next_told=*/true).begun, 2);
+  const Unread rest = LeftUnread(cut, 2);
+  EXPECT_THAT(rest.owed, ElementsAre('y', 'z', kAb));
+  EXPECT_EQ(rest.begun, 3);
+  const Prompt next = MakePrompt(rest, Ids({1, 2}), false, {}, tokenizer_);  // y z ab 1 2
+  EXPECT_EQ(next.owed, 0);
+  EXPECT_THAT(LeftUnread(next, 1).owed, ElementsAre('z', kAb));
+  EXPECT_EQ(LeftUnread(next, 1).begun, 2);
+  EXPECT_TRUE(LeftUnread(next, 4).empty());
+}
+
 TEST_F(PromptTest, ARequestCutWithinItsOwnTextLeavesNothing) {
   const Prompt prompt = Append({{7}, "xa"}, "b c d");
   EXPECT_TRUE(LeftUnread(prompt, 3).empty());
@@ -114,6 +128,7 @@ TEST_F(PromptTest, AConversationCutBeforeItsBeginningHasNotBegun) {
   const Prompt prompt = MakePrompt({}, Ids({1, 2}), true, begin, tokenizer_);
   EXPECT_TRUE(LeftUnread(prompt, 0).empty());
   EXPECT_THAT(LeftUnread(prompt, 1).owed, ElementsAre(kTurnToken));
+  EXPECT_EQ(LeftUnread(prompt, 1).begun, 0);
   EXPECT_TRUE(LeftUnread(prompt, 3).empty());
 }
 

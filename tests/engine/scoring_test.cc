@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "engine/errors.h"
-#include "tests/engine/conversation.h"
+#include "tests/engine/told_scores.h"
 
 namespace sinkstream {
 namespace {
@@ -19,26 +19,6 @@ using testing::ElementsAreArray;
 using testing::IsEmpty;
 using testing::Le;
 using testing::SizeIs;
-
-// What a stream has been told of scores, put together.
-struct Told {
-  std::vector<TokenId> tokens;
-  std::vector<int64_t> positions;
-  std::vector<float> logprobs;
-  friend bool operator==(const Told&, const Told&) = default;
-};
-
-Told Scored(Stream& stream) {
-  Told told;
-  for (const Scores& scores : stream.Read().scores) {
-    for (size_t i = 0; i < scores.logprobs.size(); ++i) {
-      told.tokens.push_back(scores.logprobs[i].chosen.token);
-      told.positions.push_back(scores.position + static_cast<int64_t>(i));
-      told.logprobs.push_back(scores.logprobs[i].chosen.logprob);
-    }
-  }
-  return told;
-}
 
 // What the definition gives for text[1..]: no cache, no chunks; the fake model's logits are 10 for
 // the hash of what is visible, else minus the id modulo 7.
@@ -54,37 +34,6 @@ std::vector<float> LogprobsByDefinition(const std::vector<TokenId>& text, int32_
     logprobs.push_back(static_cast<float>(logit(text[at]) - std::log(sum)));
   }
   return logprobs;
-}
-
-std::vector<int64_t> Positions(int64_t first, int64_t count) {
-  std::vector<int64_t> positions(static_cast<size_t>(count));
-  std::iota(positions.begin(), positions.end(), first);
-  return positions;
-}
-
-std::vector<TokenId> Piece(const std::vector<TokenId>& text, size_t begin, size_t end) {
-  return {text.begin() + static_cast<int64_t>(begin), text.begin() + static_cast<int64_t>(end)};
-}
-
-Told WholeScored(const std::vector<TokenId>& text, ScoringParams scoring = {}) {
-  Conversation talk;
-  auto& alice = talk.OpenStream();
-  alice.Score(text, scoring);
-  talk.Run();
-  EXPECT_THAT(alice.Read().failures, IsEmpty());
-  return Scored(alice);
-}
-
-// What of `told` is about the tokens from text position `first` on.
-Told From(int64_t first, const Told& told) {
-  Told rest;
-  for (size_t i = 0; i < told.positions.size(); ++i) {
-    if (told.positions[i] < first) continue;
-    rest.tokens.push_back(told.tokens[i]);
-    rest.positions.push_back(told.positions[i]);
-    rest.logprobs.push_back(told.logprobs[i]);
-  }
-  return rest;
 }
 
 // ---- what is told ----
@@ -457,8 +406,33 @@ INSTANTIATE_TEST_SUITE_P(
                              [](Conversation& talk, Stream&) {
                                talk.model().FailNextStep();
                                talk.Run(1);
+                             }},
+                    EarlyEnd{"LogitsAreNoNumbers",
+                             [](Conversation& talk, Stream&) {
+                               talk.model().GiveNaNNextStep();
+                               talk.Run(1);
                              }}),
     [](const auto& test) { return test.param.name; });
+
+// Wherever it is cut within " two", which an append before it has left held.
+TEST(ScoringTest, HeldTextThatACutAppendHasBegunIsScoredByTheNext) {
+  const std::string whole = "one two four.";
+  EngineOptions options = SmallOptions();
+  options.limits.score_rows = 1;
+  for (int rows = 0; rows <= 4; ++rows) {
+    Conversation talk({}, options);
+    auto& alice = talk.OpenStream();
+    alice.Append("one two", 1, ScoringParams{});
+    talk.Run();
+    alice.Append(" three ", 2, ScoringParams{});
+    EXPECT_EQ(talk.Run(rows), rows);
+    alice.Cancel();
+    alice.Append(" four", 3, ScoringParams{});
+    alice.Score({'.'});
+    talk.Run();
+    EXPECT_EQ(Scored(alice), WholeScored({whole.begin(), whole.end()})) << rows;
+  }
+}
 
 TEST(ScoringTest, AHalfClosedStreamHearsItsScoresAndEndsWell) {
   Conversation talk;

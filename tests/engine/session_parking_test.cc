@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/errors.h"
-#include "tests/engine/conversation.h"
+#include "tests/engine/told_scores.h"
 
 namespace sinkstream {
 namespace {
@@ -267,6 +267,78 @@ TEST_F(ParkingTest, ADrainSendsAwayThoseWhoWait) {
   talk_.scheduler().Handle(DrainCommand{});
   EXPECT_EQ(carol.Read().closed->code(), absl::StatusCode::kUnavailable);
   talk_.EndAllParking();
+}
+
+// ---- scores ----
+
+TEST_F(ParkingTest, AppendsAreScoredAsOneTextThoughTheSessionIsParkedBetweenThem) {
+  auto& alice = talk_.OpenStream();
+  const SessionId id = alice.id();
+  alice.Append("a text that is longer than its window, and its end is held", 1, ScoringParams{});
+  talk_.Run();
+  const Told before = Scored(alice);
+  alice.Vanish();
+  Talked(30, 2);
+  Talked(30, 3).Close();
+  EXPECT_EQ(Parked(), 1);
+  auto& back = Return(id);
+  talk_.EndAllParking();
+  back.Append("back and then goes on", 1, ScoringParams{});
+  back.Score({'.'});
+  talk_.Run();
+  const std::string text =
+      "a text that is longer than its window, and its end is heldback and then goes on.";
+  const Told whole = WholeScored({text.begin(), text.end()});
+  const auto first = static_cast<int64_t>(before.positions.size()) + 1;
+  EXPECT_EQ(Scored(back), From(first, whole));
+  EXPECT_THAT(before.positions, testing::ElementsAreArray(Positions(1, first - 1)));
+}
+
+// As a Score call does: a session for it alone, one append, and no more.
+class WaitingScoreTest : public ParkingTest {
+ protected:
+  Stream& WaitingScore() {
+    Left(30, 1);
+    Talked(30, 2);
+    OpenRequest request;
+    request.idle_timeout = absl::ZeroDuration();
+    auto& score = talk_.OpenStream(request);
+    score.Score(Numbers(30, 3));
+    score.HalfClose();
+    EXPECT_FALSE(score.Read().opened.has_value()) << "until the idle session is saved";
+    return score;
+  }
+  // Nothing of it is left: the idle session and the one with a stream.
+  void ExpectNothingLeft() {
+    talk_.EndAllParking();
+    EXPECT_EQ(talk_.Run(), 0);
+    EXPECT_EQ(talk_.scheduler().Stats().sessions, 2);
+    EXPECT_EQ(talk_.scheduler().Stats().attached_sessions, 1);
+    EXPECT_EQ(talk_.scheduler().Stats().running_requests, 0);
+  }
+};
+
+TEST_F(WaitingScoreTest, IsScoredOnceThereIsRoom) {
+  auto& score = WaitingScore();
+  talk_.EndAllParking();
+  talk_.Run();
+  EXPECT_EQ(Scored(score), WholeScored(Numbers(30, 3)));
+  EXPECT_EQ(score.Read().closed, absl::OkStatus());
+  ExpectNothingLeft();
+}
+
+TEST_F(WaitingScoreTest, ThatGoesLeavesNothing) {
+  WaitingScore().Vanish();
+  ExpectNothingLeft();
+  EXPECT_TRUE(talk_.OpenStream().Read().opened.has_value());
+}
+
+TEST_F(WaitingScoreTest, IsSentAwayByADrain) {
+  auto& score = WaitingScore();
+  talk_.scheduler().Handle(DrainCommand{});
+  EXPECT_EQ(score.Read().closed->code(), absl::StatusCode::kUnavailable);
+  ExpectNothingLeft();
+  EXPECT_THAT(score.Read().scores, IsEmpty());
 }
 
 // ---- disks fail ----

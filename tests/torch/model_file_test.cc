@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -173,6 +174,16 @@ TEST(ModelFile, RefusesWhatDoesNotFit) {
   options.memory_bytes = 100 << 20;
   ExpectRefused(Refusal("sound.pt", options), absl::StatusCode::kResourceExhausted,
                 "needs 512 MiB (model 0, KV pool 512), 100 MiB are available");
+}
+
+TEST(ModelFile, TakesNoMemoryForAllWeightsTwice) {
+  TorchModelOptions options = Small();
+  options.kv_bytes = 2048;
+  const auto file_bytes = static_cast<int64_t>(std::filesystem::file_size(Path("sound.pt")));
+  options.memory_bytes = 2 * file_bytes - 1;
+  EXPECT_EQ(LoadSound(options)->Spec().num_blocks, 1);
+  options.memory_bytes = file_bytes + 2047;
+  EXPECT_EQ(Refusal("sound.pt", options).code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST(ModelFile, RefusesOptionsThisMachineCannotMeet) {
