@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "engine/torch/ops/isa.h"
+#include "engine/torch/ops/kv_shape.h"
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/step_context.h"
-#include "engine/torch/ops/kv_shape.h"
 #include "engine/torch/ops/thread_pool.h"
 
 namespace sinkstream {

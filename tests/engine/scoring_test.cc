@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <numeric>
 
 #include "engine/errors.h"
@@ -375,90 +374,6 @@ TEST(ScoringTest, WhatIsOutOfRangeIsRefusedByItsName) {
   EXPECT_THAT(messages, ElementsAre("append.scoring.top_logprobs: is 21; must be in [0, 20]",
                                     "append.scoring.top_logprobs: is -1; must be in [0, 20]",
                                     "append.scoring.skip_tokens: is -1; must be at least 0"));
-}
-
-// ---- the memory of distributions ----
-
-// Three distributions of its vocabulary fill an outbox.
-constexpr int32_t kBigVocabulary = 300'000;
-
-TEST(ScoringTest, AStepTellsNoMoreDistributionsThanFillAnOutbox) {
-  Conversation talk({.vocab_size = kBigVocabulary}, WideOptions());
-  auto& alice = talk.OpenStream();
-  alice.Score(Numbers(8, 1), {.distributions = true});
-  std::vector<size_t> told;
-  while (talk.Run(1) > 0) told.push_back(Scored(alice).tokens.size());
-  EXPECT_THAT(told, ElementsAre(3, 6, 7));
-}
-
-class DistributionBudgetTest : public testing::Test {
- protected:
-  static constexpr int64_t kRows = 10;
-
-  static EngineOptions Options() {
-    EngineOptions options = SmallOptions();
-    options.limits.distribution_bytes =
-        kRows * kFakeVocabSize * static_cast<int64_t>(sizeof(float));
-    return options;
-  }
-  // A stream whose scored text takes all of the budget, unread.
-  Stream& Greediest() {
-    Stream& stream = talk_.OpenStream();
-    stream.Score(Numbers(30, 1), {.distributions = true});
-    EXPECT_GT(talk_.Run(), 0);
-    return stream;
-  }
-
-  Conversation talk_{{}, Options()};
-};
-
-TEST_F(DistributionBudgetTest, WhereItIsSpentOnlyThosePauseThatAskForMore) {
-  Greediest();
-  auto& other = talk_.OpenStream();
-  auto& plain = talk_.OpenStream();
-  auto& chat = talk_.OpenStream();
-  other.Score(Numbers(30, 2), {.distributions = true});
-  plain.Score(Numbers(30, 3));
-  chat.Feed(Numbers(20, 4), Greedy(5));
-  talk_.Run();
-  EXPECT_THAT(Scored(other).tokens, IsEmpty());
-  EXPECT_EQ(Scored(plain), WholeScored(Numbers(30, 3)));
-  EXPECT_EQ(chat.Read().tokens, ReplyByDefinition(Numbers(20, 4), 4, 12, 5));
-}
-
-TEST_F(DistributionBudgetTest, ItGoesOnWhenTheReaderReads) {
-  auto& alice = Greediest();
-  EXPECT_EQ(talk_.Run(), 0);
-  EXPECT_EQ(Scored(alice).tokens.size(), kRows);
-  do {
-    alice.Forget();
-  } while (talk_.Run() > 0);
-  EXPECT_THAT(alice.Read().appends, SizeIs(1));
-}
-
-TEST_F(DistributionBudgetTest, AStreamThatGoesGivesItsPartBack) {
-  auto& other = talk_.OpenStream();
-  for (int i = 0; i < 3; ++i) Greediest().Vanish();
-  other.Score(Numbers(kRows + 1, 2), {.distributions = true});
-  talk_.Run();
-  EXPECT_THAT(other.Read().appends, SizeIs(1));
-}
-
-TEST(DistributionBudget, TellsOnceWhereThereIsRoomAgainAndOutlivesNobody) {
-  int rooms = 0;
-  auto budget = std::make_unique<DistributionBudget>(100, 30, [&] { ++rooms; });
-  EXPECT_EQ(budget->RowsLeft(), 3);
-  auto two = budget->Take(2);
-  auto copy = two;
-  two = nullptr;
-  EXPECT_EQ(budget->RowsLeft(), 1) << "the copy has it";
-  auto one = budget->Take(1);
-  copy = nullptr;
-  EXPECT_EQ(budget->RowsLeft(), 2);
-  EXPECT_EQ(rooms, 1);
-  budget.reset();
-  one = nullptr;
-  EXPECT_EQ(rooms, 1);
 }
 
 // ---- faults and ends ----

@@ -20,9 +20,10 @@ inline int32_t Quad(const int8_t* from) {
   return quad;
 }
 
-// The exact sums of a group, of `kRows` rows from `x` on.
+// Inlined, else sums pass through memory. The exact sums of a group, of `kRows` rows from `x` on.
 template <typename Format, int kRows>
-void SumCodes(const uint8_t* codes, const int8_t* x, IntVec (&sums)[kRows][kVectors]) {
+[[gnu::always_inline]] inline void SumCodes(const uint8_t* codes, const int8_t* x,
+                                            IntVec (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     CodeVec first[kVectors], second[kVectors];
@@ -43,8 +44,9 @@ void SumCodes(const uint8_t* codes, const int8_t* x, IntVec (&sums)[kRows][kVect
 }
 
 template <typename Format, int kRows>
-void AddGroup(const uint8_t* codes, const uint8_t* scales, const int8_t* x,
-              const ActivationGroup* activations, Vec (&sums)[kRows][kVectors]) {
+[[gnu::always_inline]] inline void AddGroup(const uint8_t* codes, const uint8_t* scales,
+                                            const int8_t* x, const ActivationGroup* activations,
+                                            Vec (&sums)[kRows][kVectors]) {
   IntVec exact[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -72,6 +74,7 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row) {
     Vec sums[kRows][kVectors] = {};
     for (int64_t g = 0; g < groups; ++g) {
       const uint8_t* group = weights + g * kGroupBytes<Format>;
+      PrefetchAfter<Format>(group);
       const int64_t at = g * call.rows + row;
       AddGroup<Format, kRows>(group + column * 4, group + Format::kCodeBytes + column * 2,
                               call.codes + at * kGroupInputs, call.groups + at, sums);
@@ -169,7 +172,7 @@ void Quantize(const QuantizeCall& call, Range rows) {
 
 #if defined(__AMX_INT8__)
 // From so many rows on tiles are faster (docs/adr/0011-integer-products.md).
-constexpr int64_t kLeastTileRows = 5;
+constexpr int64_t kLeastTileRows = 10;
 
 int64_t QuantizedLinearScratch(const QuantizedLinearCall& call) { return TileScratch(call); }
 #else

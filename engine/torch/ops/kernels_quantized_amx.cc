@@ -82,13 +82,13 @@ struct Block {
 
 // Four bits become signed bytes; of eight bits nothing is copied.
 template <typename Format>
-const void* SignedWeights(const Block& block, int64_t group, int8_t* unpacked) {
+const void* SignedWeights(const Block& block, int64_t group, int64_t row, int8_t* unpacked) {
   const uint8_t* codes = block.panel + group * kGroupBytes<Format>;
   if constexpr (Format::kCodeBytes == kUnpackedBytes) {
     return codes;
   } else {
     int8_t* to = unpacked + group * kUnpackedBytes;
-    if (!block.first) return to;
+    if (!block.first || row > 0) return to;
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
 #pragma GCC unroll 2
@@ -104,41 +104,42 @@ const void* SignedWeights(const Block& block, int64_t group, int8_t* unpacked) {
   }
 }
 
+// The exact sums of 16 rows, from `row` of the block on.
 template <typename Format>
-void Multiply(const Block& block, int64_t group, int8_t* unpacked, ExactSums& sums) {
-  const auto* weights = static_cast<const char*>(SignedWeights<Format>(block, group, unpacked));
-  const int8_t* codes = block.call.codes + (group * block.call.rows + block.row) * kGroupInputs;
+void Multiply(const Block& block, int64_t group, int64_t row, int8_t* unpacked, ExactSums& sums) {
+  if (block.first && row == 0) PrefetchAfter<Format>(block.panel + group * kGroupBytes<Format>);
+  const void* weights = SignedWeights<Format>(block, group, row, unpacked);
+  const int64_t at = group * block.call.rows + block.row + row;
   LoadTile<kWeights0>(weights, kWordBytes);
-  LoadTile<kWeights1>(weights + kLanes * 4, kWordBytes);
-  LoadTile<kRows0>(codes, kGroupInputs);
-  MultiplyTiles<kSum00, kRows0, kWeights0>();
-  MultiplyTiles<kSum01, kRows0, kWeights1>();
-  if (block.rows > kTileRows) {
-    LoadTile<kRows1>(codes + kTileRows * kGroupInputs, kGroupInputs);
+  LoadTile<kWeights1>(static_cast<const char*>(weights) + kLanes * 4, kWordBytes);
+  if (row == 0) {
+    LoadTile<kRows0>(block.call.codes + at * kGroupInputs, kGroupInputs);
+    MultiplyTiles<kSum00, kRows0, kWeights0>();
+    MultiplyTiles<kSum01, kRows0, kWeights1>();
+    StoreTile<kSum00>(&sums[0][0], sizeof sums[0]);
+    StoreTile<kSum01>(&sums[0][kLanes], sizeof sums[0]);
+  } else {
+    LoadTile<kRows1>(block.call.codes + at * kGroupInputs, kGroupInputs);
     MultiplyTiles<kSum10, kRows1, kWeights0>();
     MultiplyTiles<kSum11, kRows1, kWeights1>();
-  }
-  StoreTile<kSum00>(&sums[0][0], sizeof sums[0]);
-  StoreTile<kSum01>(&sums[0][kLanes], sizeof sums[0]);
-  if (block.rows > kTileRows) {
     StoreTile<kSum10>(&sums[kTileRows][0], sizeof sums[0]);
     StoreTile<kSum11>(&sums[kTileRows][kLanes], sizeof sums[0]);
   }
 }
 
 template <typename Format>
-void MultiplySpan(const Block& block, int64_t first, Scratch& scratch) {
+void MultiplySpan(const Block& block, int64_t first, int64_t row, Scratch& scratch) {
   for (int64_t g = first; g < first + kSpan && g < block.groups; ++g) {
-    Multiply<Format>(block, g, scratch.weights, scratch.exact[first / kSpan % 2][g - first]);
+    Multiply<Format>(block, g, row, scratch.weights, scratch.exact[first / kSpan % 2][g - first]);
   }
 }
 
 // Adds what `kCount` groups come to.
 template <typename Format, int kCount>
-void AddGroups(const Block& block, int64_t first, const ExactSums* exact, Scratch& scratch) {
+void AddGroups(const Block& block, int64_t first, Range rows, const ExactSums* exact,
+               Scratch& scratch) {
   const uint8_t* scales = block.panel + first * kGroupBytes<Format> + Format::kCodeBytes;
-  const ActivationGroup* activations =
-      block.call.groups + first * block.call.rows + block.row;
+  const ActivationGroup* activations = block.call.groups + first * block.call.rows + block.row;
 #pragma GCC unroll 2
   for (int v = 0; v < kPanelVectors; ++v, scales += kLanes * 2) {
     Scales<Format> of_outputs[kCount];
@@ -146,7 +147,7 @@ void AddGroups(const Block& block, int64_t first, const ExactSums* exact, Scratc
     for (int g = 0; g < kCount; ++g) {
       of_outputs[g] = Scales<Format>(scales + g * kGroupBytes<Format>);
     }
-    for (int64_t r = 0; r < block.rows; ++r) {
+    for (int64_t r = rows.begin; r < rows.end; ++r) {
       Vec sums = Load(&scratch.sums[r][v * kLanes]);
 #pragma GCC unroll 4
       for (int g = 0; g < kCount; ++g) {
@@ -159,20 +160,24 @@ void AddGroups(const Block& block, int64_t first, const ExactSums* exact, Scratc
 }
 
 template <typename Format, int kCount>
-void AddSpan(int64_t count, const Block& block, int64_t first, Scratch& scratch) {
+void AddSpan(int64_t count, const Block& block, int64_t first, Range rows, Scratch& scratch) {
   if constexpr (kCount > 1) {
-    if (count < kCount) return AddSpan<Format, kCount - 1>(count, block, first, scratch);
+    if (count < kCount) return AddSpan<Format, kCount - 1>(count, block, first, rows, scratch);
   }
-  AddGroups<Format, kCount>(block, first, scratch.exact[first / kSpan % 2], scratch);
+  AddGroups<Format, kCount>(block, first, rows, scratch.exact[first / kSpan % 2], scratch);
 }
 
 template <typename Format>
 void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
   __builtin_memset(scratch.sums, 0, sizeof scratch.sums);
-  MultiplySpan<Format>(block, 0, scratch);
-  for (int64_t group = 0; group < block.groups; group += kSpan) {
-    MultiplySpan<Format>(block, group + kSpan, scratch);
-    AddSpan<Format, kSpan>(block.groups - group, block, group, scratch);
+  for (int64_t group = -kSpan; group < block.groups; group += kSpan) {
+    for (int64_t row = 0; row < block.rows; row += kTileRows) {
+      // The matrix unit works on the next groups while these are scaled and added.
+      MultiplySpan<Format>(block, group + kSpan, row, scratch);
+      if (group < 0) continue;
+      const int64_t end = row + kTileRows < block.rows ? row + kTileRows : block.rows;
+      AddSpan<Format, kSpan>(block.groups - group, block, group, {row, end}, scratch);
+    }
   }
   for (int64_t r = 0; r < block.rows; ++r) {
     for (int v = 0; v < kPanelVectors; ++v) {

@@ -37,6 +37,16 @@ struct Nibbles {
 template <typename Format>
 constexpr int kGroupBytes = Format::kCodeBytes + (Format::kMinima ? 2 : 1) * kScaleBytes;
 
+// Asks for the weights some groups after `group`: the processor by itself stops at each page's end.
+template <typename Format>
+inline void PrefetchAfter(const uint8_t* group) {
+  constexpr int kAhead = 3072;
+#pragma GCC unroll 32
+  for (int line = 0; line < kGroupBytes<Format>; line += 64) {
+    __builtin_prefetch(group + kAhead + line);
+  }
+}
+
 // Scales and minima of the outputs of one vector.
 template <typename Format>
 struct Scales {

@@ -65,8 +65,8 @@ void MultiplyQuantized(const float* x, int64_t rows, const PackedMatrix& matrix,
   struct Panel;
   constexpr int64_t kRowBlock = 128;
   const kernels::QuantizeCall quantized = QuantizeRows(x, rows, matrix.in());
-  const kernels::QuantizedLinearCall call = {quantized.codes, quantized.groups, matrix.data(),
-                                             rows, matrix.in(), output};
+  const kernels::QuantizedLinearCall call = {
+      quantized.codes, quantized.groups, matrix.data(), rows, matrix.in(), output};
   const kernels::KernelTable& table = Kernels();
   ForPanels(matrix, rows, kRowBlock, [&](Range panels, Range part) {
     table.quantized_linear(matrix.element(), call, panels, part,
