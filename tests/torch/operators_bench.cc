@@ -1,5 +1,6 @@
-// How long the operators take: each with the bytes and the operations a second that it comes to,
-// and all matrix products of one step of SmolLM2-135M. Threads: --threads; kernels: --isa.
+// How long the operators take in the sizes of SmolLM2-135M: each with the bytes and the operations
+// a second that it comes to, and all matrix products of one step. Settings (environment): THREADS
+// (2) and ISA (auto). Time them on a machine that does nothing else.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -112,8 +113,58 @@ void StepProducts(benchmark::State& state) {
   Report(state, bytes, 2 * products);
 }
 
+void RmsNorm(benchmark::State& state) {
+  const auto rms_norm = Operator<Tensor(const Tensor&, const Tensor&, double)>("rms_norm");
+  const Tensor x = at::randn({state.range(0), 576}), weight = at::ones({576});
+  for (auto _ : state) benchmark::DoNotOptimize(rms_norm.call(x, weight, 1e-5));
+  const auto elements = static_cast<double>(x.numel());
+  Report(state, 8 * elements, 4 * elements);
+}
+BENCHMARK(RmsNorm)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
+
+void SiluMul(benchmark::State& state) {
+  const auto silu_mul = Operator<Tensor(const Tensor&)>("silu_mul");
+  const Tensor gate_up = at::randn({state.range(0), 2 * 1536});
+  for (auto _ : state) benchmark::DoNotOptimize(silu_mul.call(gate_up));
+  const auto elements = static_cast<double>(gate_up.numel() / 2);
+  Report(state, 12 * elements, 20 * elements);
+}
+BENCHMARK(SiluMul)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
+
+// A token each of so many sessions whose window of 512 is full.
+void DecodeAttention(benchmark::State& state) {
+  constexpr int64_t kHeads = 9, kKvHeads = 3, kHeadDim = 64, kWindow = 512;
+  constexpr int64_t kBlocks = kWindow / kernels::kBlockTokens;
+  const auto attention = Operator<Tensor(
+      const Tensor&, const std::optional<Tensor>&, int64_t, int64_t, int64_t, int64_t, double,
+      const c10::intrusive_ptr<StepContext>&, const std::optional<Tensor>&)>("sink_attention");
+  const int64_t sessions = state.range(0);
+  const Tensor kv = at::randn(KvShape(1, sessions * kBlocks, kKvHeads, kHeadDim))
+                        .to(state.range(1) == kBfloat16 ? at::kBFloat16 : at::kFloat);
+  Tensor lines = at::zeros({sessions, kSequenceFields}, at::kLong);
+  for (int64_t s = 0; s < sessions; ++s) {
+    const int64_t first = s * kBlocks;
+    const int64_t line[] = {kWindow - 1, 1, 0, kWindow, first, first, kBlocks, 0, 0};
+    std::copy(std::begin(line), std::end(line), lines[s].data_ptr<int64_t>());
+  }
+  const auto step = c10::make_intrusive<StepContext>(kv, kHeadDim, lines,
+                                                     at::arange(sessions * kBlocks, at::kInt));
+  const Tensor qkv = at::randn({sessions, (kHeads + 2 * kKvHeads) * kHeadDim});
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(attention.call(qkv, std::nullopt, 0, kHeads, kKvHeads, kHeadDim, 0.125,
+                                            step, std::nullopt));
+  }
+  state.SetLabel(kStorageNames[state.range(1)]);
+  const auto attended = static_cast<double>(sessions * kWindow * kHeadDim);
+  Report(state, static_cast<double>(kv.nbytes()), 4 * attended * kHeads);
+}
+BENCHMARK(DecodeAttention)
+    ->ArgNames({"sessions", ""})
+    ->ArgsProduct({{1, 8, 32}, {kFloat32, kBfloat16}})
+    ->UseRealTime();
+
 void StepArguments(benchmark::internal::Benchmark* bench) {
-  for (const int64_t storage : {kBfloat16, kQ8_0, kQ4_0, kQ4_1}) {
+  for (const int64_t storage : {kFloat32, kBfloat16, kQ8_0, kQ4_0, kQ4_1}) {
     for (const int64_t rows : {1, 2, 4, 8, 16, 32, 64}) bench->Args({storage, rows, rows});
     bench->Args({storage, 512, 0});
   }
@@ -129,10 +180,16 @@ BENCHMARK(StepProducts)
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  at::set_num_threads(1);
-  if (const char* isa = std::getenv("ISA"); isa != nullptr && !sinkstream::SelectIsa(isa)) return 2;
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  at::set_num_threads(1);  // libtorch's own would spin beside the operators'
+  const char* isa = std::getenv("ISA");
   const char* threads = std::getenv("THREADS");
-  if (!sinkstream::SetOperatorThreads(threads ? std::atoi(threads) : 2).ok()) return 2;
+  if (!sinkstream::SelectIsa(isa == nullptr ? "auto" : isa) ||
+      !sinkstream::SetOperatorThreads(threads == nullptr ? 2 : std::atoi(threads)).ok()) {
+    std::fprintf(stderr, "operators_bench: ISA or THREADS is not of this machine\n");
+    return 2;
+  }
   benchmark::AddCustomContext("isa", sinkstream::Kernels().name);
+  benchmark::AddCustomContext("threads", std::to_string(sinkstream::OperatorPool().threads()));
   benchmark::RunSpecifiedBenchmarks();
 }
