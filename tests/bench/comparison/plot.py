@@ -6,8 +6,8 @@ from xml.sax.saxutils import escape
 from comparison.cells import CELLS
 from comparison.results import summaries
 
-_WIDTH, _HEIGHT = 860, 480
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 270, 56, 60
+_WIDTH, _HEIGHT = 920, 480
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 330, 56, 60
 _COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#aa3377", "#bbbbbb", "#777777", "#004488", "#997700")
 _OUR_COLOURS = ("#cc3311", "#ee7733", "#882255", "#dd5599")
 
