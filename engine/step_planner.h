@@ -24,7 +24,8 @@ struct StepBudget {
   int32_t prefill_chunk = 64;  // prefill rows of a step while any session decodes, >= 1
   int32_t max_prefills = 8;    // sessions that prefill in one step, >= 1
   int32_t score_rows = 128;    // rows of a step that score, >= 1
-  // In rows without logits, >= 1. Of the default model's 135 million weights the head has 28.
+  // In rows without logits, >= 1. The vocabulary's logits take less than the rest of a row; their
+  // exponentials, on one thread, make up for it, roughly.
   int32_t scored_row_cost = 2;
   // Of the rows that score, those whose distributions may be told, >= 0.
   int64_t distributions = std::numeric_limits<int64_t>::max();

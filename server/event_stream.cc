@@ -30,7 +30,9 @@ void EventStream<Reactor>::EndAfterWriting(const absl::Status& status) {
 
 template <typename Reactor>
 void EventStream<Reactor>::OnWriteDone(bool ok) {
-  outbound_room_ = nullptr;  // no other write begins before the state is told
+  // No other write begins before the state is told.
+  outbound_.Clear();
+  outbound_room_ = nullptr;
   Guarded([&] { Perform(state_.WriteDone(ok)); });
 }
 

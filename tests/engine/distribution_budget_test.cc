@@ -81,7 +81,7 @@ TEST_F(DistributionBudgetTest, AStreamThatGoesGivesItsPartBack) {
   EXPECT_THAT(other.Read().appends, SizeIs(1));
 }
 
-TEST(DistributionBudget, TellsOnceWhereThereIsRoomAgainAndOutlivesNobody) {
+TEST(DistributionBudget, TellsOnceWhereThereIsRoomAgainEvenWhenItHasGone) {
   int rooms = 0;
   auto budget = std::make_unique<DistributionBudget>(100, 30, [&] { ++rooms; });
   EXPECT_EQ(budget->RowsLeft(), 3);
@@ -93,9 +93,10 @@ TEST(DistributionBudget, TellsOnceWhereThereIsRoomAgainAndOutlivesNobody) {
   copy = nullptr;
   EXPECT_EQ(budget->RowsLeft(), 2);
   EXPECT_EQ(rooms, 1);
+  auto rest = budget->Take(2);
   budget.reset();
   one = nullptr;
-  EXPECT_EQ(rooms, 1);
+  EXPECT_EQ(rooms, 2);
 }
 
 }  // namespace
