@@ -39,7 +39,8 @@ def test_quantised_export_tells_what_the_matrices_are_and_what_that_costs(tmp_pa
     lines = [line.removeprefix("sinkstream_export: ") for line in said(result)]
     assert [line.split()[0] for line in lines] == ["reading", "building", "matrices:", "verifying", "predictions"]
     assert lines[2] == "matrices: 21 Q4_1, 2 Q8_0"
-    cost = r"0\.\d+ nats \(mean KL divergence\), [+-]0\.\d+ \(mean NLL\)"
+    number = r"\d+(\.\d+)?(e-\d+)?"
+    cost = rf"{number} nats \(mean KL divergence\), [+-]{number} \(mean NLL\)"
     assert re.fullmatch(rf"predictions differ from the source's by {cost}; from the same weights' in float32 by {cost};"
                         r" writing .*", lines[4])
 
