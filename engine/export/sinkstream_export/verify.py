@@ -19,7 +19,9 @@ from .precision import Precision
 from .step import stream_logits
 
 TOLERANCE = 1e-3  # largest difference of a logit, in float32
-DIVERGENCE = 1e-3  # nats, largest mean KL divergence of predictions, where activations are rounded
+# Nats, largest mean KL divergence of predictions, where activations are rounded. Of the tests' families the largest is
+# 1.2e-4 with portable kernels, 1.0e-4 with others.
+DIVERGENCE = 1e-3
 # Where the reference itself is not that near to its float64, or to itself with rounded activations: how often its own
 # error the difference may be.
 _ROUNDINGS = 4
