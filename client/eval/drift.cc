@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -80,16 +80,14 @@ class Drift {
     if (!state_.session_id.empty()) {
       auto found = DriftSession::Find(client_, ids_, state_.position, state_.session_id);
       if (!found.ok()) return found.status();
-      if (found->has_value()) {
-        session_.emplace(**std::move(found));
-        return absl::OkStatus();
-      }
+      session_ = *std::move(found);
+      if (session_) return absl::OkStatus();
       Note(absl::StrCat("the session is gone: reading ", state_.position,
                         " tokens again, unscored"));
     }
     auto opened = DriftSession::Open(client_, ids_, state_.run.sinks, state_.run.window);
     if (!opened.ok()) return opened.status();
-    session_.emplace(*std::move(opened));
+    session_ = *std::move(opened);
     // At once, so that whatever ends this run, the next one finds the session.
     state_.session_id = session_->id();
     const absl::Status status = Save();
@@ -150,7 +148,7 @@ class Drift {
   const std::vector<int32_t> ids_;
   DriftState state_;
   int64_t kept_ = state_.position;
-  std::optional<DriftSession> session_;  // reads ids_; it stays for a run that goes on
+  std::unique_ptr<DriftSession> session_;  // reads ids_; it stays for a run that goes on
 };
 
 double MillisecondsAToken(const Stretch& stretch) {

@@ -7,31 +7,32 @@
 
 namespace sinkstream::eval {
 
-absl::StatusOr<std::optional<DriftSession>> DriftSession::Find(ScoreClient& client,
-                                                               std::span<const int32_t> ids,
-                                                               int64_t position,
-                                                               const std::string& id) {
+absl::StatusOr<std::unique_ptr<DriftSession>> DriftSession::Find(ScoreClient& client,
+                                                                 std::span<const int32_t> ids,
+                                                                 int64_t position,
+                                                                 const std::string& id) {
   v1::Open open;
   open.set_session_id(id);
   auto session = ScoredSession::Open(client, open);
-  if (absl::IsNotFound(session.status())) return std::nullopt;
+  if (absl::IsNotFound(session.status())) return nullptr;
   if (!session.ok()) return session.status();
   // A scored append keeps its last token for the next one: where that has been fed too, the session
   // has read on.
   if ((*session)->opened().position() == std::max<int64_t>(0, position - 1)) {
-    return DriftSession(*std::move(session), ids, position);
+    return std::unique_ptr<DriftSession>(new DriftSession(*std::move(session), ids, position));
   }
   (*session)->Close();
-  return std::nullopt;
+  return nullptr;
 }
 
-absl::StatusOr<DriftSession> DriftSession::Open(ScoreClient& client, std::span<const int32_t> ids,
-                                                int64_t sinks, int64_t window) {
+absl::StatusOr<std::unique_ptr<DriftSession>> DriftSession::Open(ScoreClient& client,
+                                                                 std::span<const int32_t> ids,
+                                                                 int64_t sinks, int64_t window) {
   v1::Open open = SessionOf({PolicyKind::kSink, sinks, window});
   *open.mutable_idle_timeout() = client.model().limits().max_idle_timeout();
   auto session = ScoredSession::Open(client, open);
   if (!session.ok()) return session.status();
-  return DriftSession(*std::move(session), ids, /*position=*/0);
+  return std::unique_ptr<DriftSession>(new DriftSession(*std::move(session), ids, 0));
 }
 
 DriftSession::~DriftSession() {

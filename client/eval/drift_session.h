@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -22,17 +21,19 @@ class DriftSession {
  public:
   // Session `id`, if it has read `ids` up to `position` and no further: nothing if it is gone, or
   // has read on unheard, and then it is closed. `client` and `ids` outlive it, here and below.
-  static absl::StatusOr<std::optional<DriftSession>> Find(ScoreClient& client,
-                                                          std::span<const int32_t> ids,
-                                                          int64_t position, const std::string& id);
+  static absl::StatusOr<std::unique_ptr<DriftSession>> Find(ScoreClient& client,
+                                                            std::span<const int32_t> ids,
+                                                            int64_t position,
+                                                            const std::string& id);
   // A new session, which has read nothing. It waits for a run that goes on as long as the server
   // lets it.
-  static absl::StatusOr<DriftSession> Open(ScoreClient& client, std::span<const int32_t> ids,
-                                           int64_t sinks, int64_t window);
+  static absl::StatusOr<std::unique_ptr<DriftSession>> Open(ScoreClient& client,
+                                                            std::span<const int32_t> ids,
+                                                            int64_t sinks, int64_t window);
   // It stays for a run that goes on.
   ~DriftSession();
-  DriftSession(DriftSession&&) = default;
-  DriftSession& operator=(DriftSession&&) = delete;
+  DriftSession(const DriftSession&) = delete;
+  DriftSession& operator=(const DriftSession&) = delete;
 
   const std::string& id() const { return session_->opened().session_id(); }
 

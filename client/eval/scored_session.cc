@@ -24,8 +24,8 @@ absl::StatusOr<std::unique_ptr<ScoredSession>> ScoredSession::Open(ScoreClient& 
   v1::Opened opened;
   const absl::Status status = client.WithPatience([&]() -> absl::Status {
     stream = std::make_unique<ConverseStream>(client.chat());
-    auto answer = stream->Open(open, absl::Now() + kPatience);
-    if (answer.ok()) opened = *std::move(answer);
+    const auto answer = stream->Open(open, absl::Now() + kPatience);
+    if (answer.ok()) opened = *answer;
     return answer.status();
   });
   if (!status.ok()) return status;
