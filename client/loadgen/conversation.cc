@@ -11,6 +11,9 @@ namespace {
 // After a failure, where the server does not say: a user who hammered would measure nothing else.
 constexpr absl::Duration kAfterFailure = absl::Seconds(1);
 
+// When a failure was due that no turn has: in no window.
+constexpr absl::Time kNoTurn = absl::InfinitePast();
+
 absl::Duration ToAbsl(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
 }
@@ -68,7 +71,8 @@ Steps Conversation::ReadOn(absl::Time now) {
     const int64_t tokens = std::min(history_left_, traffic_.append_tokens);
     Send append;
     append.request.mutable_append()->set_request_id(++request_id_);
-    const auto ids = Piece(script_.history_place(), tokens);
+    const auto ids =
+        Piece(script_.history_place(), tokens, script_.history_tokens() - history_left_);
     append.request.mutable_append()->mutable_token_ids()->mutable_ids()->Add(ids.begin(),
                                                                              ids.end());
     history_left_ -= tokens;
@@ -76,12 +80,12 @@ Steps Conversation::ReadOn(absl::Time now) {
   }
   measurement_.SessionStarted(session_due_, now);
   // Of an open loop, the user has been waiting for the first reply since arriving.
-  const bool waiting =
-      traffic_.workload.OpenLoop() && script_.history_tokens() == 0 && session_due_ <= now;
-  return GoOn(waiting ? session_due_ : now, waiting ? session_due_ : now);
+  const bool waiting = traffic_.workload.OpenLoop() && script_.history_tokens() == 0;
+  const absl::Time since = waiting ? session_due_ : now;
+  return GoOn(since, since);
 }
 
-// Plans the next turn: due when its user has thought, at `earliest` all the same.
+// Plans the next turn: due when its user has thought, but not before `earliest`.
 Steps Conversation::GoOn(absl::Time now, absl::Time earliest) {
   if (turns_left_ == 0 && has_gate_ && !gate_passed_) {
     state_ = State::kAtGate;
@@ -89,11 +93,14 @@ Steps Conversation::GoOn(absl::Time now, absl::Time earliest) {
   }
   if (turns_left_ == 0) return Close();
   turn_ = script_.NextTurn();
-  const bool first = request_id_ == 0;
+  const bool first = std::exchange(first_turn_, false);
   due_ = std::max(first ? now : now + turn_.think, earliest);
-  if (due_ >= measurement_.end()) return Close();
-  --turns_left_;
+  const bool beyond_end = due_ >= measurement_.end();
+  if (beyond_end && winding_down_) return Close();
   state_ = State::kThinking;
+  // Closed now, it would make room for a user who does not think.
+  if (beyond_end) return {};
+  --turns_left_;
   if (due_ > now) return {Wake{due_}};
   return SendTurn();
 }
@@ -165,11 +172,12 @@ Steps Conversation::OnFailed(const v1::RequestFailed& failed, absl::Time now) {
   if (failed.request_id() != request_id_) return {};
   const absl::Status status = sinkstream::ToAbsl(failed.status());
   if (state_ == State::kReading) {
-    measurement_.Failed(session_due_, status.code());
-    return Fail(status);
+    CountFailure(status.code());
+    error_ = status;
+    return Close();
   }
   if (state_ != State::kReplying) return {};
-  measurement_.Failed(due_, status.code());
+  CountFailure(status.code());
   return GoOn(now, now + RetryDelay(status).value_or(kAfterFailure));
 }
 
@@ -181,25 +189,22 @@ Steps Conversation::OnStreamEnd(const absl::Status& status) {
     return {Connect{}, std::move(open)};
   }
   if (!Over()) {
-    error_ = status.ok() ? absl::UnavailableError("the server ended the stream") : status;
-    measurement_.Failed(state_ == State::kReplying ? due_ : session_due_, error_.code());
+    error_ = status.ok() ? absl::AbortedError("the server ended the stream") : status;
+    CountFailure(error_.code());
   }
   state_ = State::kEnded;
   return {};
 }
 
 Steps Conversation::WindDown() {
-  const bool idle =
-      state_ == State::kAtGate || (state_ == State::kThinking && due_ >= measurement_.end());
-  return idle ? Close() : Steps();
+  winding_down_ = true;
+  const bool done = state_ == State::kThinking && due_ >= measurement_.end();
+  return done ? Close() : Steps();
 }
 
 Steps Conversation::GiveUp(bool unfinished) {
   if (Over()) return {};
-  if (unfinished && Owes()) {
-    measurement_.Failed(session_id_.empty() ? session_due_ : due_,
-                        absl::StatusCode::kDeadlineExceeded);
-  }
+  if (unfinished && Owes()) CountFailure(absl::StatusCode::kDeadlineExceeded);
   if (session_id_.empty() || state_ == State::kDropped) {
     state_ = State::kClosing;
     return {Drop{}};
@@ -208,12 +213,19 @@ Steps Conversation::GiveUp(bool unfinished) {
 }
 
 bool Conversation::Owes() const {
-  return state_ == State::kReplying || (state_ == State::kOpening && session_id_.empty());
+  return state_ != State::kAtGate && state_ != State::kThinking && !Over();
 }
 
-Steps Conversation::Fail(const absl::Status& error) {
-  error_ = error;
-  return Close();
+void Conversation::CountFailure(absl::StatusCode code) {
+  if (state_ == State::kReplying) return measurement_.Failed(due_, code);
+  const bool started = !session_id_.empty() && state_ != State::kReading;
+  measurement_.Failed(started ? kNoTurn : session_due_, code);
+}
+
+int64_t Conversation::turns_to_come() const {
+  if (Over()) return 0;
+  if (has_gate_ && !gate_passed_) return traffic_.workload.turns;
+  return turns_left_ + (state_ == State::kThinking || state_ == State::kReplying ? 1 : 0);
 }
 
 Steps Conversation::Close() {
@@ -223,9 +235,10 @@ Steps Conversation::Close() {
   return {std::move(close), HalfClose{}};
 }
 
-std::vector<int32_t> Conversation::Piece(double place, int64_t tokens) const {
+std::vector<int32_t> Conversation::Piece(double place, int64_t tokens, int64_t skip) const {
   const std::vector<int32_t>& text = traffic_.text;
-  auto at = static_cast<size_t>(place * static_cast<double>(text.size()));
+  const auto start = static_cast<size_t>(place * static_cast<double>(text.size()));
+  size_t at = (start + static_cast<size_t>(skip)) % text.size();
   std::vector<int32_t> piece;
   piece.reserve(static_cast<size_t>(tokens));
   while (std::ssize(piece) < tokens) {

@@ -1,11 +1,13 @@
 // Conversation: one user of a load as a state machine. It is told what happens and when, and says
 // what to do next; it knows no stream, no clock and no thread.
 //
-//   kOpening -> kReading -> kAtGate -> kThinking <-> kReplying -> kClosing -> kEnded
-//                                                    kReplying -> kDropped -> kOpening (re-attach)
+//   kOpening -> kReading -> kThinking <-> kReplying -> kClosing -> kEnded
+//   kReplying -> kAtGate -> kThinking     behind the warm-up turns, if there is a gate
+//   kReplying -> kDropped -> kOpening -> kThinking     the session is attached again
 //
-// kReading is skipped without a history, kAtGate without a gate. Any state may go to kClosing, and
-// to kEnded when the stream ends.
+// kReading is skipped without a history, kThinking where a turn is due at once; without warm-up
+// turns kAtGate comes before the first turn. Any state may go to kClosing, and to kEnded when the
+// stream ends.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +29,7 @@ struct Traffic {
   v1::Open open;  // of a new session
   // What they say: turns are pieces of it, round its end. At least one token.
   std::vector<int32_t> text;
-  // Most tokens of one append.
+  // Most tokens of one append; no more than the server takes.
   int64_t append_tokens = 8192;
 };
 
@@ -69,15 +71,17 @@ class Conversation {
   // However it came.
   Steps OnStreamEnd(const absl::Status& status);
 
-  // No further turn: closes where none runs.
+  // The window has ended. Turns that were due in it still come to their end; then it closes.
   Steps WindDown();
-  // Closes, whatever runs. `unfinished`: a turn that was due has failed thereby.
+  // Closes, whatever runs. `unfinished`: what it still waits for has failed thereby.
   Steps GiveUp(bool unfinished);
 
   State state() const { return state_; }
   // Closing or ended.
   bool Over() const { return state_ >= State::kClosing; }
   bool reads_slowly() const { return script_.reads_slowly(); }
+  // The one that runs too; those of the warm-up not.
+  int64_t turns_to_come() const;
   // Why it could not go on; OK where it has done what it was meant to, or was told to end.
   const absl::Status& error() const { return error_; }
 
@@ -90,10 +94,12 @@ class Conversation {
   Steps GoOn(absl::Time now, absl::Time earliest);
   Steps SendTurn();
   Steps Close();
-  Steps Fail(const absl::Status& error);
-  // A turn of the session was due and has not come to its end.
+  // It waits for the server.
   bool Owes() const;
-  std::vector<int32_t> Piece(double place, int64_t tokens) const;
+  // Of the turn that runs, or of a session that never started; otherwise the error alone.
+  void CountFailure(absl::StatusCode code);
+  // Of the text, `skip` tokens behind `place`.
+  std::vector<int32_t> Piece(double place, int64_t tokens, int64_t skip = 0) const;
 
   const Traffic& traffic_;
   Measurement& measurement_;
@@ -101,6 +107,8 @@ class Conversation {
   const bool has_gate_;
   State state_ = State::kOpening;
   bool gate_passed_ = false;
+  bool winding_down_ = false;
+  bool first_turn_ = true;  // is still to come
   std::string session_id_;  // empty: not opened yet
   absl::Time session_due_;
   int64_t history_left_ = 0;  // tokens

@@ -1,7 +1,7 @@
 // LoadRun: carries a workload out against a server and measures it, once.
 //
 // Threads: Run() is called by one, which decides and measures everything; gRPC's threads tell it
-// what comes. Interrupt() may be called by any.
+// what comes. Interrupt() may be called by any. Times are of SteadyNow().
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ class LoadRun {
     // The same, once the run was interrupted or the server is gone.
     absl::Duration halt = absl::Seconds(1);
   };
-  // Told of about `kProgressInterval`.
+  // Called at the start and about every `kProgressInterval` from then on, on Run()'s thread.
   using ProgressFunction = std::function<void(const LoadRun&)>;
   static constexpr absl::Duration kProgressInterval = absl::Milliseconds(250);
 
@@ -44,7 +44,7 @@ class LoadRun {
   // Run() ends soon.
   void Interrupt();
 
-  // How much of the workload is done, in [0, 1].
+  // How much of the workload is done, failed turns too, in [0, 1].
   double Done(absl::Time now) const;
   // Sessions at this moment, closing ones left out.
   int64_t live_sessions() const;

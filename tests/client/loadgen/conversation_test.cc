@@ -152,6 +152,35 @@ TEST_F(ConversationTest, ALongSessionReadsItsHistoryInPiecesFirst) {
   EXPECT_NEAR(measurement_.session_start().Max(), 40, 0.2);
 }
 
+TEST_F(ConversationTest, AHistoryIsReadOnInTheTextFromPieceToPiece) {
+  traffic_.workload.history_tokens = Constant(10);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  v1::ConverseResponse done;
+  done.mutable_append_done();
+  std::vector<int32_t> read;
+  Steps steps = talk.OnResponse(Opened(), At(10));
+  while (talk.state() == Conversation::State::kReading) {
+    const auto& ids = std::get<Send>(steps.front()).request.append().token_ids().ids();
+    read.insert(read.end(), ids.begin(), ids.end());
+    steps = talk.OnResponse(done, At(20));
+  }
+  ASSERT_EQ(read.size(), 10u);
+  for (size_t i = 1; i < 10; ++i) EXPECT_EQ(read[i], read[i - 1] == 14 ? 10 : read[i - 1] + 1);
+}
+
+TEST_F(ConversationTest, BehindAHistoryTheFirstTurnTakesNoThinking) {
+  traffic_.workload.history_tokens = Constant(1);
+  traffic_.workload.think_ms = Constant(1000);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(10));
+  v1::ConverseResponse done;
+  done.mutable_append_done();
+  EXPECT_THAT(Say(talk.OnResponse(done, At(20))), ElementsAre("turn of 3"));
+  EXPECT_THAT(Say(talk.OnResponse(TurnDone(2), At(30))), ElementsAre("wake at 1030"));
+}
+
 TEST_F(ConversationTest, WaitsAtTheGateWithItsWarmupBehindIt) {
   Conversation talk = Make(/*gate=*/true);
   talk.Begin(At(0));
@@ -207,6 +236,38 @@ TEST_F(ConversationTest, AStreamThatBreaksEndsItWithAnError) {
   EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDataLoss), 1);
 }
 
+TEST_F(ConversationTest, AStreamThatTheServerEndsUnaskedIsAborted) {
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  talk.OnStreamEnd(absl::OkStatus());
+  EXPECT_EQ(talk.error().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kAborted), 1);
+}
+
+TEST_F(ConversationTest, AStreamThatBreaksFailsTheTurnOnlyThatIsDue) {
+  Conversation replying = Make();
+  replying.Begin(At(0));
+  replying.OnResponse(Opened(), At(0));
+  replying.OnStreamEnd(absl::DataLossError("gone"));
+  EXPECT_EQ(measurement_.judged_turns(), 1);
+
+  Conversation unopened = Make();
+  unopened.Begin(At(0));
+  unopened.OnStreamEnd(absl::DataLossError("gone"));
+  EXPECT_EQ(measurement_.judged_turns(), 2);
+
+  traffic_.workload.think_ms = Constant(1000);
+  Conversation thinking = Make();
+  thinking.Begin(At(0));
+  thinking.OnResponse(Opened(), At(0));
+  thinking.OnResponse(TurnDone(1), At(10));
+  EXPECT_EQ(measurement_.judged_turns(), 3);
+  thinking.OnStreamEnd(absl::DataLossError("gone"));
+  EXPECT_EQ(measurement_.judged_turns(), 3);
+  EXPECT_EQ(measurement_.errors(), 3);
+}
+
 TEST_F(ConversationTest, AHistoryThatIsRefusedEndsIt) {
   traffic_.workload.history_tokens = Constant(1);
   Conversation talk = Make();
@@ -227,6 +288,36 @@ TEST_F(ConversationTest, NoTurnIsDueAtTheEndOfTheWindowOrLater) {
   EXPECT_EQ(measurement_.finished_turns(), 1);
 }
 
+TEST_F(ConversationTest, WhoWouldThinkBeyondTheEndStaysUntilItIsWoundDown) {
+  traffic_.workload.think_ms = Constant(1000);
+  measurement_.CloseAt(At(100));
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  EXPECT_THAT(Say(talk.OnResponse(TurnDone(1), At(90))), ElementsAre());
+  EXPECT_FALSE(talk.Over());
+  EXPECT_THAT(Say(talk.WindDown()), ElementsAre("close", "half-close"));
+}
+
+TEST_F(ConversationTest, AnAnswerFromBeforeTheEndThatIsSeenAfterItIsTheLast) {
+  traffic_.workload.think_ms = Constant(1000);
+  measurement_.CloseAt(At(100));
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  EXPECT_THAT(Say(talk.WindDown()), ElementsAre());
+  EXPECT_THAT(Say(talk.OnResponse(TurnDone(1), At(90))), ElementsAre("close", "half-close"));
+}
+
+TEST_F(ConversationTest, ATurnThatWasDueInTheWindowIsSentAfterItsEnd) {
+  traffic_.workload.rate = 1;
+  measurement_.CloseAt(At(100));
+  Conversation talk = Make();
+  talk.Begin(At(50));
+  EXPECT_THAT(Say(talk.WindDown()), ElementsAre());
+  EXPECT_THAT(Say(talk.OnResponse(Opened(), At(900))), ElementsAre("turn of 3"));
+}
+
 TEST_F(ConversationTest, GivenUpATurnThatWasDueIsAnError) {
   Conversation talk = Make();
   talk.Begin(At(0));
@@ -239,6 +330,38 @@ TEST_F(ConversationTest, GivenUpATurnThatWasDueIsAnError) {
   unopened.Begin(At(0));
   EXPECT_THAT(Say(unopened.GiveUp(/*unfinished=*/true)), ElementsAre("drop"));
   EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 2);
+}
+
+TEST_F(ConversationTest, GivenUpAHistoryThatIsStillReadIsAnError) {
+  traffic_.workload.history_tokens = Constant(10);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 1);
+  EXPECT_EQ(measurement_.judged_turns(), 1);
+}
+
+TEST_F(ConversationTest, GivenUpASessionThatIsNotAttachedAgainIsAnError) {
+  traffic_.workload.drop_share = 1;
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  talk.OnResponse(Delta(1, 3), At(10));
+  talk.OnStreamEnd(absl::CancelledError());
+  EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 1);
+  EXPECT_EQ(measurement_.judged_turns(), 0);  // its turn is counted already, as dropped
+}
+
+TEST_F(ConversationTest, GivenUpInThoughtIsNoError) {
+  traffic_.workload.think_ms = Constant(1000);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  talk.OnResponse(TurnDone(1), At(10));
+  EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
+  EXPECT_EQ(measurement_.errors(), 0);
 }
 
 TEST_F(ConversationTest, SlowReadersSayNothingAboutGapsAndTurns) {

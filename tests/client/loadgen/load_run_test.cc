@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "client/loadgen/clock.h"
 #include "tests/client/loadgen/chatting_server.h"
 
 namespace sinkstream::loadgen {
@@ -57,6 +58,24 @@ TEST_F(LoadRunTest, SessionsOfATimedClosedLoopAreReplaced) {
   EXPECT_DOUBLE_EQ(measurement_->Seconds(absl::InfiniteFuture()), 0.3);
 }
 
+TEST_F(LoadRunTest, WhoThinksBeyondTheEndOfATimedClosedLoopIsNotReplaced) {
+  traffic_.workload.duration = absl::Milliseconds(300);
+  traffic_.workload.think_ms = Constant(10'000);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(server_.seen().opens, 5);
+  EXPECT_EQ(server_.seen().turns, 5);
+  EXPECT_EQ(server_.seen().closes, 5);
+}
+
+TEST_F(LoadRunTest, ATimedRunLastsUntilItsEndThoughNobodyIsLeft) {
+  traffic_.workload.rate = 10;
+  traffic_.workload.turns = 1;
+  traffic_.workload.duration = absl::Milliseconds(500);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_GT(measurement_->finished_turns(), 0);
+  EXPECT_DOUBLE_EQ(measurement_->Seconds(absl::InfiniteFuture()), 0.5);
+}
+
 TEST_F(LoadRunTest, SessionsOfAnOpenLoopArriveWhateverTheServerDoes) {
   server_.FallSilentAfter(0);
   patience_.turns = absl::Milliseconds(100);
@@ -89,6 +108,26 @@ TEST_F(LoadRunTest, CancelsDropsAndSlowReadersReachTheServer) {
   EXPECT_EQ(measurement_->errors(), 0);
 }
 
+TEST_F(LoadRunTest, ASlowReaderThatDropsIsAttachedAgainWithoutDelay) {
+  traffic_.workload.warmup_turns = 0;
+  traffic_.workload.turns = 1;
+  traffic_.workload.reply_tokens = Constant(2);  // dropped after the first
+  traffic_.workload.drop_share = 1;
+  traffic_.workload.slow_share = 1;
+  traffic_.workload.read_delay = absl::Seconds(5);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(measurement_->reattach().count(), 5);
+  EXPECT_LT(measurement_->reattach().Max(), 5000);
+}
+
+TEST_F(LoadRunTest, AStreamThatTheServerEndsUnaskedIsAnErrorAndTheOthersGoOn) {
+  server_.HangUpAt(7);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(measurement_->errors(), 1);
+  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kAborted), 1);
+  EXPECT_GE(measurement_->finished_turns(), 4 * 3);
+}
+
 TEST_F(LoadRunTest, AServerThatGoesAwayEndsIt) {
   server_.BreakAfter(12);
   const absl::Status status = Run();
@@ -99,7 +138,10 @@ TEST_F(LoadRunTest, AServerThatGoesAwayEndsIt) {
 
 TEST_F(LoadRunTest, RefusedSessionsAreErrorsAndTheOthersGoOn) {
   server_.Hold(3);
-  ASSERT_EQ(Run(), absl::OkStatus());
+  const auto stub = server_.NewStub();
+  LoadRun run(*stub, traffic_, *measurement_, patience_);
+  ASSERT_EQ(run.Run([](const LoadRun&) {}), absl::OkStatus());
+  EXPECT_EQ(run.Done(measurement_->end()), 1);
   EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kResourceExhausted), 2);
   EXPECT_EQ(measurement_->finished_turns(), 3 * 3);
 }
@@ -134,7 +176,7 @@ TEST_F(LoadRunTest, TheSameSeedSaysTheSame) {
 TEST_F(LoadRunTest, ProgressIsTold) {
   std::vector<double> done;
   traffic_.workload.duration = absl::Milliseconds(600);
-  ASSERT_EQ(Run([&](const LoadRun& run) { done.push_back(run.Done(absl::Now())); }),
+  ASSERT_EQ(Run([&](const LoadRun& run) { done.push_back(run.Done(SteadyNow())); }),
             absl::OkStatus());
   ASSERT_GE(done.size(), 2u);
   EXPECT_LT(done.front(), 0.1);
