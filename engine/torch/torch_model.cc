@@ -223,11 +223,13 @@ absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
   }
 }
 
-// A model of 4 bits may hold weights of 8, where its source does.
+// A model of 4 bits may hold weights of 8: embedding and head, and what its source has rounded in a
+// way that a file cannot hold.
 bool Allows(const std::string& dtype, const std::string& held) {
   return held == dtype || (dtype == "int4" && held == "int8");
 }
 
+// Of each weight, which packs it.
 absl::Status CheckDtype(const torch::jit::Module& module, const std::string& dtype) {
   const auto type = c10::getCustomClassType<c10::intrusive_ptr<LinearWeight>>();
   for (const torch::jit::Module& part : module.modules()) {
@@ -235,6 +237,9 @@ absl::Status CheckDtype(const torch::jit::Module& module, const std::string& dty
       if (*attribute.type() != *type) continue;
       const auto weight = attribute.toCustomClass<LinearWeight>();
       const std::string held = DtypeName(weight->matrix().element());
+      // glibc keeps what is freed below its mmap threshold, up to 32 MiB: whole layers, then there
+      // twice.
+      malloc_trim(0);
       if (Allows(dtype, held)) continue;
       return absl::InvalidArgumentError(
           absl::StrCat("manifest.json: dtype is ", dtype, ", the module has a weight of ", held));
@@ -269,7 +274,6 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   if (absl::Status status = CheckDtype(*module, archive->manifest.dtype); !status.ok()) {
     return status;
   }
-  malloc_trim(0);  // the weights as read are free by now
   auto model = std::make_unique<TorchModel>(*spec, *std::move(kv), archive->manifest.head_dim,
                                             *std::move(module));
   if (absl::Status status = CheckRuns(*model, archive->manifest.layers); !status.ok())

@@ -76,3 +76,12 @@ def test_activations_are_rounded_by_the_largest_of_each_32():
     expected[0, :3] = torch.tensor([-12.7, 0.3, 0.0])
     expected[0, 32:34] = torch.tensor([0.0127, 0.0003])
     torch.testing.assert_close(quantize.round_activations(x), expected, atol=0, rtol=1e-6)
+
+
+def test_activations_that_are_nearly_nothing_become_zeros_as_the_operators_make_them():
+    x, blocks = torch.zeros(4, 32), quantize.q8_0(torch.eye(32))
+    x[:, 3] = torch.tensor([1e-37, 0.9e-30, 1.1e-30, 1.0])  # the inverse of the first one's scale is infinite
+    got = torch.ops.sinkstream.linear(x, torch.classes.sinkstream.LinearWeight(blocks, None))
+    rounded = quantize.round_activations(x)
+    assert rounded[:, 3].tolist() == [0, 0, *x[2:, 3].tolist()]
+    torch.testing.assert_close(got, rounded, atol=0, rtol=1e-3)

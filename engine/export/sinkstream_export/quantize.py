@@ -41,9 +41,11 @@ def dequantize(blocks: Tensor) -> Tensor:
 
 
 def round_activations(x: Tensor) -> Tensor:
-    """What the operators make of [..., in] that meets blocks: each 32 numbers of a row in 8 bits, symmetric."""
+    """What the operators make of [..., in] that meets blocks: each 32 numbers of a row in 8 bits, symmetric; zeros where
+    none reaches 1e-30."""
     groups = _groups(x)
-    scale = groups.abs().amax(-1, keepdim=True) / 127
+    largest = groups.abs().amax(-1, keepdim=True)
+    scale = torch.where(largest < 1e-30, 0, largest / 127)
     return ((groups * _inverse(scale)).round() * scale).flatten(-2)
 
 
