@@ -26,10 +26,11 @@ absl::Status InvalidField(const std::string& field, const std::string& problem) 
 }
 
 absl::Status Exhausted(const std::string& reason, const std::string& message,
-                       absl::Duration retry_after) {
+                       std::optional<absl::Duration> retry_after) {
   auto status = absl::ResourceExhaustedError(message);
   status.SetPayload(kReasonUrl, absl::Cord(reason));
-  const auto milliseconds = absl::ToInt64Milliseconds(retry_after);
+  if (!retry_after) return status;
+  const auto milliseconds = absl::ToInt64Milliseconds(*retry_after);
   status.SetPayload(kRetryAfterUrl, absl::Cord(absl::StrCat(milliseconds)));
   return status;
 }

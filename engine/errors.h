@@ -16,9 +16,9 @@ namespace sinkstream {
 absl::Status InvalidField(const std::string& field, const std::string& problem);
 
 // RESOURCE_EXHAUSTED for want of `reason` (UPPER_SNAKE: "KV_MEMORY", "MAX_SESSIONS", "QUEUE_FULL");
-// a client may try again after `retry_after`.
+// a client may try again after `retry_after`; absent: that would not help.
 absl::Status Exhausted(const std::string& reason, const std::string& message,
-                       absl::Duration retry_after);
+                       std::optional<absl::Duration> retry_after);
 
 // The facts back out; absent where the status carries none.
 std::optional<std::string> ErrorField(const absl::Status& status);

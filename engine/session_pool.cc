@@ -51,10 +51,18 @@ int64_t SessionPool::BlocksNeeded(const std::string& principal, const SessionSet
 }
 
 absl::Status SessionPool::NoMemory(int64_t needed, absl::Time now) const {
+  const int64_t of_sessions = int64_t{spec_.num_blocks} - options_.slack_blocks;
+  const std::string session = absl::StrCat("kv_bytes: this session needs ",
+                                           needed * spec_.block_bytes, " bytes of KV memory, ");
+  if (needed > of_sessions) {
+    return Exhausted("KV_MEMORY",
+                     absl::StrCat(session, of_sessions * spec_.block_bytes,
+                                  " are all there is for sessions: ask for a smaller window"),
+                     std::nullopt);
+  }
   return Exhausted("KV_MEMORY",
-                   absl::StrCat("kv_bytes: this session needs ", needed * spec_.block_bytes,
-                                " bytes of KV memory, ", BlocksLeft() * spec_.block_bytes, " of ",
-                                spec_.num_blocks * spec_.block_bytes, " are left"),
+                   absl::StrCat(session, BlocksLeft() * spec_.block_bytes, " of ",
+                                of_sessions * spec_.block_bytes, " are left"),
                    RetryAfter(now));
 }
 

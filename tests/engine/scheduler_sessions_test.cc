@@ -47,6 +47,16 @@ TEST(SchedulerTest, BadSettingsAreRefusedByName) {
   EXPECT_EQ(ErrorField(refused(sampling)), "open.sampling.min_p");
 }
 
+TEST(SchedulerTest, WhatCanNeverFitIsNotToldToTryAgain) {
+  Conversation talk;  // 58 blocks of 4 tokens for sessions
+  OpenRequest huge;
+  huge.window = 300;
+  const auto refused = talk.OpenStream(huge).Read().closed.value();
+  EXPECT_EQ(ErrorReason(refused), "KV_MEMORY");
+  EXPECT_FALSE(ErrorRetryAfter(refused).has_value());
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("ask for a smaller window"));
+}
+
 TEST(SchedulerTest, WhatDoesNotFitIsRefusedAtTheDoorAndFitsOnceOneHasClosed) {
   Conversation talk;  // 64 blocks, 6 of them for steps; a session of 4 + 12 tokens takes 5
   std::vector<Stream*> streams;
