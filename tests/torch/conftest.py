@@ -16,6 +16,11 @@ torch.set_num_threads(1)
 torch.ops.sinkstream.set_threads(2)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """A header would not be shown by -q."""
+    terminalreporter.write_line(f"instruction sets: {', '.join(torch.ops.sinkstream.supported_isas())}")
+
+
 @pytest.fixture
 def rng() -> torch.Generator:
     return torch.Generator().manual_seed(20240229)

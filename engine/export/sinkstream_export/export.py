@@ -19,6 +19,9 @@ from .architectures import Architecture
 from .checkpoint import Checkpoint, DecoderConfig, ExportError, check_token_ids
 from .precision import Precision
 
+# Norms and biases, which are float32 in every file, the module's code and the texts.
+_BESIDE_MATRICES = 16 << 20  # bytes
+
 
 @dataclass(frozen=True)
 class Request:
@@ -61,7 +64,8 @@ def _write(
     precision = Precision(request.dtype)
     # torch writes a file's own name into it: a fixed name.
     module_path, final_path = folder / "module.pt", folder / "model.pt"
-    _require_space([module_path, final_path], math.ceil(max(1, checkpoint.tensors.elements) * precision.weight_bytes))
+    _require_space([module_path, final_path],
+                   _BESIDE_MATRICES + math.ceil(checkpoint.tensors.elements * precision.weight_bytes))
     _report(f"building {checkpoint.architecture} with {config.layers} layers, {request.dtype}")
     archive.save_module(architecture.build(checkpoint, config, precision), module_path)
     gc.collect()  # scripted modules hold cycles; their weights are not needed again

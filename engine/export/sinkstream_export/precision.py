@@ -37,7 +37,7 @@ class Precision:
 
     @property
     def weight_bytes(self) -> float:
-        """At most, of one weight in the file."""
+        """At most, of one weight of a matrix in the file."""
         return quantize.BYTES["Q8_0"] / quantize.BLOCK if self.quantized else _FLOATS[self.name].itemsize
 
     def matrix(self, tensors: LazyTensors, *names: str, vocabulary: bool = False) -> Tensor:

@@ -57,6 +57,7 @@ struct QuantizeCall {
 // The products of quantised activations with quantised weights: over groups in ascending order,
 //   sum = fma(scale * d, float(exact sum of code * (q - zero)), sum)
 //   sum = fma(scaled_sum, m, sum)      kQ4_1 alone
+// with every instruction set that has FMA: so the same bits. "portable" may round the products too.
 struct QuantizedLinearCall {
   const int8_t* codes;            // [in / 32][rows][32]
   const ActivationGroup* groups;  // [in / 32][rows]

@@ -64,11 +64,13 @@ constexpr int kSpan = 2;  // groups whose sums are added together, while tiles w
 
 using ExactSums = int32_t[kBlockRows][kPanelOutputs];
 
-struct Scratch {
+// Before the unpacked weights, int8_t [in / 32][kUnpackedBytes].
+struct alignas(64) Scratch {
   ExactSums exact[2][kSpan];
   float sums[kBlockRows][kPanelOutputs];
-  int8_t weights[1];  // [in / 32][kUnpackedBytes]
 };
+
+int8_t* UnpackedWeights(Scratch& scratch) { return reinterpret_cast<int8_t*>(&scratch + 1); }
 
 // Some rows of a call, at most kBlockRows, by one panel.
 struct Block {
@@ -130,7 +132,8 @@ void Multiply(const Block& block, int64_t group, int64_t row, int8_t* unpacked, 
 template <typename Format>
 void MultiplySpan(const Block& block, int64_t first, int64_t row, Scratch& scratch) {
   for (int64_t g = first; g < first + kSpan && g < block.groups; ++g) {
-    Multiply<Format>(block, g, row, scratch.weights, scratch.exact[first / kSpan % 2][g - first]);
+    Multiply<Format>(block, g, row, UnpackedWeights(scratch),
+                     scratch.exact[first / kSpan % 2][g - first]);
   }
 }
 

@@ -40,10 +40,11 @@ constexpr int kGroupBytes = Format::kCodeBytes + (Format::kMinima ? 2 : 1) * kSc
 // Asks for the weights some groups after `group`: the processor by itself stops at each page's end.
 template <typename Format>
 inline void PrefetchAfter(const uint8_t* group) {
-  constexpr int kAhead = 3072;
+  // A number, as no pointer may be beyond the end of what it points into.
+  const auto* ahead = reinterpret_cast<const uint8_t*>(reinterpret_cast<uintptr_t>(group) + 3072);
 #pragma GCC unroll 32
   for (int line = 0; line < kGroupBytes<Format>; line += 64) {
-    __builtin_prefetch(group + kAhead + line);
+    __builtin_prefetch(ahead + line);
   }
 }
 

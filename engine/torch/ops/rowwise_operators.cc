@@ -36,7 +36,7 @@ void ForPanels(const PackedMatrix& matrix, int64_t rows, int64_t row_block,
 }
 
 // Grows to the largest need of its thread and stays: the decode path allocates nothing. 64-byte
-// aligned. Want of memory ends the process (ParallelFor).
+// aligned. Want of memory is std::bad_alloc: a failed step, but in a ParallelFor the process's end.
 template <typename Purpose>
 void* Scratch(int64_t bytes) {
   constexpr size_t kAlignment = 64;

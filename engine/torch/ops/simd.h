@@ -1,7 +1,7 @@
 // Vectors as wide as the instruction set of the translation unit. For the kernels_*.cc files alone:
 // they are compiled several times with different flags, so everything here has internal linkage and
 // no library header with inline functions is included (the linker could keep an AVX-512 copy for
-// everybody).
+// everybody), but for intrinsics, which are always inlined.
 #pragma once
 
 #include <cstddef>

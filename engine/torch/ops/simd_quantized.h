@@ -2,7 +2,7 @@
 #pragma once
 
 #if defined(__x86_64__)
-#include <immintrin.h>  // nothing of it is ever emitted by itself
+#include <immintrin.h>
 #endif
 
 #include "engine/torch/ops/simd.h"
@@ -10,7 +10,6 @@
 namespace sinkstream::kernels {
 namespace {
 
-typedef int8_t ByteVec __attribute__((vector_size(kLanes * 4)));
 typedef uint8_t CodeVec __attribute__((vector_size(kLanes * 4)));
 typedef int16_t ShortVec __attribute__((vector_size(kLanes * 4)));
 typedef uint8_t LooseCodeVec __attribute__((vector_size(kLanes * 4), aligned(1), may_alias));
