@@ -14,7 +14,7 @@ run: LISTEN := $(if $(filter file,$(origin LISTEN)),127.0.0.1:$(or $(PORT),0),$(
 export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS BENCH_FLAGS JOBS TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve chat build model test bench lint tidy format asan tsan clean
+.PHONY: help run serve chat tools build model test bench lint tidy format asan tsan clean
 .SILENT:
 
 help:  ## this list
@@ -33,6 +33,10 @@ chat:  ## chat with a server that is running
 	scripts/setup </dev/null
 	scripts/build release sinkstream-chat </dev/null
 	eval "set -- $$CHAT_FLAGS"; exec build/bin/sinkstream-chat --server="$$LISTEN" "$$@"
+
+tools:  ## build sinkstream-eval and sinkstream-loadgen
+	scripts/setup </dev/null
+	scripts/build release sinkstream-eval sinkstream-loadgen
 
 build:  ## build everything, tests too
 	scripts/setup </dev/null
