@@ -91,9 +91,12 @@ Steps Conversation::GoOn(absl::Time now, absl::Time earliest) {
   turn_ = script_.NextTurn();
   const bool first = request_id_ == 0;
   due_ = std::max(first ? now : now + turn_.think, earliest);
-  if (due_ >= measurement_.end()) return Close();
-  --turns_left_;
+  const bool beyond_end = due_ >= measurement_.end();
+  if (beyond_end && winding_down_) return Close();
   state_ = State::kThinking;
+  // Closed now, it would make room for a user who does not think.
+  if (beyond_end) return {};
+  --turns_left_;
   if (due_ > now) return {Wake{due_}};
   return SendTurn();
 }
@@ -189,9 +192,9 @@ Steps Conversation::OnStreamEnd(const absl::Status& status) {
 }
 
 Steps Conversation::WindDown() {
-  const bool idle =
-      state_ == State::kAtGate || (state_ == State::kThinking && due_ >= measurement_.end());
-  return idle ? Close() : Steps();
+  winding_down_ = true;
+  const bool done = state_ == State::kThinking && due_ >= measurement_.end();
+  return done ? Close() : Steps();
 }
 
 Steps Conversation::GiveUp(bool unfinished) {

@@ -69,7 +69,7 @@ class Conversation {
   // However it came.
   Steps OnStreamEnd(const absl::Status& status);
 
-  // No further turn: closes where none runs.
+  // The window has ended. Turns that were due in it still come to their end; then it closes.
   Steps WindDown();
   // Closes, whatever runs. `unfinished`: a turn that was due has failed thereby.
   Steps GiveUp(bool unfinished);
@@ -101,6 +101,8 @@ class Conversation {
   const bool has_gate_;
   State state_ = State::kOpening;
   bool gate_passed_ = false;
+  bool winding_down_ = false;
+  bool first_turn_ = true;  // is still to come
   std::string session_id_;  // empty: not opened yet
   absl::Time session_due_;
   int64_t history_left_ = 0;  // tokens

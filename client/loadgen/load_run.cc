@@ -188,6 +188,8 @@ void LoadRun::DropLater(int64_t id, absl::Duration patience) {
 }
 
 void LoadRun::StopWhenDone() {
+  // Rates are of the whole window, even if its end is silent.
+  if (Timed() && !winding_down_ && !halted_) return;
   if (users_.empty() && !MoreToCome()) loop_.Stop();
 }
 

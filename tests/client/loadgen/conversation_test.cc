@@ -227,6 +227,36 @@ TEST_F(ConversationTest, NoTurnIsDueAtTheEndOfTheWindowOrLater) {
   EXPECT_EQ(measurement_.finished_turns(), 1);
 }
 
+TEST_F(ConversationTest, WhoWouldThinkBeyondTheEndStaysUntilItIsWoundDown) {
+  traffic_.workload.think_ms = Constant(1000);
+  measurement_.CloseAt(At(100));
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  EXPECT_THAT(Say(talk.OnResponse(TurnDone(1), At(90))), ElementsAre());
+  EXPECT_FALSE(talk.Over());
+  EXPECT_THAT(Say(talk.WindDown()), ElementsAre("close", "half-close"));
+}
+
+TEST_F(ConversationTest, AnAnswerFromBeforeTheEndThatIsSeenAfterItIsTheLast) {
+  traffic_.workload.think_ms = Constant(1000);
+  measurement_.CloseAt(At(100));
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  EXPECT_THAT(Say(talk.WindDown()), ElementsAre());
+  EXPECT_THAT(Say(talk.OnResponse(TurnDone(1), At(90))), ElementsAre("close", "half-close"));
+}
+
+TEST_F(ConversationTest, ATurnThatWasDueInTheWindowIsSentAfterItsEnd) {
+  traffic_.workload.rate = 1;
+  measurement_.CloseAt(At(100));
+  Conversation talk = Make();
+  talk.Begin(At(50));
+  EXPECT_THAT(Say(talk.WindDown()), ElementsAre());
+  EXPECT_THAT(Say(talk.OnResponse(Opened(), At(900))), ElementsAre("turn of 3"));
+}
+
 TEST_F(ConversationTest, GivenUpATurnThatWasDueIsAnError) {
   Conversation talk = Make();
   talk.Begin(At(0));

@@ -57,6 +57,23 @@ TEST_F(LoadRunTest, SessionsOfATimedClosedLoopAreReplaced) {
   EXPECT_DOUBLE_EQ(measurement_->Seconds(absl::InfiniteFuture()), 0.3);
 }
 
+TEST_F(LoadRunTest, WhoThinksBeyondTheEndOfATimedClosedLoopIsNotReplaced) {
+  traffic_.workload.duration = absl::Milliseconds(300);
+  traffic_.workload.think_ms = Constant(10'000);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(server_.seen().opens, 5);
+  EXPECT_EQ(server_.seen().closes, 5);
+}
+
+TEST_F(LoadRunTest, ATimedRunLastsUntilItsEndThoughNobodyIsLeft) {
+  traffic_.workload.rate = 10;
+  traffic_.workload.turns = 1;
+  traffic_.workload.duration = absl::Milliseconds(500);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_GT(measurement_->finished_turns(), 0);
+  EXPECT_DOUBLE_EQ(measurement_->Seconds(absl::InfiniteFuture()), 0.5);
+}
+
 TEST_F(LoadRunTest, SessionsOfAnOpenLoopArriveWhateverTheServerDoes) {
   server_.FallSilentAfter(0);
   patience_.turns = absl::Milliseconds(100);
