@@ -11,6 +11,9 @@ namespace {
 // After a failure, where the server does not say: a user who hammered would measure nothing else.
 constexpr absl::Duration kAfterFailure = absl::Seconds(1);
 
+// When a failure was due that no turn has: in no window.
+constexpr absl::Time kNoTurn = absl::InfinitePast();
+
 absl::Duration ToAbsl(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
 }
@@ -168,11 +171,12 @@ Steps Conversation::OnFailed(const v1::RequestFailed& failed, absl::Time now) {
   if (failed.request_id() != request_id_) return {};
   const absl::Status status = sinkstream::ToAbsl(failed.status());
   if (state_ == State::kReading) {
-    measurement_.Failed(session_due_, status.code());
-    return Fail(status);
+    CountFailure(status.code());
+    error_ = status;
+    return Close();
   }
   if (state_ != State::kReplying) return {};
-  measurement_.Failed(due_, status.code());
+  CountFailure(status.code());
   return GoOn(now, now + RetryDelay(status).value_or(kAfterFailure));
 }
 
@@ -184,8 +188,8 @@ Steps Conversation::OnStreamEnd(const absl::Status& status) {
     return {Connect{}, std::move(open)};
   }
   if (!Over()) {
-    error_ = status.ok() ? absl::UnavailableError("the server ended the stream") : status;
-    measurement_.Failed(state_ == State::kReplying ? due_ : session_due_, error_.code());
+    error_ = status.ok() ? absl::AbortedError("the server ended the stream") : status;
+    CountFailure(error_.code());
   }
   state_ = State::kEnded;
   return {};
@@ -199,10 +203,7 @@ Steps Conversation::WindDown() {
 
 Steps Conversation::GiveUp(bool unfinished) {
   if (Over()) return {};
-  if (unfinished && Owes()) {
-    measurement_.Failed(session_id_.empty() ? session_due_ : due_,
-                        absl::StatusCode::kDeadlineExceeded);
-  }
+  if (unfinished && Owes()) CountFailure(absl::StatusCode::kDeadlineExceeded);
   if (session_id_.empty() || state_ == State::kDropped) {
     state_ = State::kClosing;
     return {Drop{}};
@@ -211,12 +212,19 @@ Steps Conversation::GiveUp(bool unfinished) {
 }
 
 bool Conversation::Owes() const {
-  return state_ == State::kReplying || (state_ == State::kOpening && session_id_.empty());
+  return state_ != State::kAtGate && state_ != State::kThinking && !Over();
 }
 
-Steps Conversation::Fail(const absl::Status& error) {
-  error_ = error;
-  return Close();
+void Conversation::CountFailure(absl::StatusCode code) {
+  if (state_ == State::kReplying) return measurement_.Failed(due_, code);
+  const bool started = !session_id_.empty() && state_ != State::kReading;
+  measurement_.Failed(started ? kNoTurn : session_due_, code);
+}
+
+int64_t Conversation::turns_to_come() const {
+  if (Over()) return 0;
+  if (has_gate_ && !gate_passed_) return traffic_.workload.turns;
+  return turns_left_ + (state_ == State::kThinking || state_ == State::kReplying ? 1 : 0);
 }
 
 Steps Conversation::Close() {
@@ -226,9 +234,10 @@ Steps Conversation::Close() {
   return {std::move(close), HalfClose{}};
 }
 
-std::vector<int32_t> Conversation::Piece(double place, int64_t tokens) const {
+std::vector<int32_t> Conversation::Piece(double place, int64_t tokens, int64_t skip) const {
   const std::vector<int32_t>& text = traffic_.text;
-  auto at = static_cast<size_t>(place * static_cast<double>(text.size()));
+  const auto start = static_cast<size_t>(place * static_cast<double>(text.size()));
+  size_t at = (start + static_cast<size_t>(skip)) % text.size();
   std::vector<int32_t> piece;
   piece.reserve(static_cast<size_t>(tokens));
   while (std::ssize(piece) < tokens) {

@@ -71,13 +71,15 @@ class Conversation {
 
   // The window has ended. Turns that were due in it still come to their end; then it closes.
   Steps WindDown();
-  // Closes, whatever runs. `unfinished`: a turn that was due has failed thereby.
+  // Closes, whatever runs. `unfinished`: what it still waits for has failed thereby.
   Steps GiveUp(bool unfinished);
 
   State state() const { return state_; }
   // Closing or ended.
   bool Over() const { return state_ >= State::kClosing; }
   bool reads_slowly() const { return script_.reads_slowly(); }
+  // The one that runs too; those of the warm-up not.
+  int64_t turns_to_come() const;
   // Why it could not go on; OK where it has done what it was meant to, or was told to end.
   const absl::Status& error() const { return error_; }
 
@@ -90,10 +92,12 @@ class Conversation {
   Steps GoOn(absl::Time now, absl::Time earliest);
   Steps SendTurn();
   Steps Close();
-  Steps Fail(const absl::Status& error);
-  // A turn of the session was due and has not come to its end.
+  // It waits for the server.
   bool Owes() const;
-  std::vector<int32_t> Piece(double place, int64_t tokens) const;
+  // Of the turn that runs, or of a session that never started; otherwise the error alone.
+  void CountFailure(absl::StatusCode code);
+  // Of the text, `skip` tokens behind `place`.
+  std::vector<int32_t> Piece(double place, int64_t tokens, int64_t skip = 0) const;
 
   const Traffic& traffic_;
   Measurement& measurement_;

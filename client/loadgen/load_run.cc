@@ -132,7 +132,8 @@ void LoadRun::OnStreamEnd(int64_t id, const absl::Status& status) {
   if (!steps.empty()) return Apply(id, steps);
   const std::unique_ptr<Conversation> ended = std::move(user.conversation);
   users_.erase(id);
-  if (absl::IsUnavailable(ended->error())) Halt(ended->error());
+  // Not if one request of it was answered so.
+  if (absl::IsUnavailable(status) && ended->error() == status) Halt(status);
   Replace(*ended);
   OpenGate();
   StopWhenDone();
@@ -203,12 +204,13 @@ void LoadRun::ShowProgress() {
 }
 
 double LoadRun::Done(absl::Time now) const {
-  if (!Timed()) {
-    const Workload& workload = traffic_.workload;
-    const auto all = static_cast<double>(workload.sessions * workload.turns);
-    return static_cast<double>(measurement_.finished_turns() + measurement_.bent_turns()) / all;
+  if (Timed()) {
+    return std::clamp(absl::FDivDuration(now - start_, measurement_.end() - start_), 0.0, 1.0);
   }
-  return std::clamp(absl::FDivDuration(now - start_, measurement_.end() - start_), 0.0, 1.0);
+  const Workload& workload = traffic_.workload;
+  int64_t to_come = waiting_to_begin_ * workload.turns;
+  for (const auto& [id, user] : users_) to_come += user.conversation->turns_to_come();
+  return 1 - static_cast<double>(to_come) / static_cast<double>(workload.sessions * workload.turns);
 }
 
 int64_t LoadRun::live_sessions() const {

@@ -44,7 +44,7 @@ class LoadRun {
   // Run() ends soon.
   void Interrupt();
 
-  // How much of the workload is done, in [0, 1].
+  // How much of the workload is done, failed turns too, in [0, 1].
   double Done(absl::Time now) const;
   // Sessions at this moment, closing ones left out.
   int64_t live_sessions() const;

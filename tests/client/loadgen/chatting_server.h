@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -54,6 +55,8 @@ class ChattingServer final : private v1::ChatService::Service {
 
   // Turns after so many break their streams.
   void BreakAfter(int turns) { break_after_ = turns; }
+  // The so many-th turn ends its stream, with OK.
+  void HangUpAt(int turn) { hang_up_at_ = turn; }
   // Turns after so many get no answer, until their stream ends.
   void FallSilentAfter(int turns) { silent_after_ = turns; }
   // Every so many-th turn fails for want of room.
@@ -88,11 +91,11 @@ class ChattingServer final : private v1::ChatService::Service {
     v1::ConverseResponse opened;
     opened.mutable_opened()->set_session_id("0123456789abcdef0123456789abcdef");
     stream->Write(opened);
-    grpc::Status status = grpc::Status::OK;
-    while (status.ok() && stream->Read(&request)) status = Answer(request, *stream);
+    std::optional<grpc::Status> end;
+    while (!end && stream->Read(&request)) end = Answer(request, *stream);
     const std::lock_guard lock(mutex_);
     --sessions_;
-    return status;
+    return end.value_or(grpc::Status::OK);
   }
 
   bool Enter(const v1::Open& open) {
@@ -104,7 +107,8 @@ class ChattingServer final : private v1::ChatService::Service {
     return true;
   }
 
-  grpc::Status Answer(const v1::ConverseRequest& request, Stream& stream) {
+  // How the stream ends; nothing while it goes on.
+  std::optional<grpc::Status> Answer(const v1::ConverseRequest& request, Stream& stream) {
     if (request.has_append()) {
       Count(&Seen::appended, request.append().token_ids().ids_size());
       v1::ConverseResponse done;
@@ -113,7 +117,7 @@ class ChattingServer final : private v1::ChatService::Service {
     }
     if (request.has_cancel()) Count(&Seen::cancels, 1);
     if (request.has_close()) Count(&Seen::closes, 1);
-    return request.has_turn() ? Reply(request.turn(), stream) : grpc::Status::OK;
+    return request.has_turn() ? Reply(request.turn(), stream) : std::nullopt;
   }
 
   template <typename Number>
@@ -128,9 +132,10 @@ class ChattingServer final : private v1::ChatService::Service {
     return ++seen_.turns;
   }
 
-  grpc::Status Reply(const v1::Turn& turn, Stream& stream) {
+  std::optional<grpc::Status> Reply(const v1::Turn& turn, Stream& stream) {
     const int number = Note(turn);
-    if (number > break_after_) return {grpc::StatusCode::UNAVAILABLE, "shutting down"};
+    if (number > break_after_) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down");
+    if (number == hang_up_at_) return grpc::Status::OK;
     v1::ConverseRequest ignored;
     if (number > silent_after_) {
       while (stream.Read(&ignored)) {
@@ -142,7 +147,7 @@ class ChattingServer final : private v1::ChatService::Service {
       response.mutable_failed()->set_request_id(turn.request_id());
       response.mutable_failed()->mutable_status()->set_code(grpc::StatusCode::RESOURCE_EXHAUSTED);
       stream.Write(response);
-      return grpc::Status::OK;
+      return std::nullopt;
     }
     for (int i = 0; i < turn.sampling().max_tokens(); ++i) {
       response.mutable_delta()->set_request_id(turn.request_id());
@@ -152,12 +157,13 @@ class ChattingServer final : private v1::ChatService::Service {
     }
     response.mutable_turn_done()->set_request_id(turn.request_id());
     stream.Write(response);
-    return grpc::Status::OK;
+    return std::nullopt;
   }
 
   static constexpr int kNever = 1 << 30;
   int break_after_ = kNever;
   int silent_after_ = kNever;
+  int hang_up_at_ = kNever;
   int fail_every_ = 0;
   int most_sessions_ = kNever;
 

@@ -207,6 +207,38 @@ TEST_F(ConversationTest, AStreamThatBreaksEndsItWithAnError) {
   EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDataLoss), 1);
 }
 
+TEST_F(ConversationTest, AStreamThatTheServerEndsUnaskedIsAborted) {
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  talk.OnStreamEnd(absl::OkStatus());
+  EXPECT_EQ(talk.error().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kAborted), 1);
+}
+
+TEST_F(ConversationTest, AStreamThatBreaksFailsTheTurnOnlyThatIsDue) {
+  Conversation replying = Make();
+  replying.Begin(At(0));
+  replying.OnResponse(Opened(), At(0));
+  replying.OnStreamEnd(absl::DataLossError("gone"));
+  EXPECT_EQ(measurement_.judged_turns(), 1);
+
+  Conversation unopened = Make();
+  unopened.Begin(At(0));
+  unopened.OnStreamEnd(absl::DataLossError("gone"));
+  EXPECT_EQ(measurement_.judged_turns(), 2);
+
+  traffic_.workload.think_ms = Constant(1000);
+  Conversation thinking = Make();
+  thinking.Begin(At(0));
+  thinking.OnResponse(Opened(), At(0));
+  thinking.OnResponse(TurnDone(1), At(10));
+  EXPECT_EQ(measurement_.judged_turns(), 3);
+  thinking.OnStreamEnd(absl::DataLossError("gone"));
+  EXPECT_EQ(measurement_.judged_turns(), 3);
+  EXPECT_EQ(measurement_.errors(), 3);
+}
+
 TEST_F(ConversationTest, AHistoryThatIsRefusedEndsIt) {
   traffic_.workload.history_tokens = Constant(1);
   Conversation talk = Make();
@@ -269,6 +301,38 @@ TEST_F(ConversationTest, GivenUpATurnThatWasDueIsAnError) {
   unopened.Begin(At(0));
   EXPECT_THAT(Say(unopened.GiveUp(/*unfinished=*/true)), ElementsAre("drop"));
   EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 2);
+}
+
+TEST_F(ConversationTest, GivenUpAHistoryThatIsStillReadIsAnError) {
+  traffic_.workload.history_tokens = Constant(10);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 1);
+  EXPECT_EQ(measurement_.judged_turns(), 1);
+}
+
+TEST_F(ConversationTest, GivenUpASessionThatIsNotAttachedAgainIsAnError) {
+  traffic_.workload.drop_share = 1;
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  talk.OnResponse(Delta(1, 3), At(10));
+  talk.OnStreamEnd(absl::CancelledError());
+  EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 1);
+  EXPECT_EQ(measurement_.judged_turns(), 0);  // its turn is counted already, as dropped
+}
+
+TEST_F(ConversationTest, GivenUpInThoughtIsNoError) {
+  traffic_.workload.think_ms = Constant(1000);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  talk.OnResponse(TurnDone(1), At(10));
+  EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
+  EXPECT_EQ(measurement_.errors(), 0);
 }
 
 TEST_F(ConversationTest, SlowReadersSayNothingAboutGapsAndTurns) {

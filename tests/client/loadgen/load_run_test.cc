@@ -116,7 +116,10 @@ TEST_F(LoadRunTest, AServerThatGoesAwayEndsIt) {
 
 TEST_F(LoadRunTest, RefusedSessionsAreErrorsAndTheOthersGoOn) {
   server_.Hold(3);
-  ASSERT_EQ(Run(), absl::OkStatus());
+  const auto stub = server_.NewStub();
+  LoadRun run(*stub, traffic_, *measurement_, patience_);
+  ASSERT_EQ(run.Run([](const LoadRun&) {}), absl::OkStatus());
+  EXPECT_EQ(run.Done(measurement_->end()), 1);
   EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kResourceExhausted), 2);
   EXPECT_EQ(measurement_->finished_turns(), 3 * 3);
 }
