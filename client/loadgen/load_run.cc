@@ -117,12 +117,14 @@ void LoadRun::Connect(int64_t id, User& user) {
 void LoadRun::OnResponse(int64_t id, const v1::ConverseResponse& response, absl::Time now) {
   User* const user = Find(id);
   measurement_.Late(absl::Now() - now);
-  if (user->conversation->reads_slowly()) {
-    const bool waits = response.has_delta() && !user->conversation->Over();
-    const absl::Duration delay = waits ? traffic_.workload.read_delay : absl::ZeroDuration();
-    loop_.At(now + delay, [user] { user->stream->Read(); });
-  }
   Apply(id, user->conversation->OnResponse(response, now));
+  if (!user->conversation->reads_slowly()) return;
+  // Only a reply is read slowly: how a dropped stream ends is the server's time, not the reader's.
+  const bool waits =
+      response.has_delta() && user->conversation->state() == Conversation::State::kReplying;
+  loop_.At(waits ? now + traffic_.workload.read_delay : now, [this, id] {
+    if (User* const reader = Find(id)) reader->stream->Read();
+  });
 }
 
 void LoadRun::OnStreamEnd(int64_t id, const absl::Status& status) {

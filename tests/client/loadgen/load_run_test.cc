@@ -106,6 +106,26 @@ TEST_F(LoadRunTest, CancelsDropsAndSlowReadersReachTheServer) {
   EXPECT_EQ(measurement_->errors(), 0);
 }
 
+TEST_F(LoadRunTest, ASlowReaderThatDropsIsAttachedAgainWithoutDelay) {
+  traffic_.workload.warmup_turns = 0;
+  traffic_.workload.turns = 1;
+  traffic_.workload.reply_tokens = Constant(2);  // dropped after the first
+  traffic_.workload.drop_share = 1;
+  traffic_.workload.slow_share = 1;
+  traffic_.workload.read_delay = absl::Seconds(5);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(measurement_->reattach().count(), 5);
+  EXPECT_LT(measurement_->reattach().Max(), 5000);
+}
+
+TEST_F(LoadRunTest, AStreamThatTheServerEndsUnaskedIsAnErrorAndTheOthersGoOn) {
+  server_.HangUpAt(7);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(measurement_->errors(), 1);
+  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kAborted), 1);
+  EXPECT_GE(measurement_->finished_turns(), 4 * 3);
+}
+
 TEST_F(LoadRunTest, AServerThatGoesAwayEndsIt) {
   server_.BreakAfter(12);
   const absl::Status status = Run();
