@@ -71,7 +71,8 @@ Steps Conversation::ReadOn(absl::Time now) {
     const int64_t tokens = std::min(history_left_, traffic_.append_tokens);
     Send append;
     append.request.mutable_append()->set_request_id(++request_id_);
-    const auto ids = Piece(script_.history_place(), tokens);
+    const auto ids =
+        Piece(script_.history_place(), tokens, script_.history_tokens() - history_left_);
     append.request.mutable_append()->mutable_token_ids()->mutable_ids()->Add(ids.begin(),
                                                                              ids.end());
     history_left_ -= tokens;
@@ -92,7 +93,7 @@ Steps Conversation::GoOn(absl::Time now, absl::Time earliest) {
   }
   if (turns_left_ == 0) return Close();
   turn_ = script_.NextTurn();
-  const bool first = request_id_ == 0;
+  const bool first = std::exchange(first_turn_, false);
   due_ = std::max(first ? now : now + turn_.think, earliest);
   const bool beyond_end = due_ >= measurement_.end();
   if (beyond_end && winding_down_) return Close();

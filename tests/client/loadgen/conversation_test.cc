@@ -152,6 +152,35 @@ TEST_F(ConversationTest, ALongSessionReadsItsHistoryInPiecesFirst) {
   EXPECT_NEAR(measurement_.session_start().Max(), 40, 0.2);
 }
 
+TEST_F(ConversationTest, AHistoryIsReadOnInTheTextFromPieceToPiece) {
+  traffic_.workload.history_tokens = Constant(10);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  v1::ConverseResponse done;
+  done.mutable_append_done();
+  std::vector<int32_t> read;
+  Steps steps = talk.OnResponse(Opened(), At(10));
+  while (talk.state() == Conversation::State::kReading) {
+    const auto& ids = std::get<Send>(steps.front()).request.append().token_ids().ids();
+    read.insert(read.end(), ids.begin(), ids.end());
+    steps = talk.OnResponse(done, At(20));
+  }
+  ASSERT_EQ(read.size(), 10u);
+  for (size_t i = 1; i < 10; ++i) EXPECT_EQ(read[i], read[i - 1] == 14 ? 10 : read[i - 1] + 1);
+}
+
+TEST_F(ConversationTest, BehindAHistoryTheFirstTurnTakesNoThinking) {
+  traffic_.workload.history_tokens = Constant(1);
+  traffic_.workload.think_ms = Constant(1000);
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(10));
+  v1::ConverseResponse done;
+  done.mutable_append_done();
+  EXPECT_THAT(Say(talk.OnResponse(done, At(20))), ElementsAre("turn of 3"));
+  EXPECT_THAT(Say(talk.OnResponse(TurnDone(2), At(30))), ElementsAre("wake at 1030"));
+}
+
 TEST_F(ConversationTest, WaitsAtTheGateWithItsWarmupBehindIt) {
   Conversation talk = Make(/*gate=*/true);
   talk.Begin(At(0));
