@@ -80,12 +80,12 @@ Steps Conversation::ReadOn(absl::Time now) {
   }
   measurement_.SessionStarted(session_due_, now);
   // Of an open loop, the user has been waiting for the first reply since arriving.
-  const bool waiting =
-      traffic_.workload.OpenLoop() && script_.history_tokens() == 0 && session_due_ <= now;
-  return GoOn(waiting ? session_due_ : now, waiting ? session_due_ : now);
+  const bool waiting = traffic_.workload.OpenLoop() && script_.history_tokens() == 0;
+  const absl::Time since = waiting ? session_due_ : now;
+  return GoOn(since, since);
 }
 
-// Plans the next turn: due when its user has thought, at `earliest` all the same.
+// Plans the next turn: due when its user has thought, but not before `earliest`.
 Steps Conversation::GoOn(absl::Time now, absl::Time earliest) {
   if (turns_left_ == 0 && has_gate_ && !gate_passed_) {
     state_ = State::kAtGate;

@@ -1,11 +1,13 @@
 // Conversation: one user of a load as a state machine. It is told what happens and when, and says
 // what to do next; it knows no stream, no clock and no thread.
 //
-//   kOpening -> kReading -> kAtGate -> kThinking <-> kReplying -> kClosing -> kEnded
-//                                                    kReplying -> kDropped -> kOpening (re-attach)
+//   kOpening -> kReading -> kThinking <-> kReplying -> kClosing -> kEnded
+//   kReplying -> kAtGate -> kThinking     behind the warm-up turns, if there is a gate
+//   kReplying -> kDropped -> kOpening -> kThinking     the session is attached again
 //
-// kReading is skipped without a history, kAtGate without a gate. Any state may go to kClosing, and
-// to kEnded when the stream ends.
+// kReading is skipped without a history, kThinking where a turn is due at once; without warm-up
+// turns kAtGate comes before the first turn. Any state may go to kClosing, and to kEnded when the
+// stream ends.
 #pragma once
 
 #include <cstdint>

@@ -28,7 +28,7 @@ class LoadRun {
     // The same, once the run was interrupted or the server is gone.
     absl::Duration halt = absl::Seconds(1);
   };
-  // Told of about `kProgressInterval`.
+  // Called at the start and about every `kProgressInterval` from then on, on Run()'s thread.
   using ProgressFunction = std::function<void(const LoadRun&)>;
   static constexpr absl::Duration kProgressInterval = absl::Milliseconds(250);
 
