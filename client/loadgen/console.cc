@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "client/loadgen/clock.h"
 
 namespace sinkstream::loadgen {
 namespace {
@@ -20,16 +20,16 @@ void Note(std::string_view text) {
 }
 
 LiveScreen::LiveScreen(FILE* out, bool terminal)
-    : out_(out), terminal_(terminal), shown_(terminal ? absl::InfinitePast() : absl::Now()) {}
+    : out_(out), terminal_(terminal), shown_(terminal ? absl::InfinitePast() : SteadyNow()) {}
 
 LiveScreen LiveScreen::OnStandardError() { return {stderr, isatty(STDERR_FILENO) != 0}; }
 
 LiveScreen::~LiveScreen() { Clear(); }
 
-bool LiveScreen::Due() const { return absl::Now() - shown_ >= (terminal_ ? kRedraw : kNextLine); }
+bool LiveScreen::Due() const { return SteadyNow() - shown_ >= (terminal_ ? kRedraw : kNextLine); }
 
 void LiveScreen::Show(const std::string& text) {
-  shown_ = absl::Now();
+  shown_ = SteadyNow();
   Clear();
   std::fputs(text.c_str(), out_);
   if (!terminal_) std::fputs("\n", out_);

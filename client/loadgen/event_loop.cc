@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "client/loadgen/clock.h"
 
 namespace sinkstream::loadgen {
 
@@ -26,7 +26,7 @@ void EventLoop::RunPosted() {
   {
     const absl::Time next = timers_.empty() ? absl::InfiniteFuture() : timers_.top().time;
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithDeadline(absl::Condition(this, &EventLoop::HasPosted), next);
+    mutex_.AwaitWithTimeout(absl::Condition(this, &EventLoop::HasPosted), next - SteadyNow());
     running_.swap(posted_);
   }
   for (Task& task : running_) task();
@@ -34,7 +34,7 @@ void EventLoop::RunPosted() {
 }
 
 void EventLoop::RunDue() {
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   while (!stopped_ && !timers_.empty() && timers_.top().time <= now) {
     Task task = timers_.top().task;
     timers_.pop();

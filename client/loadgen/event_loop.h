@@ -19,7 +19,7 @@ class EventLoop {
 
   // Any thread: `task` is run soon, after those posted before it.
   void Post(Task task);
-  // The loop's thread: `task` is run at `time` or soon after.
+  // The loop's thread: `task` is run at `time`, of SteadyNow(), or soon after.
   void At(absl::Time time, Task task);
 
   // Makes the calling thread the loop's, until Stop().

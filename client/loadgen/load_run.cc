@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "client/loadgen/clock.h"
 #include "client/wire_status.h"
 
 namespace sinkstream::loadgen {
@@ -36,7 +36,7 @@ absl::Status LoadRun::Run(const ProgressFunction& on_progress) {
   Start();
   ShowProgress();
   loop_.Run();
-  measurement_.CloseAt(absl::Now());
+  measurement_.CloseAt(SteadyNow());
   return status_;
 }
 
@@ -46,7 +46,7 @@ void LoadRun::Interrupt() {
 
 void LoadRun::Start() {
   const Workload& workload = traffic_.workload;
-  start_ = absl::Now();
+  start_ = SteadyNow();
   if (Timed()) {
     const absl::Time begin = start_ + workload.warmup;
     measurement_.Open(begin, begin + workload.duration);
@@ -68,7 +68,7 @@ void LoadRun::PlanSession(absl::Time due) {
 }
 
 void LoadRun::BeginSession(absl::Time due) {
-  measurement_.Late(absl::Now() - due);
+  measurement_.Late(SteadyNow() - due);
   const int64_t id = sessions_begun_++;
   User& user = users_[id];
   user.conversation = std::make_unique<Conversation>(traffic_, measurement_, id, /*gate=*/!Timed());
@@ -89,7 +89,7 @@ void LoadRun::Apply(int64_t id, Steps steps) {
                             loop_.At(wake.at, [this, id, at = wake.at] {
                               User* const woken = Find(id);
                               if (woken == nullptr) return;
-                              const absl::Time now = absl::Now();
+                              const absl::Time now = SteadyNow();
                               measurement_.Late(now - at);
                               Apply(id, woken->conversation->OnWake(now));
                             });
@@ -97,13 +97,13 @@ void LoadRun::Apply(int64_t id, Steps steps) {
                step);
   }
   if (user.conversation->state() == Conversation::State::kAtGate) OpenGate();
-  if (user.conversation->Over() && !Timed() && !MoreToCome()) measurement_.CloseAt(absl::Now());
+  if (user.conversation->Over() && !Timed() && !MoreToCome()) measurement_.CloseAt(SteadyNow());
 }
 
 void LoadRun::Connect(int64_t id, User& user) {
   StreamHandlers handlers;
   handlers.on_response = [this, id](v1::ConverseResponse response) {
-    loop_.Post([this, id, response = std::move(response), now = absl::Now()] {
+    loop_.Post([this, id, response = std::move(response), now = SteadyNow()] {
       OnResponse(id, response, now);
     });
   };
@@ -116,7 +116,7 @@ void LoadRun::Connect(int64_t id, User& user) {
 
 void LoadRun::OnResponse(int64_t id, const v1::ConverseResponse& response, absl::Time now) {
   User* const user = Find(id);
-  measurement_.Late(absl::Now() - now);
+  measurement_.Late(SteadyNow() - now);
   Apply(id, user->conversation->OnResponse(response, now));
   if (!user->conversation->reads_slowly()) return;
   // Only a reply is read slowly: how a dropped stream ends is the server's time, not the reader's.
@@ -144,7 +144,7 @@ void LoadRun::OnStreamEnd(int64_t id, const absl::Status& status) {
 // Another session of a closed loop, for as long as it lasts.
 void LoadRun::Replace(const Conversation& ended) {
   if (traffic_.workload.OpenLoop() || !Timed() || winding_down_ || halted_) return;
-  absl::Time due = absl::Now();
+  absl::Time due = SteadyNow();
   if (!ended.error().ok()) due += RetryDelay(ended.error()).value_or(kAfterFailure);
   PlanSession(due);
 }
@@ -158,7 +158,7 @@ void LoadRun::OpenGate() {
   });
   if (!all_there) return;
   gate_open_ = true;
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   measurement_.Open(now);
   for (const auto& [id, user] : users_) Apply(id, user.conversation->PassGate(now));
 }
@@ -166,7 +166,7 @@ void LoadRun::OpenGate() {
 void LoadRun::WindDown() {
   winding_down_ = true;
   for (const auto& [id, user] : users_) Apply(id, user.conversation->WindDown());
-  loop_.At(absl::Now() + patience_.turns, [this] { GiveUp(/*unfinished=*/true); });
+  loop_.At(SteadyNow() + patience_.turns, [this] { GiveUp(/*unfinished=*/true); });
   StopWhenDone();
 }
 
@@ -178,14 +178,14 @@ void LoadRun::Halt(const absl::Status& why) {
   if (halted_) return;
   halted_ = true;
   status_ = why;
-  measurement_.CloseAt(absl::Now());
+  measurement_.CloseAt(SteadyNow());
   GiveUp(/*unfinished=*/false);
   for (const auto& [id, user] : users_) DropLater(id, patience_.halt);
   StopWhenDone();
 }
 
 void LoadRun::DropLater(int64_t id, absl::Duration patience) {
-  loop_.At(absl::Now() + patience, [this, id] {
+  loop_.At(SteadyNow() + patience, [this, id] {
     if (User* const user = Find(id)) user->stream->Drop();
   });
 }
@@ -202,7 +202,7 @@ bool LoadRun::MoreToCome() const {
 
 void LoadRun::ShowProgress() {
   on_progress_(*this);
-  loop_.At(absl::Now() + kProgressInterval, [this] { ShowProgress(); });
+  loop_.At(SteadyNow() + kProgressInterval, [this] { ShowProgress(); });
 }
 
 double LoadRun::Done(absl::Time now) const {

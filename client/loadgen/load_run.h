@@ -1,7 +1,7 @@
 // LoadRun: carries a workload out against a server and measures it, once.
 //
 // Threads: Run() is called by one, which decides and measures everything; gRPC's threads tell it
-// what comes. Interrupt() may be called by any.
+// what comes. Interrupt() may be called by any. Times are of SteadyNow().
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "client/loadgen/clock.h"
 #include "client/loadgen/console.h"
 #include "client/loadgen/load_run.h"
 #include "client/loadgen/options.h"
@@ -44,12 +44,12 @@ double CpuSeconds() {
 class CostMeter {
  public:
   GeneratorCost Read() const {
-    return {CpuSeconds() - cpu_, absl::ToDoubleSeconds(absl::Now() - start_)};
+    return {CpuSeconds() - cpu_, absl::ToDoubleSeconds(SteadyNow() - start_)};
   }
 
  private:
   const double cpu_ = CpuSeconds();
-  const absl::Time start_ = absl::Now();
+  const absl::Time start_ = SteadyNow();
 };
 
 // The run that Ctrl-C ends, with what was measured kept. A second one ends the process at once.
@@ -78,7 +78,7 @@ class Interruption {
 
 void ShowProgress(const LoadRun& run, const CostMeter& meter, LiveScreen& screen) {
   if (!screen.Due()) return;
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   const std::string head =
       absl::StrFormat("%3.0f %%, %d sessions live", 100 * run.Done(now), run.live_sessions());
   screen.Show(screen.terminal()
@@ -124,7 +124,7 @@ std::vector<LoadResult> RunAll(const Options& options, Traffic traffic, Target& 
     const absl::Status status = StatusOf(results.back());
     if (sweeps)
       Note(
-          absl::StrCat(sessions, " sessions: ", MakeLine(results.back().measurement, absl::Now())));
+          absl::StrCat(sessions, " sessions: ", MakeLine(results.back().measurement, SteadyNow())));
     if (!status.ok()) break;
   }
   return results;
