@@ -30,6 +30,7 @@ void Measurement::Gap(absl::Time due, absl::Duration gap, int64_t tokens, GapCou
 }
 
 void Measurement::TurnFinished(const FinishedTurn& turn) {
+  if (IsOpen(turn.done)) ++turns_in_window_;
   if (!IsOpen(turn.due)) return;
   const absl::Duration took = turn.done - turn.due;
   turn_.Add(took);
@@ -41,7 +42,9 @@ void Measurement::TurnFinished(const FinishedTurn& turn) {
   ++judged_turns_;
   if (!IsGood(turn)) return;
   ++good_turns_;
-  good_tokens_ += turn.tokens;
+  if (!IsOpen(turn.done)) return;
+  ++good_turns_in_window_;
+  good_tokens_in_window_ += turn.tokens;
 }
 
 bool Measurement::IsGood(const FinishedTurn& turn) const {

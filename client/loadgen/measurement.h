@@ -2,7 +2,9 @@
 //
 // A turn is timed from the moment it was due, by the workload, and not from when it could be sent:
 // what waits in front of a slow server is part of its latency. It counts if it was due within the
-// window that is measured; tokens count if they arrived within it; errors always count.
+// window that is measured, and in a rate if it was done within it; tokens count if they arrived
+// within it. Session starts, re-attachments, errors and the generator's lag always count, those of
+// the warm-up too: sessions that warm up by turns all start before the window.
 //
 // Threads: one.
 #pragma once
@@ -44,8 +46,7 @@ class Measurement {
  public:
   explicit Measurement(const Objective& objective) : objective_(objective) {}
 
-  // The window. Before Open() nothing is measured. What was due or comes at its end or later is
-  // not.
+  // The window, its end not in it. Before Open() there is none.
   void Open(absl::Time begin, absl::Time end = absl::InfiniteFuture());
   void CloseAt(absl::Time end);
   bool IsOpen(absl::Time at) const { return begin_ <= at && at < end_; }
@@ -90,7 +91,11 @@ class Measurement {
   // Of those that finished or failed: kept the objective.
   int64_t good_turns() const { return good_turns_; }
   int64_t judged_turns() const { return judged_turns_; }
-  int64_t good_tokens() const { return good_tokens_; }
+  // For rates: finished within the window, whenever they were due.
+  int64_t turns_in_window() const { return turns_in_window_; }
+  // Kept the objective, due and finished within the window: no more than tokens().
+  int64_t good_turns_in_window() const { return good_turns_in_window_; }
+  int64_t good_tokens_in_window() const { return good_tokens_in_window_; }
   int64_t errors() const;
   const std::map<absl::StatusCode, int64_t>& errors_by_code() const { return errors_; }
 
@@ -105,7 +110,9 @@ class Measurement {
   int64_t bent_turns_ = 0;
   int64_t good_turns_ = 0;
   int64_t judged_turns_ = 0;
-  int64_t good_tokens_ = 0;
+  int64_t turns_in_window_ = 0;
+  int64_t good_turns_in_window_ = 0;
+  int64_t good_tokens_in_window_ = 0;
   std::map<absl::StatusCode, int64_t> errors_;
 };
 

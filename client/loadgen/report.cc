@@ -44,8 +44,8 @@ std::string GoodputLine(const Measurement& measurement, double seconds) {
   }
   absl::StrAppendFormat(&line, " %.1f %% of turns, %.2f turns/s, %.1f tokens/s\n",
                         100 * GoodShare(measurement),
-                        Per(static_cast<double>(measurement.good_turns()), seconds),
-                        Per(static_cast<double>(measurement.good_tokens()), seconds));
+                        Per(static_cast<double>(measurement.good_turns_in_window()), seconds),
+                        Per(static_cast<double>(measurement.good_tokens_in_window()), seconds));
   return line;
 }
 
@@ -62,11 +62,13 @@ Json Goodput(const Measurement& measurement, double seconds) {
   const auto milliseconds = [](const std::optional<absl::Duration>& duration) -> Json {
     return duration ? Json(absl::ToDoubleMilliseconds(*duration)) : Json();
   };
-  return {{"slo_ttft_ms", milliseconds(objective.ttft)},
-          {"slo_itl_ms", milliseconds(objective.itl)},
-          {"share_of_turns", GoodShare(measurement)},
-          {"turns_per_second", Per(static_cast<double>(measurement.good_turns()), seconds)},
-          {"tokens_per_second", Per(static_cast<double>(measurement.good_tokens()), seconds)}};
+  return {
+      {"slo_ttft_ms", milliseconds(objective.ttft)},
+      {"slo_itl_ms", milliseconds(objective.itl)},
+      {"share_of_turns", GoodShare(measurement)},
+      {"turns_per_second", Per(static_cast<double>(measurement.good_turns_in_window()), seconds)},
+      {"tokens_per_second",
+       Per(static_cast<double>(measurement.good_tokens_in_window()), seconds)}};
 }
 
 Json DescribeWorkload(const Workload& load) {
@@ -137,7 +139,7 @@ std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost,
   std::string table =
       absl::StrFormat("%.1f s measured: %.1f tokens/s in all, %.2f turns/s (%d turns, %d tokens)\n",
                       seconds, measurement.TokensPerSecond(at),
-                      Per(static_cast<double>(measurement.finished_turns()), seconds),
+                      Per(static_cast<double>(measurement.turns_in_window()), seconds),
                       measurement.finished_turns(), measurement.tokens());
   if (measurement.bent_turns() > 0) {
     absl::StrAppend(&table, measurement.bent_turns(),
@@ -206,7 +208,7 @@ Json MakeReport(const LoadResult& result) {
           {"turns", of.finished_turns()},
           {"bent_turns", of.bent_turns()},
           {"tokens", of.tokens()},
-          {"turns_per_second", Per(static_cast<double>(of.finished_turns()), seconds)},
+          {"turns_per_second", Per(static_cast<double>(of.turns_in_window()), seconds)},
           {"goodput", Goodput(of, seconds)},
           {"generator",
            {{"cpu_seconds", result.cost.cpu_seconds},

@@ -78,7 +78,7 @@ TEST(MeasurementTest, AGoodTurnKeepsTheObjectiveInItsFirstTokenAndNearlyAllGaps)
   measurement.Failed(At(0), absl::StatusCode::kInternal);
   measurement.TurnBent(At(0));
   EXPECT_EQ(measurement.good_turns(), 1);
-  EXPECT_EQ(measurement.good_tokens(), 101);
+  EXPECT_EQ(measurement.good_tokens_in_window(), 101);
   EXPECT_EQ(measurement.judged_turns(), 4);
   EXPECT_EQ(measurement.bent_turns(), 1);
 }

@@ -52,6 +52,20 @@ TEST(ReportTest, GoodputIsOfTheTurnsThatKeptTheObjective) {
   EXPECT_EQ(goodput["tokens_per_second"], 2.5);
 }
 
+TEST(ReportTest, RatesAreOfWhatEndsInTheWindow) {
+  LoadResult result = SomeResult(1, {.ttft = absl::Milliseconds(100), .itl = {}});
+  Measurement& of = result.measurement;
+  of.TurnFinished({At(1900), At(1950), At(5000), absl::Milliseconds(1), 70, {}});
+  of.TurnFinished({At(-500), At(-450), At(500), absl::Milliseconds(1), 70, {}});
+  of.TurnFinished({At(-400), At(-350), At(600), absl::Milliseconds(1), 70, {}});
+  const Json report = MakeReport(result);
+  EXPECT_EQ(report["turns"], 2);  // due in the window
+  EXPECT_EQ(report["turns_per_second"], 1.5);
+  EXPECT_EQ(report["goodput"]["share_of_turns"], 2.0 / 3);
+  EXPECT_EQ(report["goodput"]["turns_per_second"], 0.5);
+  EXPECT_EQ(report["goodput"]["tokens_per_second"], 2.5);
+}
+
 TEST(ReportTest, OfASweepHasARunForEachNumberOfSessions) {
   Options options;
   options.sweep = {1, 2, 4};
