@@ -35,12 +35,12 @@ double GoodShare(const Measurement& measurement) {
 std::string GoodputLine(const Measurement& measurement, double seconds) {
   const Objective& objective = measurement.objective();
   if (!objective.IsSet()) return "";
-  std::string line = "goodput ";
+  std::string line = "goodput";
   if (objective.ttft) {
-    absl::StrAppend(&line, "(TTFT <= ", absl::ToDoubleMilliseconds(*objective.ttft), " ms) ");
+    absl::StrAppend(&line, " (TTFT <= ", absl::ToDoubleMilliseconds(*objective.ttft), " ms)");
   }
   if (objective.itl) {
-    absl::StrAppend(&line, "(ITL <= ", absl::ToDoubleMilliseconds(*objective.itl), " ms) ");
+    absl::StrAppend(&line, " (ITL <= ", absl::ToDoubleMilliseconds(*objective.itl), " ms)");
   }
   absl::StrAppendFormat(&line, " %.1f %% of turns, %.2f turns/s, %.1f tokens/s\n",
                         100 * GoodShare(measurement),
@@ -206,7 +206,7 @@ Json MakeReport(const LoadResult& result) {
           {"seconds", seconds},
           {"sessions", of.sessions()},
           {"turns", of.finished_turns()},
-          {"bent_turns", of.bent_turns()},
+          {"cancelled_dropped_or_slow_turns", of.bent_turns()},
           {"tokens", of.tokens()},
           {"turns_per_second", Per(static_cast<double>(of.turns_in_window()), seconds)},
           {"goodput", Goodput(of, seconds)},

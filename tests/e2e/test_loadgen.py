@@ -45,7 +45,7 @@ def test_users_who_cancel_drop_and_dawdle_in_an_open_loop_cause_no_error(loadgen
     assert code == 0, err
     report = json.loads((tmp_path / "report").read_text())
     assert report["errors"] == 0, report["errors_by_code"]
-    assert report["bent_turns"] > 0 and report["reattach_ms"]["count"] > 0
+    assert report["cancelled_dropped_or_slow_turns"] > 0 and report["reattach_ms"]["count"] > 0
 
 
 def test_an_interrupted_load_keeps_its_figures_and_leaves_no_session(api, stub, loadgen_tool, server, tmp_path):

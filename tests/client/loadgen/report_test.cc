@@ -89,7 +89,7 @@ TEST(TableTest, FitsAScreenAndNamesWhatWasMeasured) {
   const std::string table = MakeTable(result.measurement, result.cost, At(9999));
   EXPECT_THAT(table, AllOf(HasSubstr("2.0 s measured: 2.5 tokens/s in all, 0.50 turns/s"),
                            HasSubstr("errors 1  INTERNAL 1"), HasSubstr("TTFT ms"),
-                           HasSubstr("goodput (TTFT <= 50 ms)  0.0 % of turns"),
+                           HasSubstr("goodput (TTFT <= 50 ms) 0.0 % of turns"),
                            HasSubstr("generator: 5.0 % of a core"), Not(HasSubstr("re-attach"))));
   EXPECT_LE(std::count(table.begin(), table.end(), '\n'), 20);
 }
