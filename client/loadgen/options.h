@@ -37,7 +37,7 @@ std::string DescribeOptions();
 // go together.
 absl::Status ParseOptions(std::span<const char* const> arguments, Options* options);
 
-// "closed loop of 8 sessions, 4 turns each; ..."
+// "closed loop, 8 sessions, 4 turns each; prompts of 16, replies of 128 tokens"
 std::string Describe(const Workload& workload);
 
 }  // namespace sinkstream::loadgen

@@ -1,5 +1,6 @@
-// Workload: what the users of a load do, and when. All of it is drawn from the seed, before and
-// whatever the server answers: a slow server is asked for the same as a fast one. Pure.
+// Workload: what the users of a load do, and when. All of it is drawn from the seed, whatever the
+// server answers: the n-th session does the same under a slow server as under a fast one. But how
+// many sessions a timed closed loop comes to, and when, is up to the server. Pure.
 #pragma once
 
 #include <cstdint>
