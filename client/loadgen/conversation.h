@@ -29,7 +29,7 @@ struct Traffic {
   v1::Open open;  // of a new session
   // What they say: turns are pieces of it, round its end. At least one token.
   std::vector<int32_t> text;
-  // Most tokens of one append.
+  // Most tokens of one append; no more than the server takes.
   int64_t append_tokens = 8192;
 };
 

@@ -19,8 +19,6 @@ constexpr absl::Duration kDeadline = absl::Seconds(30);
 constexpr int64_t kTextTokens = 65536;
 // Of one Tokenize call, where the server takes more.
 constexpr int64_t kPieceBytes = 64 << 10;
-// Of one append.
-constexpr int64_t kAppendTokens = 8192;
 // A session whose stream was dropped is attached again at once; without drops it ends with its
 // stream, so that nothing is left of a load.
 constexpr int64_t kIdleSecondsWithDrops = 60;
@@ -91,7 +89,8 @@ absl::StatusOr<Traffic> Target::MakeTraffic(const Options& options) {
   auto text = ReadText(options);
   if (!text.ok()) return text.status();
   traffic.text = *std::move(text);
-  traffic.append_tokens = std::min<int64_t>(kAppendTokens, model_.limits().max_request_tokens());
+  traffic.append_tokens =
+      std::min<int64_t>(traffic.append_tokens, model_.limits().max_request_tokens());
   return traffic;
 }
 
