@@ -66,6 +66,14 @@ TEST_F(LoadRunTest, WhoThinksBeyondTheEndOfATimedClosedLoopIsNotReplaced) {
   EXPECT_EQ(server_.seen().closes, 5);
 }
 
+TEST_F(LoadRunTest, ASessionWhoseLastTurnFailedIsReplacedAfterAPause) {
+  server_.FailEvery(1);
+  traffic_.workload.turns = 1;
+  traffic_.workload.duration = absl::Milliseconds(300);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(server_.seen().opens, 5);  // a second is beyond the end
+}
+
 TEST_F(LoadRunTest, ATimedRunLastsUntilItsEndThoughNobodyIsLeft) {
   traffic_.workload.rate = 10;
   traffic_.workload.turns = 1;
