@@ -122,6 +122,7 @@ Steps Conversation::SendTurn() {
   tokens_ = 0;
   gaps_ = {};
   cancelled_ = false;
+  pause_ = absl::ZeroDuration();
   Send send;
   v1::Turn& turn = *send.request.mutable_turn();
   turn.set_request_id(++request_id_);
@@ -172,13 +173,13 @@ Steps Conversation::OnFailed(const v1::RequestFailed& failed, absl::Time now) {
   if (failed.request_id() != request_id_) return {};
   const absl::Status status = sinkstream::ToAbsl(failed.status());
   if (state_ == State::kReading) {
-    CountFailure(status.code());
     error_ = status;
+    CountFailure(status);
     return Close();
   }
   if (state_ != State::kReplying) return {};
-  CountFailure(status.code());
-  return GoOn(now, now + RetryDelay(status).value_or(kAfterFailure));
+  CountFailure(status);
+  return GoOn(now, now + pause_);
 }
 
 Steps Conversation::OnStreamEnd(const absl::Status& status) {
@@ -190,7 +191,7 @@ Steps Conversation::OnStreamEnd(const absl::Status& status) {
   }
   if (!Over()) {
     error_ = status.ok() ? absl::AbortedError("the server ended the stream") : status;
-    CountFailure(error_.code());
+    CountFailure(error_);
   }
   state_ = State::kEnded;
   return {};
@@ -204,7 +205,7 @@ Steps Conversation::WindDown() {
 
 Steps Conversation::GiveUp(bool unfinished) {
   if (Over()) return {};
-  if (unfinished && Owes()) CountFailure(absl::StatusCode::kDeadlineExceeded);
+  if (unfinished && Owes()) CountFailure(absl::DeadlineExceededError("no answer"));
   if (session_id_.empty() || state_ == State::kDropped) {
     state_ = State::kClosing;
     return {Drop{}};
@@ -216,10 +217,11 @@ bool Conversation::Owes() const {
   return state_ != State::kAtGate && state_ != State::kThinking && !Over();
 }
 
-void Conversation::CountFailure(absl::StatusCode code) {
-  if (state_ == State::kReplying) return measurement_.Failed(due_, code);
+void Conversation::CountFailure(const absl::Status& status) {
+  pause_ = RetryDelay(status).value_or(kAfterFailure);
+  if (state_ == State::kReplying) return measurement_.Failed(due_, status.code());
   const bool started = !session_id_.empty() && state_ != State::kReading;
-  measurement_.Failed(started ? kNoTurn : session_due_, code);
+  measurement_.Failed(started ? kNoTurn : session_due_, status.code());
 }
 
 int64_t Conversation::turns_to_come() const {

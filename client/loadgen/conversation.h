@@ -84,6 +84,8 @@ class Conversation {
   int64_t turns_to_come() const;
   // Why it could not go on; OK where it has done what it was meant to, or was told to end.
   const absl::Status& error() const { return error_; }
+  // Before anything more is asked of the server in its place: not zero after a failure.
+  absl::Duration pause() const { return pause_; }
 
  private:
   Steps OnOpened(const v1::Opened& opened, absl::Time now);
@@ -97,7 +99,7 @@ class Conversation {
   // It waits for the server.
   bool Owes() const;
   // Of the turn that runs, or of a session that never started; otherwise the error alone.
-  void CountFailure(absl::StatusCode code);
+  void CountFailure(const absl::Status& status);
   // Of the text, `skip` tokens behind `place`.
   std::vector<int32_t> Piece(double place, int64_t tokens, int64_t skip = 0) const;
 
@@ -114,6 +116,7 @@ class Conversation {
   int64_t history_left_ = 0;  // tokens
   int64_t turns_left_ = 0;    // before the gate or after it
   absl::Status error_;
+  absl::Duration pause_;
 
   // The turn that is due or running, or the append.
   uint64_t request_id_ = 0;

@@ -4,13 +4,9 @@
 #include <utility>
 
 #include "client/loadgen/clock.h"
-#include "client/wire_status.h"
 
 namespace sinkstream::loadgen {
 namespace {
-
-// Before a session of a closed loop takes the place of one that has failed.
-constexpr absl::Duration kAfterFailure = absl::Seconds(1);
 
 template <typename... Cases>
 struct Overloaded : Cases... {
@@ -144,9 +140,7 @@ void LoadRun::OnStreamEnd(int64_t id, const absl::Status& status) {
 // Another session of a closed loop, for as long as it lasts.
 void LoadRun::Replace(const Conversation& ended) {
   if (traffic_.workload.OpenLoop() || !Timed() || winding_down_ || halted_) return;
-  absl::Time due = SteadyNow();
-  if (!ended.error().ok()) due += RetryDelay(ended.error()).value_or(kAfterFailure);
-  PlanSession(due);
+  PlanSession(SteadyNow() + ended.pause());
 }
 
 // Once all sessions wait before it: what follows is measured.

@@ -63,8 +63,15 @@ TEST_F(LoadRunTest, WhoThinksBeyondTheEndOfATimedClosedLoopIsNotReplaced) {
   traffic_.workload.think_ms = Constant(10'000);
   ASSERT_EQ(Run(), absl::OkStatus());
   EXPECT_EQ(server_.seen().opens, 5);
-  EXPECT_EQ(server_.seen().turns, 5);
   EXPECT_EQ(server_.seen().closes, 5);
+}
+
+TEST_F(LoadRunTest, ASessionWhoseLastTurnFailedIsReplacedAfterAPause) {
+  server_.FailEvery(1);
+  traffic_.workload.turns = 1;
+  traffic_.workload.duration = absl::Milliseconds(300);
+  ASSERT_EQ(Run(), absl::OkStatus());
+  EXPECT_EQ(server_.seen().opens, 5);  // a second is beyond the end
 }
 
 TEST_F(LoadRunTest, ATimedRunLastsUntilItsEndThoughNobodyIsLeft) {
