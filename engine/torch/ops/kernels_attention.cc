@@ -1,4 +1,5 @@
 #include "engine/torch/ops/kernels_isa.h"
+#include "engine/torch/ops/row_tiles.h"
 #include "engine/torch/ops/simd.h"
 
 namespace sinkstream::kernels {
@@ -310,17 +311,6 @@ void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int 
   }
 }
 
-template <typename Kv, int kRows>
-void AttendQueriesOf(int64_t count, const AttentionCall& call, const Segment (&segments)[2],
-                     int kv_head, const Queries& queries, float* const* to) {
-  if constexpr (kRows > 1) {
-    if (count < kRows) {
-      return AttendQueriesOf<Kv, kRows - 1>(count, call, segments, kv_head, queries, to);
-    }
-  }
-  AttendQueries<Kv, kRows>(call, segments, kv_head, queries, to);
-}
-
 void RotateQueries(const AttentionCall& call, const AttentionTile& tile, int kv_head, bool pinned,
                    float* to) {
   const int group = call.heads / call.kv_heads;
@@ -381,7 +371,9 @@ void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_hea
       if (call.slopes != nullptr) queries.slopes[q] = call.slopes[kv_head * group + head];
       to[q] = call.out + ((tile.row + row) * call.heads + kv_head * group + head) * call.head_dim;
     }
-    AttendQueriesOf<Kv, kQueryTile>(taken, call, segments, kv_head, queries, to);
+    WithCount<kQueryTile>(taken, [&]<int kRows>() {
+      AttendQueries<Kv, kRows>(call, segments, kv_head, queries, to);
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 #include "engine/torch/ops/kernels_isa.h"
 #include "engine/torch/ops/linear_output.h"
+#include "engine/torch/ops/row_tiles.h"
 #include "engine/torch/ops/simd.h"
 
 namespace sinkstream::kernels {
@@ -67,25 +68,11 @@ void Tile(const LinearCall& call, int64_t panel, int64_t row) {
   }
 }
 
-template <typename Weights, int kRows>
-void TileOf(int64_t rows, const LinearCall& call, int64_t panel, int64_t row) {
-  if constexpr (kRows > 1) {
-    if (rows < kRows) return TileOf<Weights, kRows - 1>(rows, call, panel, row);
-  }
-  Tile<Weights, kRows>(call, panel, row);
-}
-
 template <typename Weights>
 void Panels(const LinearCall& call, Range panels, Range rows) {
-  const int64_t count = rows.end - rows.begin;
-  const int64_t tiles = (count + kRowTile - 1) / kRowTile;
-  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t begin = rows.begin + count * tile / tiles;
-      const int64_t end = rows.begin + count * (tile + 1) / tiles;
-      TileOf<Weights, kRowTile>(end - begin, call, panel, begin);
-    }
-  }
+  ForTiles<kRowTile>(panels, rows, [&]<int kRows>(int64_t panel, int64_t row) {
+    Tile<Weights, kRows>(call, panel, row);
+  });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "engine/torch/ops/kernels_isa.h"
 #include "engine/torch/ops/linear_output.h"
 #include "engine/torch/ops/quantized_formats.h"
+#include "engine/torch/ops/row_tiles.h"
 
 namespace sinkstream::kernels {
 namespace {
@@ -89,25 +90,11 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row) {
   }
 }
 
-template <typename Format, int kRows>
-void TileOf(int64_t rows, const QuantizedLinearCall& call, int64_t panel, int64_t row) {
-  if constexpr (kRows > 1) {
-    if (rows < kRows) return TileOf<Format, kRows - 1>(rows, call, panel, row);
-  }
-  Tile<Format, kRows>(call, panel, row);
-}
-
 template <typename Format>
 void Panels(const QuantizedLinearCall& call, Range panels, Range rows) {
-  const int64_t count = rows.end - rows.begin;
-  const int64_t tiles = (count + kRowTile - 1) / kRowTile;
-  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t begin = rows.begin + count * tile / tiles;
-      const int64_t end = rows.begin + count * (tile + 1) / tiles;
-      TileOf<Format, kRowTile>(end - begin, call, panel, begin);
-    }
-  }
+  ForTiles<kRowTile>(panels, rows, [&]<int kRows>(int64_t panel, int64_t row) {
+    Tile<Format, kRows>(call, panel, row);
+  });
 }
 
 int32_t BitsOf(float value) {

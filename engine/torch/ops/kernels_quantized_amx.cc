@@ -1,6 +1,7 @@
 #include "engine/torch/ops/kernels_isa.h"
 #include "engine/torch/ops/linear_output.h"
 #include "engine/torch/ops/quantized_formats.h"
+#include "engine/torch/ops/row_tiles.h"
 
 namespace sinkstream::kernels {
 namespace {
@@ -162,12 +163,12 @@ void AddGroups(const Block& block, int64_t first, Range rows, const ExactSums* e
   }
 }
 
-template <typename Format, int kCount>
-void AddSpan(int64_t count, const Block& block, int64_t first, Range rows, Scratch& scratch) {
-  if constexpr (kCount > 1) {
-    if (count < kCount) return AddSpan<Format, kCount - 1>(count, block, first, rows, scratch);
-  }
-  AddGroups<Format, kCount>(block, first, rows, scratch.exact[first / kSpan % 2], scratch);
+template <typename Format>
+void AddSpan(const Block& block, int64_t first, Range rows, Scratch& scratch) {
+  const int64_t left = block.groups - first;
+  WithCount<kSpan>(left < kSpan ? left : kSpan, [&]<int kCount>() {
+    AddGroups<Format, kCount>(block, first, rows, scratch.exact[first / kSpan % 2], scratch);
+  });
 }
 
 template <typename Format>
@@ -179,7 +180,7 @@ void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
       MultiplySpan<Format>(block, group + kSpan, row, scratch);
       if (group < 0) continue;
       const int64_t end = row + kTileRows < block.rows ? row + kTileRows : block.rows;
-      AddSpan<Format, kSpan>(block.groups - group, block, group, {row, end}, scratch);
+      AddSpan<Format>(block, group, {row, end}, scratch);
     }
   }
   for (int64_t r = 0; r < block.rows; ++r) {
