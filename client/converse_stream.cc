@@ -32,18 +32,6 @@ absl::StatusOr<v1::Opened> ConverseStream::Open(const v1::Open& open, absl::Time
   return absl::InternalError("the server's first answer is not `opened`");
 }
 
-void ConverseStream::Send(v1::ConverseRequest request) {
-  absl::MutexLock lock(&mutex_);
-  outgoing_.push_back(std::move(request));
-  WriteNext();
-}
-
-void ConverseStream::HalfClose() {
-  absl::MutexLock lock(&mutex_);
-  half_close_wanted_ = true;
-  WriteNext();
-}
-
 void ConverseStream::Drop() {
   absl::MutexLock lock(&mutex_);
   status_.Update(absl::CancelledError("given up by the client"));
@@ -76,27 +64,10 @@ void ConverseStream::OnReadDone(bool ok) {
   if (ended_) RemoveHold();
 }
 
-void ConverseStream::OnWriteDone(bool ok) {
-  absl::MutexLock lock(&mutex_);
-  writing_ = false;
-  outgoing_.pop_front();
-  if (ok) WriteNext();  // a broken stream shows at the next read
-}
-
 void ConverseStream::OnDone(const grpc::Status& status) {
   absl::MutexLock lock(&mutex_);
   done_ = true;
   status_.Update(ToAbsl(status));
-}
-
-void ConverseStream::WriteNext() {
-  if (writing_ || ended_) return;
-  if (!outgoing_.empty()) {
-    writing_ = true;
-    StartWrite(&outgoing_.front());
-  } else if (std::exchange(half_close_wanted_, false)) {
-    StartWritesDone();
-  }
 }
 
 }  // namespace sinkstream

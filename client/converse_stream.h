@@ -6,20 +6,18 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <deque>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/converse_writer.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 
 namespace sinkstream {
 
-class ConverseStream final
-    : private grpc::ClientBidiReactor<v1::ConverseRequest, v1::ConverseResponse> {
+class ConverseStream final : public ConverseWriter {
  public:
   // Starts the call; `stub` outlives this.
   explicit ConverseStream(v1::ChatService::Stub& stub);
@@ -31,10 +29,6 @@ class ConverseStream final
   // the stream is dropped, if the answer is another.
   absl::StatusOr<v1::Opened> Open(const v1::Open& open, absl::Time deadline);
 
-  // Sends `request` behind those before it. No effect once the stream has ended.
-  void Send(v1::ConverseRequest request);
-  // Says that nothing more is sent, behind what is.
-  void HalfClose();
   // Ends the stream without the server's consent: Next() gives nothing, Status() is CANCELLED.
   void Drop();
 
@@ -47,20 +41,13 @@ class ConverseStream final
 
  private:
   void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
-  void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool ReadOrDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return read_ || done_; }
 
   grpc::ClientContext context_;
   v1::ConverseResponse incoming_;  // gRPC's from StartRead to OnReadDone
 
-  mutable absl::Mutex mutex_;
-  std::deque<v1::ConverseRequest> outgoing_ ABSL_GUARDED_BY(mutex_);
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;  // the first of outgoing_
-  bool half_close_wanted_ ABSL_GUARDED_BY(mutex_) = false;
   bool read_ ABSL_GUARDED_BY(mutex_) = false;    // incoming_ is there
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;   // nothing may be started any more
   bool done_ ABSL_GUARDED_BY(mutex_) = false;    // gRPC has let go of this
   absl::Status status_ ABSL_GUARDED_BY(mutex_);  // of the call, or why it was dropped
 };

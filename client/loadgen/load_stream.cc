@@ -14,18 +14,6 @@ LoadStream::LoadStream(v1::ChatService::Stub& stub, StreamHandlers handlers, boo
   StartCall();
 }
 
-void LoadStream::Send(v1::ConverseRequest request) {
-  absl::MutexLock lock(&mutex_);
-  outgoing_.push_back(std::move(request));
-  WriteNext();
-}
-
-void LoadStream::HalfClose() {
-  absl::MutexLock lock(&mutex_);
-  half_close_wanted_ = true;
-  WriteNext();
-}
-
 void LoadStream::Drop() { context_.TryCancel(); }
 
 void LoadStream::Read() { StartRead(&incoming_); }
@@ -45,27 +33,10 @@ void LoadStream::OnReadDone(bool ok) {
   RemoveHold();
 }
 
-void LoadStream::OnWriteDone(bool ok) {
-  absl::MutexLock lock(&mutex_);
-  writing_ = false;
-  outgoing_.pop_front();
-  if (ok) WriteNext();  // a broken stream shows at the next read
-}
-
 void LoadStream::OnDone(const grpc::Status& status) {
   // Whoever hears of the end may destroy this, the handler with it.
   const auto on_end = handlers_.on_end;
   on_end(ToAbsl(status));
-}
-
-void LoadStream::WriteNext() {
-  if (writing_ || ended_) return;
-  if (!outgoing_.empty()) {
-    writing_ = true;
-    StartWrite(&outgoing_.front());
-  } else if (std::exchange(half_close_wanted_, false)) {
-    StartWritesDone();
-  }
 }
 
 }  // namespace sinkstream::loadgen
