@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/client/command.h"
 #include "tests/client/scripted_server.h"
 
 namespace sinkstream {
@@ -22,23 +23,9 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-struct Outcome {
-  std::string out;
-  int exit_code = -1;
-};
-
 // `input` is quoted for the shell's printf. `redirect`: where standard error goes.
 Outcome Pipe(const std::string& input, const std::string& arguments, const std::string& redirect) {
-  const std::string command =
-      "printf '" + input + "' | " SINKSTREAM_CHAT " " + arguments + " " + redirect;
-  Outcome outcome;
-  FILE* process = popen(command.c_str(), "r");
-  std::array<char, 256> bytes;
-  while (const size_t count = fread(bytes.data(), 1, bytes.size(), process)) {
-    outcome.out.append(bytes.data(), count);
-  }
-  outcome.exit_code = WEXITSTATUS(pclose(process));
-  return outcome;
+  return RunCommand("printf '" + input + "' | " SINKSTREAM_CHAT " " + arguments + " " + redirect);
 }
 
 TEST(PipedChatTest, EachLineIsATurnAndOnlyRepliesArePrinted) {

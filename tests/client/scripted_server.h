@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "sinkstream/v1/chat.grpc.pb.h"
+#include "tests/client/loopback_server.h"
 
 namespace sinkstream {
 
@@ -25,19 +26,12 @@ class ScriptedServer final : private v1::ChatService::Service {
       : ScriptedServer([script = std::move(script)](ServerStream& stream, grpc::ServerContext&) {
           return script(stream);
         }) {}
-  explicit ScriptedServer(ScriptWithContext script) : script_(std::move(script)) {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-    address_ = "127.0.0.1:" + std::to_string(port);
-  }
-  ~ScriptedServer() override { server_->Shutdown(std::chrono::system_clock::now()); }
+  explicit ScriptedServer(ScriptWithContext script) : script_(std::move(script)) {}
 
-  const std::string& address() const { return address_; }
-  void SetServing(bool serving) { server_->GetHealthCheckService()->SetServingStatus(serving); }
+  const std::string& address() const { return server_.address(); }
+  void SetServing(bool serving) {
+    server_.server().GetHealthCheckService()->SetServingStatus(serving);
+  }
 
  private:
   grpc::Status Converse(grpc::ServerContext* context, ServerStream* stream) override {
@@ -45,8 +39,7 @@ class ScriptedServer final : private v1::ChatService::Service {
   }
 
   const ScriptWithContext script_;
-  std::string address_;
-  std::unique_ptr<grpc::Server> server_;
+  LoopbackServer server_{{this}, /*with_health=*/true};
 };
 
 inline v1::ConverseRequest Receive(ServerStream& stream) {

@@ -1,15 +1,13 @@
 // sinkstream-eval as a process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tests/client/command.h"
 #include "tests/client/eval/scoring_server.h"
 
 namespace sinkstream::eval {
@@ -19,20 +17,8 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-struct Outcome {
-  std::string out;
-  int exit_code = -1;
-};
-
 Outcome RunTool(const std::string& arguments) {
-  Outcome outcome;
-  FILE* process = popen((SINKSTREAM_EVAL " " + arguments).c_str(), "r");
-  std::array<char, 256> bytes;
-  while (const size_t count = fread(bytes.data(), 1, bytes.size(), process)) {
-    outcome.out.append(bytes.data(), count);
-  }
-  outcome.exit_code = WEXITSTATUS(pclose(process));
-  return outcome;
+  return RunCommand(SINKSTREAM_EVAL " " + arguments);
 }
 
 class EvalProcessTest : public testing::Test {

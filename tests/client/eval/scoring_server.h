@@ -18,6 +18,7 @@
 #include "google/rpc/status.pb.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 #include "sinkstream/v1/score.grpc.pb.h"
+#include "tests/client/loopback_server.h"
 
 namespace sinkstream::eval {
 
@@ -47,18 +48,7 @@ inline double Nll(const Ids& ids, int64_t token, int64_t sinks, int64_t window) 
 
 class ScoringServer final : private v1::ChatService::Service, private v1::ScoreService::Service {
  public:
-  ScoringServer() {
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(static_cast<v1::ChatService::Service*>(this));
-    builder.RegisterService(static_cast<v1::ScoreService::Service*>(this));
-    server_ = builder.BuildAndStart();
-    address_ = "127.0.0.1:" + std::to_string(port);
-  }
-  ~ScoringServer() override { server_->Shutdown(std::chrono::system_clock::now()); }
-
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return server_.address(); }
 
   // So many `open`s to come are refused for want of memory; `for_now`: with advice when to try
   // again.
@@ -248,8 +238,8 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
   bool refused_for_now_ = true;
   int64_t most_tokens_ = -1;
   int64_t tokens_read_ = 0;
-  std::string address_;
-  std::unique_ptr<grpc::Server> server_;
+  LoopbackServer server_{{static_cast<v1::ChatService::Service*>(this),
+                          static_cast<v1::ScoreService::Service*>(this)}};
 };
 
 }  // namespace sinkstream::eval

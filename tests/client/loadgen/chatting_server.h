@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "sinkstream/v1/chat.grpc.pb.h"
+#include "tests/client/loopback_server.h"
 
 namespace sinkstream::loadgen {
 
@@ -34,19 +35,9 @@ class ChattingServer final : private v1::ChatService::Service {
     int most_sessions = 0;       // at a time
   };
 
-  ChattingServer() {
-    grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-    address_ = "127.0.0.1:" + std::to_string(port);
-  }
-  ~ChattingServer() override { server_->Shutdown(std::chrono::system_clock::now()); }
-
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return server_.address(); }
   std::unique_ptr<v1::ChatService::Stub> NewStub() {
-    return v1::ChatService::NewStub(server_->InProcessChannel({}));
+    return v1::ChatService::NewStub(server_.server().InProcessChannel({}));
   }
   Seen seen() const {
     const std::lock_guard lock(mutex_);
@@ -170,8 +161,7 @@ class ChattingServer final : private v1::ChatService::Service {
   mutable std::mutex mutex_;
   Seen seen_;
   int sessions_ = 0;
-  std::string address_;
-  std::unique_ptr<grpc::Server> server_;
+  LoopbackServer server_{{this}};
 };
 
 }  // namespace sinkstream::loadgen
