@@ -12,7 +12,7 @@ import urllib.request
 
 from comparison.figures import from_arrivals
 from comparison.peers import PeerFailed
-from comparison.peers.process import Process, free_port
+from comparison.peers.process import Process, ServerPeer, free_port
 
 _SINKS = 4
 _ANSWER_SECONDS = 900
@@ -72,12 +72,12 @@ async def _arrivals(port, bodies):
     return await asyncio.gather(*(_arrivals_of_one(port, body, begun) for body in bodies))
 
 
-class LlamaServer:
+class LlamaServer(ServerPeer):
     def __init__(self, name, binary, model, threads, flash_attention=True, exact=False):
+        super().__init__()
         self.name = name
         self._binary, self._model, self._threads = binary, model, threads
         self._flash_attention, self._exact = flash_attention, exact
-        self._process = None
         self._port = 0
 
     def missing(self):
@@ -110,14 +110,3 @@ class LlamaServer:
             return from_arrivals(cell, arrivals)
         except (OSError, TimeoutError, ValueError) as error:
             raise PeerFailed(str(error) or type(error).__name__) from error
-
-    def resident_mb(self):
-        return self._process.resident_mb()
-
-    def pause(self):
-        self.stop()
-
-    def stop(self):
-        if self._process is not None:
-            self._process.stop()
-            self._process = None

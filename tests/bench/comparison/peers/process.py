@@ -68,3 +68,21 @@ class Process:
             self.signal_all(signal.SIGKILL)
             self.popen.wait()
         self._output.close()
+
+
+class ServerPeer:
+    """A peer that is a server of its own for each cell; start() makes `_process`."""
+
+    def __init__(self):
+        self._process = None
+
+    def resident_mb(self):
+        return self._process.resident_mb()
+
+    def pause(self):
+        self.stop()
+
+    def stop(self):
+        if self._process is not None:
+            self._process.stop()
+            self._process = None

@@ -12,7 +12,7 @@ import tempfile
 
 from comparison.figures import Figures
 from comparison.peers import PeerFailed
-from comparison.peers.process import Process
+from comparison.peers.process import Process, ServerPeer
 
 _SINKS = 4
 _SECONDS = 900
@@ -42,14 +42,14 @@ def figures(cell, report):
     return Figures(rate=rate, ttft_ms=ttft, itl_ms=report["itl_ms"]["p50"], itl_p99_ms=report["itl_ms"]["p99"])
 
 
-class Sinkstream:
+class Sinkstream(ServerPeer):
     def __init__(self, name, binaries, model, threads, text, server_flags=()):
+        super().__init__()
         self.name = name
         self._server = os.path.join(binaries, "sinkstream-server")
         self._loadgen = os.path.join(binaries, "sinkstream-loadgen")
         self._model, self._text = model, text
         self._flags = [f"--threads={threads}", "--listen=127.0.0.1:0", "--kv_bytes=4GiB", *server_flags]
-        self._process = None
         self._address = ""
 
     def missing(self):
@@ -84,14 +84,3 @@ class Sinkstream:
                 raise PeerFailed((done.stderr.strip() or "the load generator failed").splitlines()[-1][:300])
             with open(report, encoding="utf-8") as file:
                 return figures(cell, json.load(file))
-
-    def resident_mb(self):
-        return self._process.resident_mb()
-
-    def pause(self):
-        self.stop()
-
-    def stop(self):
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
