@@ -139,7 +139,9 @@ class Engine::Impl {
  private:
   void Run() {
     while (!stopping_) {
-      for (auto& command : inbox_->TakeAll(patience_)) scheduler_->Handle(std::move(command));
+      auto commands = inbox_->TakeAll(patience_);
+      observer_.OnRoundBegun();
+      for (auto& command : commands) scheduler_->Handle(std::move(command));
       scheduler_->CloseExpired();
       patience_ = scheduler_->RunStep() ? absl::ZeroDuration() : scheduler_->Patience();
       scheduler_->ReportPool();

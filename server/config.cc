@@ -29,10 +29,10 @@ class Faults {
     if (value < least) Add(flag, absl::StrCat("is ", value, "; must be at least ", least));
     if (value > most) Add(flag, absl::StrCat("is ", value, "; must be at most ", most));
   }
-  void InRange(const char* flag, absl::Duration value, absl::Duration most) {
-    if (value >= absl::ZeroDuration() && value <= most) return;
-    Add(flag, absl::StrCat("is ", absl::FormatDuration(value), "; must be in [0, ",
-                           absl::FormatDuration(most), "]"));
+  void InRange(const char* flag, absl::Duration value, absl::Duration least, absl::Duration most) {
+    if (value >= least && value <= most) return;
+    Add(flag, absl::StrCat("is ", absl::FormatDuration(value), "; must be in [",
+                           absl::FormatDuration(least), ", ", absl::FormatDuration(most), "]"));
   }
   void OneOf(const char* flag, const std::string& value,
              std::initializer_list<const char*> choices) {
@@ -60,7 +60,8 @@ bool IsAddressAndPort(const std::string& listen) {
 void CheckSessionDefaults(const EngineOptions& engine, Faults& faults) {
   faults.InRange("sinks", engine.defaults.sinks, 0, kMostTokens);
   faults.InRange("window", engine.defaults.window, 1, kMostTokens);
-  faults.InRange("idle_timeout", engine.defaults.idle_timeout, engine.limits.max_idle_timeout);
+  faults.InRange("idle_timeout", engine.defaults.idle_timeout, absl::ZeroDuration(),
+                 engine.limits.max_idle_timeout);
 }
 
 void CheckLimits(const ServerConfig& config, Faults& faults) {
@@ -93,7 +94,9 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   faults.OneOf("kv_dtype", config.kv_dtype, {"auto", "float32", "bfloat16"});
   faults.OneOf("isa", config.isa, {"auto", "amx", "avx512_vnni", "avx512", "avx2", "portable"});
   faults.InRange("position_offset", config.engine.position_offset, 0, kMostPositions);
-  faults.InRange("drain_timeout", config.drain_timeout, kMaxDrainTimeout);
+  faults.InRange("drain_timeout", config.drain_timeout, absl::ZeroDuration(), kMaxDrainTimeout);
+  faults.InRange("stuck_step_limit", config.stuck_step_limit, kMinStuckStepLimit,
+                 kMaxStuckStepLimit);
   CheckSessionDefaults(config.engine, faults);
   CheckLimits(config, faults);
   return faults.Take();

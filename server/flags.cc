@@ -64,6 +64,8 @@ ABSL_FLAG(ByteSize, max_message_bytes, ByteSize{ServerConfig().max_message_bytes
 ABSL_FLAG(
     absl::Duration, drain_timeout, ServerConfig().drain_timeout,
     "How long running requests may go on after SIGTERM or SIGINT; a second signal ends them.");
+ABSL_FLAG(absl::Duration, stuck_step_limit, ServerConfig().stuck_step_limit,
+          "A step that takes longer makes the server NOT_SERVING until it ends.");
 ABSL_FLAG(int64_t, position_offset, 0,
           "Test aid: every session stands this many tokens later in its stream.");
 
@@ -115,6 +117,7 @@ ServerConfig ConfigFromFlags() {
   config.isa = absl::GetFlag(FLAGS_isa);
   config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes).bytes;
   config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  config.stuck_step_limit = absl::GetFlag(FLAGS_stuck_step_limit);
   config.engine.position_offset = absl::GetFlag(FLAGS_position_offset);
   config.engine.defaults.sinks = absl::GetFlag(FLAGS_sinks);
   config.engine.defaults.window = absl::GetFlag(FLAGS_window);

@@ -49,9 +49,8 @@ std::string Host(const std::string& address) { return address.substr(0, address.
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServerLifecycle>> ServerLifecycle::Start(
-    const ListenOptions& options, Engine& engine, EngineActivity& activity) {
-  std::unique_ptr<ServerLifecycle> lifecycle(
-      new ServerLifecycle(options.service, engine, activity));
+    const ListenOptions& options, const Parts& parts) {
+  std::unique_ptr<ServerLifecycle> lifecycle(new ServerLifecycle(options, parts));
   if (absl::Status status = lifecycle->Listen(options); !status.ok()) return status;
   return lifecycle;
 }
@@ -62,7 +61,7 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
-  SetChannelArguments(options, engine_.Options().limits.max_sessions, builder);
+  SetChannelArguments(options, parts_.engine.Options().limits.max_sessions, builder);
   builder.RegisterService(&chat_service_);
   builder.RegisterService(&score_service_);
   server_ = builder.BuildAndStart();
@@ -72,7 +71,9 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
                      ": the address is in use or not one of this machine"));
   }
   address_ = absl::StrCat(Host(options.address), ":", port);
-  SetServing(true);
+  parts_.readiness.Started();
+  TellHealth();
+  ticker_ = std::make_unique<Ticker>(options.tick, [this] { TellHealth(); });
   return absl::OkStatus();
 }
 
@@ -80,7 +81,9 @@ ServerLifecycle::~ServerLifecycle() {
   if (server_ != nullptr) Drain(absl::ZeroDuration());
 }
 
-void ServerLifecycle::SetServing(bool serving) {
+void ServerLifecycle::TellHealth() {
+  MutexLock lock(health_mutex_);
+  const bool serving = parts_.readiness.Current() == Readiness::State::kReady;
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   health->SetServingStatus(serving);
   health->SetServingStatus(v1::ChatService::service_full_name(), serving);
@@ -88,14 +91,18 @@ void ServerLifecycle::SetServing(bool serving) {
 }
 
 void ServerLifecycle::Drain(absl::Duration timeout) {
-  engine_.StartDraining();  // first: who has seen NOT_SERVING gets no session any more
-  SetServing(false);
   // A clock that counts nanoseconds cannot tell a time much further away.
   const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kMaxDrainTimeout);
-  activity_.WaitUntilDrained(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded));
+  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded);
+  // First: who has seen NOT_SERVING gets no session any more.
+  parts_.engine.StartDraining();
+  parts_.readiness.StartDraining();
+  TellHealth();
+  parts_.activity.WaitUntilDrained(deadline);
   environment_.streams.EndAll(absl::UnavailableError("the server is shutting down"));
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();
+  ticker_.reset();
   server_.reset();
 }
 

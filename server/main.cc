@@ -15,6 +15,8 @@
 #include "server/config.h"
 #include "server/flags.h"
 #include "server/lifecycle.h"
+#include "server/observers.h"
+#include "server/readiness.h"
 #include "server/start_facts.h"
 #include "server/stop_signals.h"
 
@@ -67,11 +69,14 @@ int Serve(const ServerConfig& config) {
   auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
   const MonotonicClock clock;
-  const auto engine = MakeEngine(config, *std::move(file), activity, clock);
+  Readiness readiness(clock, config.stuck_step_limit);
+  EngineObservers observers({&activity, &readiness});
+  const auto engine = MakeEngine(config, *std::move(file), observers, clock);
   if (!engine.ok()) return Fail(engine.status());
   std::fputs(StartFacts(**engine).c_str(), stdout);
-  const ListenOptions listen{config.listen, {.max_message_bytes = config.max_message_bytes}};
-  const auto server = ServerLifecycle::Start(listen, **engine, activity);
+  const ListenOptions listen{.address = config.listen,
+                             .service = {.max_message_bytes = config.max_message_bytes}};
+  const auto server = ServerLifecycle::Start(listen, {**engine, activity, readiness});
   if (!server.ok()) return Fail(server.status());
   listening = true;
   std::printf("listening on %s\n", (*server)->Address().c_str());

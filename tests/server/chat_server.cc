@@ -34,6 +34,7 @@ void Gate::AwaitArrival() {
 
 void WatchingObserver::OnPool(const PoolStats& stats) {
   activity_.OnPool(stats);
+  readiness_.OnPool(stats);
   {
     MutexLock lock(mutex_);
     pool_ = stats;
@@ -80,7 +81,8 @@ ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
   engine_ = *std::move(engine);
   ListenOptions listen;
   listen.service = options.service;
-  auto lifecycle = ServerLifecycle::Start(listen, *engine_, activity_);
+  listen.tick = absl::Milliseconds(5);
+  auto lifecycle = ServerLifecycle::Start(listen, {*engine_, activity_, readiness_});
   EXPECT_TRUE(lifecycle.ok()) << lifecycle.status();
   lifecycle_ = *std::move(lifecycle);
   grpc::ChannelArguments arguments;

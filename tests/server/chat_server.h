@@ -41,7 +41,9 @@ class Gate {
 // Passes on what the drain needs and keeps what tests wait for. Engine thread, but for Await.
 class WatchingObserver final : public EngineObserver {
  public:
-  explicit WatchingObserver(EngineActivity& activity) : activity_(activity) {}
+  WatchingObserver(EngineActivity& activity, Readiness& readiness)
+      : activity_(activity), readiness_(readiness) {}
+  void OnRoundBegun() override { readiness_.OnRoundBegun(); }
   void OnPool(const PoolStats& stats) override;
   void OnDraining() override { activity_.OnDraining(); }
   void OnPaused() override;
@@ -54,6 +56,7 @@ class WatchingObserver final : public EngineObserver {
 
  private:
   EngineActivity& activity_;
+  Readiness& readiness_;
   Gate gate_;
   Mutex mutex_;
   CondVar changed_;
@@ -76,6 +79,8 @@ ChatServerOptions SmallSessions();
 
 class ChatServer {
  public:
+  static constexpr absl::Duration kStuckStepLimit = absl::Seconds(60);
+
   explicit ChatServer(ChatServerOptions options = SmallSessions());
   // Every call against it has ended, or ends now.
   ~ChatServer();
@@ -86,13 +91,15 @@ class ChatServer {
   FakeModel& model() { return *model_; }
   WatchingObserver& observer() { return observer_; }
   EngineActivity& activity() { return activity_; }
+  FakeClock& clock() { return clock_; }
   ServerLifecycle& lifecycle() { return *lifecycle_; }
 
  private:
   Gate gate_;
   FakeClock clock_;
   EngineActivity activity_;
-  WatchingObserver observer_{activity_};
+  Readiness readiness_{clock_, kStuckStepLimit};
+  WatchingObserver observer_{activity_, readiness_};
   FakeModel* model_ = nullptr;  // the engine's
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServerLifecycle> lifecycle_;

@@ -71,18 +71,33 @@ class Watch {
     EXPECT_EQ(Next(), HealthCheckResponse::NOT_SERVING);
     context_.TryCancel();
   }
-
- private:
+  // The next change.
   HealthCheckResponse::ServingStatus Next() {
     HealthCheckResponse response;
     EXPECT_TRUE(reader_->Read(&response));
     return response.status();
   }
 
+ private:
   std::unique_ptr<grpc::health::v1::Health::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<HealthCheckResponse>> reader_;
 };
+
+TEST(Lifecycle, HealthSaysNotServingWhileAStepIsStuck) {
+  ChatServer server;
+  Watch watch(server);
+  server.gate().Close();
+  Conversation chat(server);
+  chat.Open();
+  chat.Send("turn { text: 'hi' }");
+  server.gate().AwaitArrival();
+  server.clock().Advance(ChatServer::kStuckStepLimit + absl::Seconds(1));
+  EXPECT_EQ(watch.Next(), HealthCheckResponse::NOT_SERVING);
+  server.gate().Open();
+  EXPECT_EQ(chat.ReadAnswer().text, "hello");
+  EXPECT_EQ(watch.Next(), HealthCheckResponse::SERVING);
+}
 
 TEST(Lifecycle, AWatchSeesTheDrainWhileARequestStillRuns) {
   ChatServer server;
@@ -199,7 +214,8 @@ TEST(Lifecycle, APortInUseIsRefused) {
   ASSERT_TRUE(engine.ok()) << engine.status();
   ListenOptions listen;
   listen.address = first.lifecycle().Address();
-  const auto second = ServerLifecycle::Start(listen, **engine, activity);
+  Readiness readiness(clock, absl::Seconds(60));
+  const auto second = ServerLifecycle::Start(listen, {**engine, activity, readiness});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(second.status().message().find(listen.address), std::string::npos);
 }
