@@ -11,6 +11,7 @@
 #include "engine/clock.h"
 #include "engine/engine.h"
 #include "engine/torch/torch_model.h"
+#include "engine/warm_up.h"
 #include "server/activity.h"
 #include "server/config.h"
 #include "server/flags.h"
@@ -68,6 +69,7 @@ int Serve(const ServerConfig& config) {
   });
   auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
+  if (const absl::Status warm = WarmUp(*file->model); !warm.ok()) return Fail(warm);
   const MonotonicClock clock;
   Readiness readiness(clock, config.stuck_step_limit);
   EngineObservers observers({&activity, &readiness});
