@@ -149,7 +149,7 @@ class Engine::Impl {
     for (auto& command : inbox_->TakeAll(absl::ZeroDuration())) {
       scheduler_->Handle(std::move(command));
     }
-    scheduler_->Shutdown(absl::UnavailableError("the server is shutting down"));
+    scheduler_->Shutdown(ShuttingDown());
     scheduler_->ReportPool();
   }
 
@@ -246,7 +246,9 @@ void Engine::HalfClose(AttachmentId attachment) {
 
 void Engine::Detach(AttachmentId attachment) { impl_->inbox_->Push(DetachCommand{attachment}); }
 
-void Engine::StartDraining() { impl_->inbox_->Push(DrainCommand{}); }
+void Engine::StartDraining(absl::Duration time_left) {
+  impl_->inbox_->Push(DrainCommand{time_left});
+}
 
 const ModelSpec& Engine::Spec() const { return impl_->model_->Spec(); }
 const EngineOptions& Engine::Options() const { return impl_->options_; }

@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "engine/errors.h"
 #include "server/config.h"
 
 namespace sinkstream {
@@ -95,11 +96,11 @@ void ServerLifecycle::Drain(absl::Duration timeout) {
   const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kMaxDrainTimeout);
   const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded);
   // First: who has seen NOT_SERVING gets no session any more.
-  parts_.engine.StartDraining();
+  parts_.engine.StartDraining(bounded);
   parts_.readiness.StartDraining();
   TellHealth();
   parts_.activity.WaitUntilDrained(deadline);
-  environment_.streams.EndAll(absl::UnavailableError("the server is shutting down"));
+  environment_.streams.EndAll(ShuttingDown());
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();
   ticker_.reset();
