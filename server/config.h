@@ -16,6 +16,7 @@ struct ServerConfig {
 
   std::string model;                       // the model file
   std::string listen = "127.0.0.1:50051";  // ADDRESS:PORT; port 0: any free one
+  bool reflection = false;
   int32_t threads = 0;                  // of the model; 0: one for each core
   int64_t kv_bytes = int64_t{2} << 30;  // KV memory of all sessions
   std::string kv_dtype =

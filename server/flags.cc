@@ -25,6 +25,8 @@ ABSL_FLAG(std::string, model, "",
           "The model file (.pt), as sinkstream_export writes it. Required.");
 ABSL_FLAG(std::string, listen, ServerConfig().listen,
           "ADDRESS:PORT to listen on. Port 0: any free one; it is printed.");
+ABSL_FLAG(bool, reflection, ServerConfig().reflection,
+          "Tell everybody the wire contract by grpc.reflection.");
 ABSL_FLAG(int32_t, threads, ServerConfig().threads,
           "Threads that compute the model. 0: one for each core.");
 ABSL_FLAG(ByteSize, kv_bytes, ByteSize{ServerConfig().kv_bytes},
@@ -111,6 +113,7 @@ ServerConfig ConfigFromFlags() {
   ServerConfig config;
   config.model = absl::GetFlag(FLAGS_model);
   config.listen = absl::GetFlag(FLAGS_listen);
+  config.reflection = absl::GetFlag(FLAGS_reflection);
   config.threads = absl::GetFlag(FLAGS_threads);
   config.kv_bytes = absl::GetFlag(FLAGS_kv_bytes).bytes;
   config.kv_dtype = absl::GetFlag(FLAGS_kv_dtype);

@@ -3,10 +3,13 @@
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
 
 #include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
@@ -47,6 +50,16 @@ void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
 
 std::string Host(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
+// gRPC's reflection adds itself to every server of a process that links it.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServerLifecycle>> ServerLifecycle::Start(
@@ -60,6 +73,7 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
+  if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   int port = 0;
   builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
   SetChannelArguments(options, parts_.engine.Options().limits.max_sessions, builder);

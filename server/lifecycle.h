@@ -25,6 +25,7 @@ namespace sinkstream {
 struct ListenOptions {
   std::string address = "127.0.0.1:0";  // ADDRESS:PORT; port 0: any free one
   ServiceOptions service;
+  bool reflection = false;           // grpc.reflection tells everybody the wire contract
   absl::Duration tick = absl::Milliseconds(500);
 };
 

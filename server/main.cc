@@ -77,7 +77,8 @@ int Serve(const ServerConfig& config) {
   if (!engine.ok()) return Fail(engine.status());
   std::fputs(StartFacts(**engine).c_str(), stdout);
   const ListenOptions listen{.address = config.listen,
-                             .service = {.max_message_bytes = config.max_message_bytes}};
+                             .service = {.max_message_bytes = config.max_message_bytes},
+                             .reflection = config.reflection};
   const auto server = ServerLifecycle::Start(listen, {**engine, activity, readiness});
   if (!server.ok()) return Fail(server.status());
   listening = true;

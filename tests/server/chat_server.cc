@@ -81,6 +81,7 @@ ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
   engine_ = *std::move(engine);
   ListenOptions listen;
   listen.service = options.service;
+  listen.reflection = options.reflection;
   listen.tick = absl::Milliseconds(5);
   auto lifecycle = ServerLifecycle::Start(listen, {*engine_, activity_, readiness_});
   EXPECT_TRUE(lifecycle.ok()) << lifecycle.status();

@@ -71,6 +71,7 @@ struct ChatServerOptions {
     return std::make_unique<FakeTokenizer>();
   };
   ServiceOptions service;
+  bool reflection = false;
   std::FILE* log = stderr;  // outlives the server
 };
 

@@ -59,8 +59,16 @@ TEST(Lifecycle, HealthSaysServingOfTheServerAndItsServices) {
             StatusCode::NOT_FOUND);
 }
 
-TEST(Lifecycle, ReflectionListsTheServices) {
+TEST(Lifecycle, ThereIsNoReflectionUnlessItIsAskedFor) {
   ChatServer server;
+  RawCall call(server, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+  EXPECT_EQ(call.Finish().error_code(), StatusCode::UNIMPLEMENTED);
+}
+
+TEST(Lifecycle, ReflectionListsTheServices) {
+  ChatServerOptions options = SmallSessions();
+  options.reflection = true;
+  ChatServer server(options);
   RawCall call(server, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
   call.Write(std::string("\x3a\x00", 2));  // ServerReflectionRequest{list_services: ""}
   const std::string services = call.Read();
