@@ -4,10 +4,10 @@
 #include <initializer_list>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "server/listen_address.h"
 
 namespace sinkstream {
 namespace {
@@ -50,11 +50,21 @@ class Faults {
   std::vector<std::string> faults_;
 };
 
-bool IsAddressAndPort(const std::string& listen) {
-  const size_t colon = listen.rfind(':');
-  int port = -1;
-  return colon != std::string::npos && colon > 0 &&
-         absl::SimpleAtoi(listen.substr(colon + 1), &port) && port >= 0 && port <= 65535;
+void CheckSecurity(const ServerConfig& config, Faults& faults) {
+  const TlsFiles& tls = config.security.tls;
+  if (tls.certificate.empty() && !tls.key.empty()) {
+    faults.Add("tls_certificate", "is empty; --tls_key needs it");
+  }
+  if (!tls.certificate.empty() && tls.key.empty()) {
+    faults.Add("tls_key", "is empty; --tls_certificate needs it");
+  }
+  if (!tls.client_ca.empty() && tls.certificate.empty()) {
+    faults.Add("tls_client_ca", "needs --tls_certificate and --tls_key");
+  }
+  if (!tls.certificate.empty() || config.insecure_listen || IsLoopback(config.listen)) return;
+  faults.Add("listen", absl::StrCat("is '", config.listen,
+                                    "', which other machines may reach, without encryption; give "
+                                    "--tls_certificate and --tls_key, or --insecure_listen"));
 }
 
 void CheckSessionDefaults(const EngineOptions& engine, Faults& faults) {
@@ -87,6 +97,8 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   if (!IsAddressAndPort(config.listen)) {
     faults.Add("listen", absl::StrCat("is '", config.listen,
                                       "'; must be ADDRESS:PORT, the port at most 65535"));
+  } else {
+    CheckSecurity(config, faults);
   }
   faults.InRange("threads", config.threads, 0, kMostThreads);
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/engine.h"
+#include "server/port_security.h"
 
 namespace sinkstream {
 
@@ -16,6 +17,9 @@ struct ServerConfig {
 
   std::string model;                       // the model file
   std::string listen = "127.0.0.1:50051";  // ADDRESS:PORT; port 0: any free one
+  // Nothing but loopback is listened on without encryption, unless this is set.
+  bool insecure_listen = false;
+  SecurityFiles security;
   bool reflection = false;
   int32_t threads = 0;                  // of the model; 0: one for each core
   int64_t kv_bytes = int64_t{2} << 30;  // KV memory of all sessions

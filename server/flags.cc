@@ -25,6 +25,19 @@ ABSL_FLAG(std::string, model, "",
           "The model file (.pt), as sinkstream_export writes it. Required.");
 ABSL_FLAG(std::string, listen, ServerConfig().listen,
           "ADDRESS:PORT to listen on. Port 0: any free one; it is printed.");
+ABSL_FLAG(
+    bool, insecure_listen, ServerConfig().insecure_listen,
+    "Listen on other addresses than loopback without encryption: whoever is on the way may read "
+    "and change everything, tokens too.");
+ABSL_FLAG(std::string, tls_certificate, "",
+          "PEM file: the server's certificate, then those up to its root. Encrypts the port; read "
+          "again when it changes, as are the other files of this kind.");
+ABSL_FLAG(std::string, tls_key, "", "PEM file: the certificate's key, without a passphrase.");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "PEM file: roots of clients' certificates; then every client must show one.");
+ABSL_FLAG(std::string, auth_tokens, "",
+          "File with a line 'PRINCIPAL TOKEN' for each who may use the server, who sends it as "
+          "'authorization: Bearer TOKEN'.");
 ABSL_FLAG(bool, reflection, ServerConfig().reflection,
           "Tell everybody the wire contract by grpc.reflection.");
 ABSL_FLAG(int32_t, threads, ServerConfig().threads,
@@ -113,6 +126,10 @@ ServerConfig ConfigFromFlags() {
   ServerConfig config;
   config.model = absl::GetFlag(FLAGS_model);
   config.listen = absl::GetFlag(FLAGS_listen);
+  config.insecure_listen = absl::GetFlag(FLAGS_insecure_listen);
+  config.security = {{absl::GetFlag(FLAGS_tls_certificate), absl::GetFlag(FLAGS_tls_key),
+                      absl::GetFlag(FLAGS_tls_client_ca)},
+                     absl::GetFlag(FLAGS_auth_tokens)};
   config.reflection = absl::GetFlag(FLAGS_reflection);
   config.threads = absl::GetFlag(FLAGS_threads);
   config.kv_bytes = absl::GetFlag(FLAGS_kv_bytes).bytes;

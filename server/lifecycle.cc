@@ -14,6 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
 #include "server/config.h"
+#include "server/listen_address.h"
+#include "server/tls_credentials.h"
 
 namespace sinkstream {
 namespace {
@@ -48,7 +50,10 @@ void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
   builder.SetResourceQuota(grpc::ResourceQuota("sinkstream").Resize(kGrpcMemory));
 }
 
-std::string Host(const std::string& address) { return address.substr(0, address.rfind(':')); }
+std::shared_ptr<grpc::ServerCredentials> Credentials(const PortSecurity* security) {
+  const bool encrypts = security != nullptr && security->Tls() != nullptr;
+  return encrypts ? TlsCredentials(*security) : grpc::InsecureServerCredentials();
+}
 
 // gRPC's reflection adds itself to every server of a process that links it.
 class WithoutReflection final : public grpc::ServerBuilderOption {
@@ -75,7 +80,8 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   grpc::ServerBuilder builder;
   if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   int port = 0;
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  credentials_ = Credentials(options.security);
+  builder.AddListeningPort(options.address, credentials_, &port);
   SetChannelArguments(options, parts_.engine.Options().limits.max_sessions, builder);
   builder.RegisterService(&chat_service_);
   builder.RegisterService(&score_service_);
@@ -85,15 +91,21 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
         absl::StrCat("cannot listen on ", options.address,
                      ": the address is in use or not one of this machine"));
   }
-  address_ = absl::StrCat(Host(options.address), ":", port);
+  address_ = absl::StrCat(HostOf(options.address), ":", port);
   parts_.readiness.Started();
   TellHealth();
-  ticker_ = std::make_unique<Ticker>(options.tick, [this] { TellHealth(); });
+  ticker_ = std::make_unique<Ticker>(options.tick,
+                                     [this, security = options.security] { Tick(security); });
   return absl::OkStatus();
 }
 
 ServerLifecycle::~ServerLifecycle() {
   if (server_ != nullptr) Drain(absl::ZeroDuration());
+}
+
+void ServerLifecycle::Tick(PortSecurity* security) {
+  TellHealth();
+  if (security != nullptr) security->Refresh();
 }
 
 void ServerLifecycle::TellHealth() {

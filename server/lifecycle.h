@@ -1,6 +1,6 @@
 // ServerLifecycle: the gRPC server from its port to its end. States: serving -> draining ->
 // stopped. grpc.health.v1 says SERVING in the first alone, and there while Readiness is kReady: it
-// is looked at every `tick`.
+// is looked at every `tick`, and so are the files of PortSecurity.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "engine/sync.h"
 #include "server/activity.h"
+#include "server/port_security.h"
 #include "server/readiness.h"
 #include "server/score_service.h"
 #include "server/service.h"
@@ -25,6 +26,7 @@ namespace sinkstream {
 struct ListenOptions {
   std::string address = "127.0.0.1:0";  // ADDRESS:PORT; port 0: any free one
   ServiceOptions service;
+  PortSecurity* security = nullptr;  // outlives the server; null: neither encryption nor tokens
   bool reflection = false;           // grpc.reflection tells everybody the wire contract
   absl::Duration tick = absl::Milliseconds(500);
 };
@@ -59,11 +61,12 @@ class ServerLifecycle {
   ServerLifecycle(const ListenOptions& options, const Parts& parts)
       : parts_(parts),
         environment_(
-            parts.engine, options.service,
+            parts.engine, options.service, options.security,
             [&activity = parts.activity](const absl::Status& error) { activity.Log(error); }),
         chat_service_(environment_, parts.activity),
         score_service_(environment_) {}
   absl::Status Listen(const ListenOptions& options);
+  void Tick(PortSecurity* security);
   // Any thread.
   void TellHealth();
 
@@ -72,6 +75,7 @@ class ServerLifecycle {
   ChatServiceImpl chat_service_;
   ScoreServiceImpl score_service_;
   std::string address_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::unique_ptr<grpc::Server> server_;  // behind the services, which it uses
   Mutex health_mutex_;              // held while health is told, so that the last word is true
   std::unique_ptr<Ticker> ticker_;  // last: it uses the server

@@ -17,6 +17,7 @@
 #include "server/flags.h"
 #include "server/lifecycle.h"
 #include "server/observers.h"
+#include "server/port_security.h"
 #include "server/readiness.h"
 #include "server/start_facts.h"
 #include "server/stop_signals.h"
@@ -67,6 +68,8 @@ int Serve(const ServerConfig& config) {
     if (!listening) std::_Exit(EXIT_SUCCESS);
     count == 1 ? stop.Notify() : activity.Hurry();
   });
+  const auto security = PortSecurity::Load(config.security, stderr);
+  if (!security.ok()) return Fail(security.status());
   auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
   if (const absl::Status warm = WarmUp(*file->model); !warm.ok()) return Fail(warm);
@@ -78,6 +81,7 @@ int Serve(const ServerConfig& config) {
   std::fputs(StartFacts(**engine).c_str(), stdout);
   const ListenOptions listen{.address = config.listen,
                              .service = {.max_message_bytes = config.max_message_bytes},
+                             .security = security->get(),
                              .reflection = config.reflection};
   const auto server = ServerLifecycle::Start(listen, {**engine, activity, readiness});
   if (!server.ok()) return Fail(server.status());

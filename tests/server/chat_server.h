@@ -71,8 +71,11 @@ struct ChatServerOptions {
     return std::make_unique<FakeTokenizer>();
   };
   ServiceOptions service;
+  PortSecurity* security = nullptr;  // outlives the server
   bool reflection = false;
   std::FILE* log = stderr;  // outlives the server
+  // Of the client.
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
 };
 
 // Options with a small default session (2 sinks, a window of 64), greedy.
@@ -87,6 +90,9 @@ class ChatServer {
   ~ChatServer();
 
   std::shared_ptr<grpc::Channel> channel() { return channel_; }
+  // Another client, with a connection of its own.
+  std::shared_ptr<grpc::Channel> Connect(
+      const std::shared_ptr<grpc::ChannelCredentials>& credentials);
   v1::ChatService::Stub& stub() { return *stub_; }
   Gate& gate() { return gate_; }
   FakeModel& model() { return *model_; }
@@ -120,7 +126,8 @@ struct Answer {
 
 class Conversation {
  public:
-  explicit Conversation(ChatServer& server);
+  // `token`: sent as a bearer token; empty: none.
+  explicit Conversation(ChatServer& server, const std::string& token = "");
   ~Conversation();  // cancels the call if it has not ended
 
   // Requests from protobuf's text format: `turn { text: 'hi' }`.

@@ -114,6 +114,33 @@ TEST(ServerConfig, EveryNumberHasAnUpperBound) {
   }
 }
 
+TEST(ServerConfig, NothingButLoopbackIsListenedOnWithoutEncryption) {
+  ServerConfig config = Good();
+  config.listen = "0.0.0.0:50051";
+  EXPECT_THAT(
+      Validate(config),
+      ElementsAre("--listen: is '0.0.0.0:50051', which other machines may reach, without "
+                  "encryption; give --tls_certificate and --tls_key, or --insecure_listen"));
+  config.security.auth_tokens = "tokens";
+  EXPECT_THAT(Validate(config), ElementsAre(HasSubstr("without encryption")));
+  config.insecure_listen = true;
+  EXPECT_THAT(Validate(config), IsEmpty());
+  config.insecure_listen = false;
+  config.security.tls = {"server.pem", "server.key", ""};
+  EXPECT_THAT(Validate(config), IsEmpty());
+}
+
+TEST(ServerConfig, ACertificateAndItsKeyComeTogether) {
+  ServerConfig config = Good();
+  config.security.tls.certificate = "server.pem";
+  EXPECT_THAT(Validate(config), ElementsAre("--tls_key: is empty; --tls_certificate needs it"));
+  config.security.tls = {"", "server.key", ""};
+  EXPECT_THAT(Validate(config), ElementsAre("--tls_certificate: is empty; --tls_key needs it"));
+  config.security.tls = {"", "", "clients.pem"};
+  EXPECT_THAT(Validate(config),
+              ElementsAre("--tls_client_ca: needs --tls_certificate and --tls_key"));
+}
+
 TEST(ServerConfig, ADrainMayTakeADayAndNoMore) {
   ServerConfig config = Good();
   config.drain_timeout = absl::Hours(24);
