@@ -26,6 +26,14 @@
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051",
           "ADDRESS:PORT of the server (default: 127.0.0.1:50051)");
+ABSL_FLAG(std::string, tls_ca, "",
+          "PEM file of roots that the server's certificate leads to: encrypts the connection "
+          "(default: none, without encryption)");
+ABSL_FLAG(std::string, tls_certificate, "",
+          "PEM file of the certificate to show to a server that asks for one");
+ABSL_FLAG(std::string, tls_key, "", "PEM file of its key");
+ABSL_FLAG(std::string, token_file, "",
+          "file that holds the bearer token to send to a server that asks for one");
 ABSL_FLAG(
     absl::Duration, wait, absl::ZeroDuration(),
     "wait up to so long (30s, 2m) until the server's health service says SERVING (default: 0)");
@@ -114,12 +122,13 @@ double Seconds(const google::protobuf::Duration& duration) {
 
 class Chat {
  public:
-  Chat(const std::string& server, bool interactive)
+  Chat(const std::string& server, const Credentials& credentials, bool interactive)
       : server_(server),
+        credentials_(credentials),
         interactive_(interactive),
         interrupts_(interactive ? RouteInterrupts() : -1),
         stats_(absl::GetFlag(FLAGS_stats)),
-        client_(server) {}
+        client_(server, {}, credentials) {}
 
   // The exit code of the process.
   int Run() {
@@ -213,8 +222,7 @@ class Chat {
     const absl::StatusOr<v1::Opened> opened = WaitAndOpen(open);
     failure_ = given_up_ ? absl::CancelledError("given up") : opened.status();
     if (!failure_.ok()) {
-      Note(server_, ": ", Explain(failure_),
-           absl::IsUnavailable(failure_) ? " (is a server running there?)" : "");
+      Note(server_, ": ", Explain(failure_), ConnectionHint(failure_, credentials_));
       return false;
     }
     Greet(*opened);
@@ -292,6 +300,7 @@ class Chat {
   bool Sampled() const { return interactive_ || absl::GetFlag(FLAGS_seed).has_value(); }
 
   const std::string server_;
+  const Credentials credentials_;
   const bool interactive_;
   const int interrupts_;  // before client_: the signal is blocked before gRPC makes threads
   bool stats_;
@@ -354,5 +363,12 @@ int main(int argc, char** argv) {
     sinkstream::Note("--server: is '", server, "'; must be ADDRESS:PORT");
     return 1;
   }
-  return sinkstream::Chat(server, isatty(STDIN_FILENO) != 0).Run();
+  const auto credentials = sinkstream::LoadCredentials(
+      {absl::GetFlag(FLAGS_tls_ca), absl::GetFlag(FLAGS_tls_certificate),
+       absl::GetFlag(FLAGS_tls_key), absl::GetFlag(FLAGS_token_file)});
+  if (!credentials.ok()) {
+    sinkstream::Note(credentials.status().message());
+    return 1;
+  }
+  return sinkstream::Chat(server, *credentials, isatty(STDIN_FILENO) != 0).Run();
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "client/credentials.h"
 
 namespace sinkstream {
 
@@ -22,8 +23,8 @@ struct ClientPatience {
   absl::Duration ping_answer = absl::Seconds(10);
 };
 
-// `server`: ADDRESS:PORT. Connects at the first call, without encryption. Answers may have any
-// size.
-std::shared_ptr<grpc::Channel> Connect(const std::string& server, const ClientPatience& patience);
+// `server`: ADDRESS:PORT. Connects at the first call. Answers may have any size.
+std::shared_ptr<grpc::Channel> Connect(const std::string& server, const ClientPatience& patience,
+                                       const Credentials& credentials);
 
 }  // namespace sinkstream

@@ -45,9 +45,10 @@ class SessionClient::Call {
   SessionClient& client_;
 };
 
-SessionClient::SessionClient(const std::string& server, const ClientPatience& patience)
+SessionClient::SessionClient(const std::string& server, const ClientPatience& patience,
+                             const Credentials& credentials)
     : patience_(patience),
-      channel_(Connect(server, patience)),
+      channel_(Connect(server, patience, credentials)),
       stub_(v1::ChatService::NewStub(channel_)) {}
 
 SessionClient::~SessionClient() { Leave().IgnoreError(); }

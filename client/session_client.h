@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "client/connection.h"
 #include "client/converse_stream.h"
+#include "client/credentials.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 
 namespace sinkstream {
@@ -27,8 +28,9 @@ class SessionClient {
  public:
   using EventFunction = std::function<void(const v1::ConverseResponse&)>;
 
-  // `server`: ADDRESS:PORT. Connects at the first call, without encryption.
-  explicit SessionClient(const std::string& server, const ClientPatience& patience = {});
+  // `server`: ADDRESS:PORT. Connects at the first call.
+  explicit SessionClient(const std::string& server, const ClientPatience& patience = {},
+                         const Credentials& credentials = {});
   // Leaves the session as Leave() does.
   ~SessionClient();
   SessionClient(const SessionClient&) = delete;

@@ -49,7 +49,9 @@ struct DetachCommand {
   AttachmentId attachment = 0;
 };
 
-struct DrainCommand {};
+struct DrainCommand {
+  absl::Duration time_left;
+};
 
 struct ParkCommand {
   BlockPark::Outcome outcome;

@@ -139,7 +139,9 @@ class Engine::Impl {
  private:
   void Run() {
     while (!stopping_) {
-      for (auto& command : inbox_->TakeAll(patience_)) scheduler_->Handle(std::move(command));
+      auto commands = inbox_->TakeAll(patience_);
+      observer_.OnRoundBegun();
+      for (auto& command : commands) scheduler_->Handle(std::move(command));
       scheduler_->CloseExpired();
       patience_ = scheduler_->RunStep() ? absl::ZeroDuration() : scheduler_->Patience();
       scheduler_->ReportPool();
@@ -147,7 +149,7 @@ class Engine::Impl {
     for (auto& command : inbox_->TakeAll(absl::ZeroDuration())) {
       scheduler_->Handle(std::move(command));
     }
-    scheduler_->Shutdown(absl::UnavailableError("the server is shutting down"));
+    scheduler_->Shutdown(ShuttingDown());
     scheduler_->ReportPool();
   }
 
@@ -244,7 +246,9 @@ void Engine::HalfClose(AttachmentId attachment) {
 
 void Engine::Detach(AttachmentId attachment) { impl_->inbox_->Push(DetachCommand{attachment}); }
 
-void Engine::StartDraining() { impl_->inbox_->Push(DrainCommand{}); }
+void Engine::StartDraining(absl::Duration time_left) {
+  impl_->inbox_->Push(DrainCommand{time_left});
+}
 
 const ModelSpec& Engine::Spec() const { return impl_->model_->Spec(); }
 const EngineOptions& Engine::Options() const { return impl_->options_; }

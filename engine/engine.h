@@ -45,7 +45,7 @@ class Engine {
 
   // Attaches `outbox` to a new or an existing session. First event: Opened. Refusals close the
   // outbox: NOT_FOUND (no such session of this principal), RESOURCE_EXHAUSTED with RetryInfo,
-  // INVALID_ARGUMENT (a setting), UNAVAILABLE (draining).
+  // INVALID_ARGUMENT (a setting), UNAVAILABLE with RetryInfo (draining).
   absl::StatusOr<AttachmentId> Open(OpenRequest request, std::shared_ptr<Outbox> outbox);
 
   // Answers: deltas, then TurnDone or RequestFailed. FAILED_PRECONDITION (as RequestFailed) while a
@@ -68,8 +68,10 @@ class Engine {
   // Always accepted.
   void Detach(AttachmentId attachment);
 
-  // No stream attaches from now on (UNAVAILABLE); running requests go on. Returns at once.
-  void StartDraining();
+  // No stream attaches and no request is taken from now on (UNAVAILABLE); those that run or wait go
+  // on. Each stream is told (GoAway) that they have `time_left`, which the caller sees to. Returns
+  // at once.
+  void StartDraining(absl::Duration time_left);
 
   // Constant after Create; any thread.
   const ModelSpec& Spec() const;

@@ -35,6 +35,14 @@ absl::Status Exhausted(const std::string& reason, const std::string& message,
   return status;
 }
 
+absl::Status ShuttingDown() {
+  auto status = absl::UnavailableError("the server is shutting down");
+  status.SetPayload(kReasonUrl, absl::Cord("SHUTTING_DOWN"));
+  const auto milliseconds = absl::ToInt64Milliseconds(kShutdownRetry);
+  status.SetPayload(kRetryAfterUrl, absl::Cord(absl::StrCat(milliseconds)));
+  return status;
+}
+
 std::optional<std::string> ErrorField(const absl::Status& status) {
   return Payload(status, kFieldUrl);
 }

@@ -20,6 +20,11 @@ absl::Status InvalidField(const std::string& field, const std::string& problem);
 absl::Status Exhausted(const std::string& reason, const std::string& message,
                        std::optional<absl::Duration> retry_after);
 
+// UNAVAILABLE: this server is going away, and gives and takes nothing new. Reason SHUTTING_DOWN; a
+// client may try again, here or at another server, after kShutdownRetry.
+absl::Status ShuttingDown();
+inline constexpr absl::Duration kShutdownRetry = absl::Seconds(1);
+
 // The facts back out; absent where the status carries none.
 std::optional<std::string> ErrorField(const absl::Status& status);
 std::optional<std::string> ErrorReason(const absl::Status& status);

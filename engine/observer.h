@@ -36,6 +36,8 @@ enum class CloseReason { kClient, kIdle, kStreamEnd, kShutdown, kLost };
 class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
+  // The loop has woken: commands are at hand, or a step is due. OnPool ends the round.
+  virtual void OnRoundBegun() {}
   virtual void OnStep(const StepStats&) {}
   virtual void OnPool(const PoolStats&) {}  // at the start, and after each round of the loop
   virtual void OnSessionOpened(bool /*resumed*/) {}

@@ -15,8 +15,6 @@ SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& sp
           StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens)};
 }
 
-absl::Status Draining() { return absl::UnavailableError("the server is draining"); }
-
 int64_t DistributionBytes(const ModelSpec& spec) {
   return int64_t{spec.vocab_size} * static_cast<int64_t>(sizeof(float));
 }
@@ -61,7 +59,7 @@ void Scheduler::Dispatch(Command& command) {
 // ---- sessions ----
 
 void Scheduler::Carry(OpenCommand& command) {
-  if (draining_) return command.outbox->Close(Draining());
+  if (draining_) return command.outbox->Close(ShuttingDown());
   CloseExpired();
   admission_.Arrive(std::move(command));
 }
@@ -149,6 +147,7 @@ void Scheduler::Shutdown(const absl::Status& status) {
 void Scheduler::Carry(RequestCommand& command) {
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
+  if (draining_) return queue_.Reject(*session, command.request_id, ShuttingDown());
   Sequence::Request request;
   request.id = command.request_id;
   request.replies = command.replies;
@@ -199,9 +198,12 @@ void Scheduler::Carry(DetachCommand& command) {
   CloseExpired();
 }
 
-void Scheduler::Carry(DrainCommand&) {
+void Scheduler::Carry(DrainCommand& command) {
   draining_ = true;
-  admission_.RefuseAll(Draining());
+  admission_.RefuseAll(ShuttingDown());
+  for (Session* const session : pool_.All()) {
+    if (session->outbox) session->outbox->Push(GoAway{command.time_left});
+  }
   ReportPool();
   parts_.observer.OnDraining();
 }

@@ -171,7 +171,12 @@ struct RequestFailed {
   absl::Status status;
 };
 
+// The engine drains: what runs and waits by now goes on, nothing else is taken.
+struct GoAway {
+  absl::Duration time_left;  // for that, at most
+};
+
 using Event = std::variant<Opened, PrefillProgress, Delta, Scores, TurnDone, AppendDone,
-                           WindowMoved, RequestFailed>;
+                           WindowMoved, RequestFailed, GoAway>;
 
 }  // namespace sinkstream

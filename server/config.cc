@@ -4,10 +4,10 @@
 #include <initializer_list>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "server/listen_address.h"
 
 namespace sinkstream {
 namespace {
@@ -29,10 +29,10 @@ class Faults {
     if (value < least) Add(flag, absl::StrCat("is ", value, "; must be at least ", least));
     if (value > most) Add(flag, absl::StrCat("is ", value, "; must be at most ", most));
   }
-  void InRange(const char* flag, absl::Duration value, absl::Duration most) {
-    if (value >= absl::ZeroDuration() && value <= most) return;
-    Add(flag, absl::StrCat("is ", absl::FormatDuration(value), "; must be in [0, ",
-                           absl::FormatDuration(most), "]"));
+  void InRange(const char* flag, absl::Duration value, absl::Duration least, absl::Duration most) {
+    if (value >= least && value <= most) return;
+    Add(flag, absl::StrCat("is ", absl::FormatDuration(value), "; must be in [",
+                           absl::FormatDuration(least), ", ", absl::FormatDuration(most), "]"));
   }
   void OneOf(const char* flag, const std::string& value,
              std::initializer_list<const char*> choices) {
@@ -50,17 +50,28 @@ class Faults {
   std::vector<std::string> faults_;
 };
 
-bool IsAddressAndPort(const std::string& listen) {
-  const size_t colon = listen.rfind(':');
-  int port = -1;
-  return colon != std::string::npos && colon > 0 &&
-         absl::SimpleAtoi(listen.substr(colon + 1), &port) && port >= 0 && port <= 65535;
+void CheckSecurity(const ServerConfig& config, Faults& faults) {
+  const TlsFiles& tls = config.security.tls;
+  if (tls.certificate.empty() && !tls.key.empty()) {
+    faults.Add("tls_certificate", "is empty; --tls_key needs it");
+  }
+  if (!tls.certificate.empty() && tls.key.empty()) {
+    faults.Add("tls_key", "is empty; --tls_certificate needs it");
+  }
+  if (!tls.client_ca.empty() && tls.certificate.empty()) {
+    faults.Add("tls_client_ca", "needs --tls_certificate and --tls_key");
+  }
+  if (!tls.certificate.empty() || config.insecure_listen || IsLoopback(config.listen)) return;
+  faults.Add("listen", absl::StrCat("is '", config.listen,
+                                    "', which other machines may reach, without encryption; give "
+                                    "--tls_certificate and --tls_key, or --insecure_listen"));
 }
 
 void CheckSessionDefaults(const EngineOptions& engine, Faults& faults) {
   faults.InRange("sinks", engine.defaults.sinks, 0, kMostTokens);
   faults.InRange("window", engine.defaults.window, 1, kMostTokens);
-  faults.InRange("idle_timeout", engine.defaults.idle_timeout, engine.limits.max_idle_timeout);
+  faults.InRange("idle_timeout", engine.defaults.idle_timeout, absl::ZeroDuration(),
+                 engine.limits.max_idle_timeout);
 }
 
 void CheckLimits(const ServerConfig& config, Faults& faults) {
@@ -86,6 +97,8 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   if (!IsAddressAndPort(config.listen)) {
     faults.Add("listen", absl::StrCat("is '", config.listen,
                                       "'; must be ADDRESS:PORT, the port at most 65535"));
+  } else {
+    CheckSecurity(config, faults);
   }
   faults.InRange("threads", config.threads, 0, kMostThreads);
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);
@@ -93,7 +106,9 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   faults.OneOf("kv_dtype", config.kv_dtype, {"auto", "float32", "bfloat16"});
   faults.OneOf("isa", config.isa, {"auto", "amx", "avx512_vnni", "avx512", "avx2", "portable"});
   faults.InRange("position_offset", config.engine.position_offset, 0, kMostPositions);
-  faults.InRange("drain_timeout", config.drain_timeout, kMaxDrainTimeout);
+  faults.InRange("drain_timeout", config.drain_timeout, absl::ZeroDuration(), kMaxDrainTimeout);
+  faults.InRange("stuck_step_limit", config.stuck_step_limit, kMinStuckStepLimit,
+                 kMaxStuckStepLimit);
   CheckSessionDefaults(config.engine, faults);
   CheckLimits(config, faults);
   return faults.Take();

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/engine.h"
+#include "server/port_security.h"
 
 namespace sinkstream {
 
@@ -16,19 +17,28 @@ struct ServerConfig {
 
   std::string model;                       // the model file
   std::string listen = "127.0.0.1:50051";  // ADDRESS:PORT; port 0: any free one
-  int32_t threads = 0;                     // of the model; 0: one for each core
-  int64_t kv_bytes = int64_t{2} << 30;     // KV memory of all sessions
+  // Nothing but loopback is listened on without encryption, unless this is set.
+  bool insecure_listen = false;
+  SecurityFiles security;
+  bool reflection = false;
+  int32_t threads = 0;                  // of the model; 0: one for each core
+  int64_t kv_bytes = int64_t{2} << 30;  // KV memory of all sessions
   std::string kv_dtype =
       "auto";                // auto (float32 if the weights are, else bfloat16), float32, bfloat16
   std::string isa = "auto";  // auto (this CPU's best), amx, avx512_vnni, avx512, avx2, portable
   int64_t max_message_bytes = 1 << 20;  // of one gRPC message from a client
   absl::Duration drain_timeout =
       absl::Seconds(5);  // how long running requests may go on after the first signal
+  // A round of the engine's loop that takes longer makes the server NOT_SERVING until it ends.
+  absl::Duration stuck_step_limit = absl::Seconds(60);
   EngineOptions engine;
 };
 
 // The longest drain_timeout.
 inline constexpr absl::Duration kMaxDrainTimeout = absl::Hours(24);
+// Of stuck_step_limit.
+inline constexpr absl::Duration kMinStuckStepLimit = absl::Seconds(1);
+inline constexpr absl::Duration kMaxStuckStepLimit = absl::Hours(24);
 
 // Every fault, each as one line that begins with the flag's name; empty: none. Every number has a
 // lower and an upper bound here, so that nothing behind it overflows; what needs the model (window

@@ -16,11 +16,15 @@ EventStream<Reactor>::EventStream(StreamEnvironment& environment)
       state_(outbox_) {}
 
 template <typename Reactor>
-bool EventStream<Reactor>::Join() {
-  const absl::Status added = environment_.streams.Add(this);
-  if (added.ok()) return true;
-  Perform(state_.End(added));
-  return false;
+bool EventStream<Reactor>::Join(const grpc::ServerContextBase& context) {
+  auto principal = environment_.authenticator.Principal(context);
+  const absl::Status joined = principal.ok() ? environment_.streams.Add(this) : principal.status();
+  if (!joined.ok()) {
+    Perform(state_.End(joined));
+    return false;
+  }
+  principal_ = *std::move(principal);
+  return true;
 }
 
 template <typename Reactor>

@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "engine/outbox.h"
 #include "server/stream_environment.h"
@@ -21,8 +22,9 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
  protected:
   explicit EventStream(StreamEnvironment& environment);
 
-  // Joins the streams that live. False: there are too many, and the call ends.
-  bool Join();
+  // Once: finds out whose call it is and joins the streams that live. False: it may not be made, or
+  // there are too many, and the call ends.
+  bool Join(const grpc::ServerContextBase& context);
 
   // What the client is told of `event`, if anything. Never two calls at a time.
   virtual std::optional<grpc::ByteBuffer> Message(const Event& event) = 0;
@@ -47,6 +49,7 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   StreamEnvironment& environment_;
   const std::shared_ptr<Outbox> outbox_;
   StreamState state_;
+  std::string principal_;  // set by Join()
 
  private:
   void EndAfterWriting(const absl::Status& status) final;

@@ -25,6 +25,21 @@ ABSL_FLAG(std::string, model, "",
           "The model file (.pt), as sinkstream_export writes it. Required.");
 ABSL_FLAG(std::string, listen, ServerConfig().listen,
           "ADDRESS:PORT to listen on. Port 0: any free one; it is printed.");
+ABSL_FLAG(
+    bool, insecure_listen, ServerConfig().insecure_listen,
+    "Listen on other addresses than loopback without encryption: whoever is on the way may read "
+    "and change everything, tokens too.");
+ABSL_FLAG(std::string, tls_certificate, "",
+          "PEM file: the server's certificate, then those up to its root. Encrypts the port; read "
+          "again when it changes, as are the other files of this kind.");
+ABSL_FLAG(std::string, tls_key, "", "PEM file: the certificate's key, without a passphrase.");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "PEM file: roots of clients' certificates; then every client must show one.");
+ABSL_FLAG(std::string, auth_tokens, "",
+          "File with a line 'PRINCIPAL TOKEN' for each who may use the server, who sends it as "
+          "'authorization: Bearer TOKEN'.");
+ABSL_FLAG(bool, reflection, ServerConfig().reflection,
+          "Tell everybody the wire contract by grpc.reflection.");
 ABSL_FLAG(int32_t, threads, ServerConfig().threads,
           "Threads that compute the model. 0: one for each core.");
 ABSL_FLAG(ByteSize, kv_bytes, ByteSize{ServerConfig().kv_bytes},
@@ -64,6 +79,8 @@ ABSL_FLAG(ByteSize, max_message_bytes, ByteSize{ServerConfig().max_message_bytes
 ABSL_FLAG(
     absl::Duration, drain_timeout, ServerConfig().drain_timeout,
     "How long running requests may go on after SIGTERM or SIGINT; a second signal ends them.");
+ABSL_FLAG(absl::Duration, stuck_step_limit, ServerConfig().stuck_step_limit,
+          "A step that takes longer makes the server NOT_SERVING until it ends.");
 ABSL_FLAG(int64_t, position_offset, 0,
           "Test aid: every session stands this many tokens later in its stream.");
 
@@ -109,12 +126,18 @@ ServerConfig ConfigFromFlags() {
   ServerConfig config;
   config.model = absl::GetFlag(FLAGS_model);
   config.listen = absl::GetFlag(FLAGS_listen);
+  config.insecure_listen = absl::GetFlag(FLAGS_insecure_listen);
+  config.security = {{absl::GetFlag(FLAGS_tls_certificate), absl::GetFlag(FLAGS_tls_key),
+                      absl::GetFlag(FLAGS_tls_client_ca)},
+                     absl::GetFlag(FLAGS_auth_tokens)};
+  config.reflection = absl::GetFlag(FLAGS_reflection);
   config.threads = absl::GetFlag(FLAGS_threads);
   config.kv_bytes = absl::GetFlag(FLAGS_kv_bytes).bytes;
   config.kv_dtype = absl::GetFlag(FLAGS_kv_dtype);
   config.isa = absl::GetFlag(FLAGS_isa);
   config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes).bytes;
   config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
+  config.stuck_step_limit = absl::GetFlag(FLAGS_stuck_step_limit);
   config.engine.position_offset = absl::GetFlag(FLAGS_position_offset);
   config.engine.defaults.sinks = absl::GetFlag(FLAGS_sinks);
   config.engine.defaults.window = absl::GetFlag(FLAGS_window);

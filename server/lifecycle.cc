@@ -3,13 +3,20 @@
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/errors.h"
 #include "server/config.h"
+#include "server/listen_address.h"
+#include "server/tls_credentials.h"
 
 namespace sinkstream {
 namespace {
@@ -44,14 +51,26 @@ void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
   builder.SetResourceQuota(grpc::ResourceQuota("sinkstream").Resize(kGrpcMemory));
 }
 
-std::string Host(const std::string& address) { return address.substr(0, address.rfind(':')); }
+std::shared_ptr<grpc::ServerCredentials> Credentials(const PortSecurity* security) {
+  const bool encrypts = security != nullptr && security->Tls() != nullptr;
+  return encrypts ? TlsCredentials(*security) : grpc::InsecureServerCredentials();
+}
+
+// gRPC's reflection adds itself to every server of a process that links it.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServerLifecycle>> ServerLifecycle::Start(
-    const ListenOptions& options, Engine& engine, EngineActivity& activity) {
-  std::unique_ptr<ServerLifecycle> lifecycle(
-      new ServerLifecycle(options.service, engine, activity));
+    const ListenOptions& options, const Parts& parts) {
+  std::unique_ptr<ServerLifecycle> lifecycle(new ServerLifecycle(options, parts));
   if (absl::Status status = lifecycle->Listen(options); !status.ok()) return status;
   return lifecycle;
 }
@@ -60,9 +79,11 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
+  if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   int port = 0;
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
-  SetChannelArguments(options, engine_.Options().limits.max_sessions, builder);
+  credentials_ = Credentials(options.security);
+  builder.AddListeningPort(options.address, credentials_, &port);
+  SetChannelArguments(options, parts_.engine.Options().limits.max_sessions, builder);
   builder.RegisterService(&chat_service_);
   builder.RegisterService(&score_service_);
   server_ = builder.BuildAndStart();
@@ -71,8 +92,11 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
         absl::StrCat("cannot listen on ", options.address,
                      ": the address is in use or not one of this machine"));
   }
-  address_ = absl::StrCat(Host(options.address), ":", port);
-  SetServing(true);
+  address_ = absl::StrCat(HostOf(options.address), ":", port);
+  parts_.readiness.Started();
+  TellHealth();
+  ticker_ = std::make_unique<Ticker>(options.tick,
+                                     [this, security = options.security] { Tick(security); });
   return absl::OkStatus();
 }
 
@@ -80,7 +104,16 @@ ServerLifecycle::~ServerLifecycle() {
   if (server_ != nullptr) Drain(absl::ZeroDuration());
 }
 
-void ServerLifecycle::SetServing(bool serving) {
+void ServerLifecycle::Tick(PortSecurity* security) {
+  TellHealth();
+  if (security != nullptr) security->Refresh();
+}
+
+void ServerLifecycle::TellHealth() {
+  MutexLock lock(health_mutex_);
+  const bool serving = parts_.readiness.Current() == Readiness::State::kReady;
+  // Who watches is told each time, changed or not.
+  if (std::exchange(told_serving_, serving) == serving) return;
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   health->SetServingStatus(serving);
   health->SetServingStatus(v1::ChatService::service_full_name(), serving);
@@ -88,14 +121,18 @@ void ServerLifecycle::SetServing(bool serving) {
 }
 
 void ServerLifecycle::Drain(absl::Duration timeout) {
-  engine_.StartDraining();  // first: who has seen NOT_SERVING gets no session any more
-  SetServing(false);
   // A clock that counts nanoseconds cannot tell a time much further away.
   const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kMaxDrainTimeout);
-  activity_.WaitUntilDrained(std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded));
-  environment_.streams.EndAll(absl::UnavailableError("the server is shutting down"));
+  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(bounded);
+  // First: who has seen NOT_SERVING gets no session any more.
+  parts_.engine.StartDraining(bounded);
+  parts_.readiness.StartDraining();
+  TellHealth();
+  parts_.activity.WaitUntilDrained(deadline);
+  environment_.streams.EndAll(ShuttingDown());
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();
+  ticker_.reset();
   server_.reset();
 }
 

@@ -1,35 +1,49 @@
 // ServerLifecycle: the gRPC server from its port to its end. States: serving -> draining ->
-// stopped. Health says SERVING in the first alone.
+// stopped. grpc.health.v1 says SERVING in the first alone, and there while Readiness is kReady: it
+// is looked at every `tick`, and so are the files of PortSecurity.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/engine.h"
+#include "engine/sync.h"
 #include "server/activity.h"
+#include "server/port_security.h"
+#include "server/readiness.h"
 #include "server/score_service.h"
 #include "server/service.h"
 #include "server/stream_environment.h"
+#include "server/ticker.h"
 
 namespace sinkstream {
 
 struct ListenOptions {
   std::string address = "127.0.0.1:0";  // ADDRESS:PORT; port 0: any free one
   ServiceOptions service;
+  PortSecurity* security = nullptr;  // outlives the server; null: neither encryption nor tokens
+  bool reflection = false;           // grpc.reflection tells everybody the wire contract
+  absl::Duration tick = absl::Milliseconds(500);
 };
 
 class ServerLifecycle {
  public:
-  // Opens the port. UNAVAILABLE if it cannot be had. `engine`, and `activity` which observes it,
-  // outlive this.
+  // What it serves, and what observes that; they outlive this.
+  struct Parts {
+    Engine& engine;
+    EngineActivity& activity;
+    Readiness& readiness;
+  };
+
+  // Opens the port. UNAVAILABLE if it cannot be had. The model is warm by then.
   static absl::StatusOr<std::unique_ptr<ServerLifecycle>> Start(const ListenOptions& options,
-                                                                Engine& engine,
-                                                                EngineActivity& activity);
+                                                                const Parts& parts);
   // Stops at once if Drain() has not been called.
   ~ServerLifecycle();
 
@@ -45,23 +59,28 @@ class ServerLifecycle {
   static constexpr absl::Duration kFarewell = absl::Seconds(1);
 
  private:
-  ServerLifecycle(const ServiceOptions& options, Engine& engine, EngineActivity& activity)
-      : engine_(engine),
-        activity_(activity),
-        environment_(engine, options,
-                     [&activity](const absl::Status& error) { activity.Log(error); }),
-        chat_service_(environment_, activity),
+  ServerLifecycle(const ListenOptions& options, const Parts& parts)
+      : parts_(parts),
+        environment_(
+            parts.engine, options.service, options.security,
+            [&activity = parts.activity](const absl::Status& error) { activity.Log(error); }),
+        chat_service_(environment_, parts.activity),
         score_service_(environment_) {}
   absl::Status Listen(const ListenOptions& options);
-  void SetServing(bool serving);
+  void Tick(PortSecurity* security);
+  // Any thread.
+  void TellHealth();
 
-  Engine& engine_;
-  EngineActivity& activity_;
+  const Parts parts_;
   StreamEnvironment environment_;
   ChatServiceImpl chat_service_;
   ScoreServiceImpl score_service_;
   std::string address_;
-  std::unique_ptr<grpc::Server> server_;  // last: it uses the services
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
+  std::unique_ptr<grpc::Server> server_;  // behind the services, which it uses
+  Mutex health_mutex_;  // held while health is told, so that the last word is true
+  std::optional<bool> told_serving_ ABSL_GUARDED_BY(health_mutex_);
+  std::unique_ptr<Ticker> ticker_;  // last: it uses the server
 };
 
 }  // namespace sinkstream

@@ -11,10 +11,14 @@
 #include "engine/clock.h"
 #include "engine/engine.h"
 #include "engine/torch/torch_model.h"
+#include "engine/warm_up.h"
 #include "server/activity.h"
 #include "server/config.h"
 #include "server/flags.h"
 #include "server/lifecycle.h"
+#include "server/observers.h"
+#include "server/port_security.h"
+#include "server/readiness.h"
 #include "server/start_facts.h"
 #include "server/stop_signals.h"
 
@@ -64,14 +68,22 @@ int Serve(const ServerConfig& config) {
     if (!listening) std::_Exit(EXIT_SUCCESS);
     count == 1 ? stop.Notify() : activity.Hurry();
   });
+  const auto security = PortSecurity::Load(config.security, stderr);
+  if (!security.ok()) return Fail(security.status());
   auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
+  if (const absl::Status warm = WarmUp(*file->model); !warm.ok()) return Fail(warm);
   const MonotonicClock clock;
-  const auto engine = MakeEngine(config, *std::move(file), activity, clock);
+  Readiness readiness(clock, config.stuck_step_limit);
+  EngineObservers observers({&activity, &readiness});
+  const auto engine = MakeEngine(config, *std::move(file), observers, clock);
   if (!engine.ok()) return Fail(engine.status());
   std::fputs(StartFacts(**engine).c_str(), stdout);
-  const ListenOptions listen{config.listen, {.max_message_bytes = config.max_message_bytes}};
-  const auto server = ServerLifecycle::Start(listen, **engine, activity);
+  const ListenOptions listen{.address = config.listen,
+                             .service = {.max_message_bytes = config.max_message_bytes},
+                             .security = security->get(),
+                             .reflection = config.reflection};
+  const auto server = ServerLifecycle::Start(listen, {**engine, activity, readiness});
   if (!server.ok()) return Fail(server.status());
   listening = true;
   std::printf("listening on %s\n", (*server)->Address().c_str());

@@ -143,6 +143,9 @@ struct ResponseFiller {
     to.set_evicted_tokens(event.evicted);
     to.set_first_recent_position(event.first_recent);
   }
+  void operator()(const GoAway& event) const {
+    *response.mutable_go_away()->mutable_time_left() = ToProtoDuration(event.time_left);
+  }
   void operator()(const RequestFailed& event) const {
     v1::RequestFailed& to = *response.mutable_failed();
     to.set_request_id(event.request_id);

@@ -5,8 +5,8 @@
 namespace sinkstream {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ScoreServiceImpl::Score(
-    grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return new ScoreStream(*request, environment_);  // deletes itself in OnDone
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return new ScoreStream(*context, *request, environment_);  // deletes itself in OnDone
 }
 
 }  // namespace sinkstream

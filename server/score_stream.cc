@@ -10,9 +10,10 @@
 
 namespace sinkstream {
 
-ScoreStream::ScoreStream(const grpc::ByteBuffer& request, StreamEnvironment& environment)
+ScoreStream::ScoreStream(const grpc::ServerContextBase& context, const grpc::ByteBuffer& request,
+                         StreamEnvironment& environment)
     : EventStream(environment) {
-  if (!Join()) return;
+  if (!Join(context)) return;
   Guarded([&] {
     const absl::Status started = Start(request);
     if (!started.ok()) Perform(state_.End(started));
@@ -25,6 +26,7 @@ absl::Status ScoreStream::Start(const grpc::ByteBuffer& request) {
   Engine& engine = environment_.engine;
   auto call = ToScoreCall(*message, environment_.rules, engine);
   if (!call.ok()) return call.status();
+  call->open.principal = principal_;
   const auto attachment = engine.Open(std::move(call->open), outbox_);
   if (!attachment.ok()) return attachment.status();
   if (!state_.Attach(*attachment)) {

@@ -13,7 +13,8 @@ namespace sinkstream {
 class ScoreStream final : public EventStream<grpc::ServerWriteReactor<grpc::ByteBuffer>> {
  public:
   // `request`: a v1::ScoreRequest, which need not parse.
-  ScoreStream(const grpc::ByteBuffer& request, StreamEnvironment& environment);
+  ScoreStream(const grpc::ServerContextBase& context, const grpc::ByteBuffer& request,
+              StreamEnvironment& environment);
 
  private:
   // Scores and the end; a failure ends the call.

@@ -13,17 +13,19 @@
 namespace sinkstream {
 namespace {
 
-// Ends a unary call with what `answer` returns, a Status; `on_error` is told of what breaks in it.
+// Ends a unary call with what `answer` returns, a Status, if the call may be made at all; the
+// environment is told of what breaks in it.
 template <typename Answer>
-grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context, const ErrorSink& on_error,
-                                 Answer answer) {
+grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context,
+                                 const StreamEnvironment& environment, Answer answer) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
   absl::Status status;
   try {
-    status = answer();
+    status = environment.authenticator.Principal(context).status();
+    if (status.ok()) status = answer();
   } catch (const std::exception& error) {
     status = absl::InternalError(error.what());
-    on_error(status);
+    environment.on_error(status);
   }
   reactor->Finish(ToGrpcStatus(status));
   return reactor;
@@ -45,7 +47,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ChatServiceImpl::Co
 grpc::ServerUnaryReactor* ChatServiceImpl::GetModel(grpc::CallbackServerContext* context,
                                                     const v1::GetModelRequest*,
                                                     v1::GetModelResponse* response) {
-  return Finish(*context, environment_.on_error, [&] {
+  return Finish(*context, environment_, [&] {
     *response = ToModelResponse(environment_.engine, environment_.limits);
     return absl::OkStatus();
   });
@@ -54,20 +56,19 @@ grpc::ServerUnaryReactor* ChatServiceImpl::GetModel(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* ChatServiceImpl::Tokenize(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request,
                                                     grpc::ByteBuffer* response) {
-  return Finish(*context, environment_.on_error,
-                [&] { return Write(Tokens(*request), *response); });
+  return Finish(*context, environment_, [&] { return Write(Tokens(*request), *response); });
 }
 
 grpc::ServerUnaryReactor* ChatServiceImpl::Detokenize(grpc::CallbackServerContext* context,
                                                       const grpc::ByteBuffer* request,
                                                       grpc::ByteBuffer* response) {
-  return Finish(*context, environment_.on_error, [&] { return Write(Text(*request), *response); });
+  return Finish(*context, environment_, [&] { return Write(Text(*request), *response); });
 }
 
 grpc::ServerUnaryReactor* ChatServiceImpl::GetLoad(grpc::CallbackServerContext* context,
                                                    const v1::GetLoadRequest*,
                                                    v1::GetLoadResponse* response) {
-  return Finish(*context, environment_.on_error, [&] {
+  return Finish(*context, environment_, [&] {
     const auto resident = ResidentBytes();
     if (!resident.ok()) return resident.status();
     *response = ToLoadResponse(*resident, activity_.Pool(), environment_.limits.kv_bytes());

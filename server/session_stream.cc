@@ -13,7 +13,7 @@ namespace sinkstream {
 
 SessionStream::SessionStream(grpc::CallbackServerContext& context, StreamEnvironment& environment)
     : EventStream(environment), context_(context) {
-  if (!Join()) return;
+  if (!Join(context)) return;
   StartSendInitialMetadata();
   StartRead(&inbound_);
   open_deadline_.Start(environment.open_deadline, [this] { OnOpenMissed(); });
@@ -95,6 +95,7 @@ absl::StatusOr<std::optional<Event>> SessionStream::Refuse(absl::Status status) 
 absl::Status SessionStream::Open(v1::Open open) {
   absl::StatusOr<OpenRequest> request = ToOpenRequest(std::move(open), environment_.rules);
   if (!request.ok()) return request.status();
+  request->principal = principal_;
   const auto attachment = environment_.engine.Open(*std::move(request), outbox_);
   if (!attachment.ok()) return attachment.status();
   if (!state_.Attach(*attachment)) environment_.engine.Detach(*attachment);

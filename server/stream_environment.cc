@@ -31,8 +31,9 @@ void LiveStreams::EndAll(const absl::Status& status) {
 }
 
 StreamEnvironment::StreamEnvironment(Engine& engine_served, const ServiceOptions& options,
-                                     ErrorSink error_sink)
+                                     const PortSecurity* security, ErrorSink error_sink)
     : engine(engine_served),
+      authenticator(security),
       on_error(std::move(error_sink)),
       rules{engine.Options().limits, engine.Spec().vocab_size},
       limits(ToLimits(engine.Options().limits, engine.Spec(), options.max_message_bytes)),

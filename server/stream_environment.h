@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "engine/sync.h"
+#include "server/authenticator.h"
 #include "server/request.h"
 #include "server/wake_queue.h"
 #include "sinkstream/v1/chat.pb.h"
@@ -55,10 +56,12 @@ using ErrorSink = std::function<void(const absl::Status&)>;
 
 // Outlives every call.
 struct StreamEnvironment {
-  // `engine_served` and what `error_sink` uses outlive this.
-  StreamEnvironment(Engine& engine_served, const ServiceOptions& options, ErrorSink error_sink);
+  // `engine_served`, `security` (null: none) and what `error_sink` uses outlive this.
+  StreamEnvironment(Engine& engine_served, const ServiceOptions& options,
+                    const PortSecurity* security, ErrorSink error_sink);
 
   Engine& engine;
+  const Authenticator authenticator;
   const ErrorSink on_error;
   const RequestRules rules;
   const v1::Limits limits;

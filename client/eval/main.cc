@@ -51,8 +51,13 @@ int Run(std::span<const char* const> arguments, std::vector<Flag> (*flags)(Optio
     Note(absl::StrCat(status.message(), "; --help lists the flags"));
     return kUsage;
   }
+  const auto credentials = LoadCredentials(options.subject.credentials);
+  if (!credentials.ok()) {
+    Note(std::string(credentials.status().message()));
+    return kFailure;
+  }
   const int interrupts = RouteInterrupts();  // before gRPC makes threads
-  ScoreClient client(options.subject.server);
+  ScoreClient client(options.subject.server, *credentials);
   const StopOnInterrupt stop(interrupts, client);
   status = run(options, client);
   if (status.ok()) return 0;

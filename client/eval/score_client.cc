@@ -54,18 +54,21 @@ absl::Status AddScores(const v1::Scores& answer, std::span<const int32_t> ids,
   return absl::OkStatus();
 }
 
-ScoreClient::ScoreClient(const std::string& server)
+ScoreClient::ScoreClient(const std::string& server, const Credentials& credentials)
     : server_(server),
-      channel_(sinkstream::Connect(server, ClientPatience())),
+      credentials_(credentials),
+      channel_(sinkstream::Connect(server, ClientPatience(), credentials)),
       chat_(v1::ChatService::NewStub(channel_)),
       score_(v1::ScoreService::NewStub(channel_)) {}
 
 absl::Status ScoreClient::Connect() {
-  return WithPatience([this] {
+  const absl::Status status = WithPatience([this] {
     grpc::ClientContext context;
     SetDeadline(context, kDeadline);
     return ToAbsl(chat_->GetModel(&context, {}, &model_));
   });
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), ConnectionHint(status, credentials_)));
 }
 
 absl::StatusOr<v1::GetLoadResponse> ScoreClient::GetLoad() {

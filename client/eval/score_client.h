@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/credentials.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 #include "sinkstream/v1/score.grpc.pb.h"
 
@@ -37,7 +38,7 @@ absl::Status AddScores(const v1::Scores& answer, std::span<const int32_t> ids,
 class ScoreClient {
  public:
   // `server`: ADDRESS:PORT.
-  explicit ScoreClient(const std::string& server);
+  explicit ScoreClient(const std::string& server, const Credentials& credentials = {});
 
   // Asks the server what it serves. All other calls come after it.
   absl::Status Connect();
@@ -61,6 +62,7 @@ class ScoreClient {
 
  private:
   const std::string server_;
+  const Credentials credentials_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::ChatService::Stub> chat_;
   const std::unique_ptr<v1::ScoreService::Stub> score_;

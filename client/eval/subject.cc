@@ -17,7 +17,7 @@ constexpr int64_t kPieceBytes = 128 << 10;
 }  // namespace
 
 std::vector<Flag> SubjectFlags(Subject* subject) {
-  return {
+  std::vector<Flag> flags = {
       Required(TextFlag("text", "FILE", "plain text, UTF-8", &subject->text)),
       IntegerFlag("skip-characters", "C", "leave out the first C characters of it (default: 0)",
                   &subject->skip_characters, 0),
@@ -29,6 +29,8 @@ std::vector<Flag> SubjectFlags(Subject* subject) {
       IntegerFlag("parallel", "P", "calls at a time; no figure depends on it (default: 4)",
                   &subject->parallel, 1, 64),
   };
+  for (Flag& flag : CredentialFlags(&subject->credentials)) flags.push_back(std::move(flag));
+  return flags;
 }
 
 std::vector<Flag> WindowFlags(CacheFlags* cache) {

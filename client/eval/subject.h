@@ -16,6 +16,7 @@ namespace sinkstream::eval {
 
 struct Subject {
   std::string server = "127.0.0.1:50051";
+  CredentialFiles credentials = {};
   std::string text = {};        // the file's path
   int64_t skip_characters = 0;  // of it
   int64_t tokens = 0;           // of the rest; 0: all

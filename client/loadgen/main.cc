@@ -139,7 +139,9 @@ absl::Status CheckFiles(const Options& options) {
 absl::Status Load(const Options& options, Interruption& interruption) {
   const absl::Status writable = CheckFiles(options);
   if (!writable.ok()) return writable;
-  auto target = Target::Connect(options.server);
+  const auto credentials = LoadCredentials(options.credentials);
+  if (!credentials.ok()) return credentials.status();
+  auto target = Target::Connect(options.server, *credentials);
   if (!target.ok()) return target.status();
   const v1::GetModelResponse& model = target->model();
   const auto traffic = target->MakeTraffic(options);

@@ -162,7 +162,8 @@ std::vector<Flag> ReportFlags(Options* options) {
 
 std::vector<Flag> AllFlags(Options* options, Given* given) {
   std::vector<Flag> flags = {ServerFlag(&options->server)};
-  for (auto& group : {ShapeFlags(options, given), TurnFlags(options), ReportFlags(options)}) {
+  for (auto& group : {CredentialFlags(&options->credentials), ShapeFlags(options, given),
+                      TurnFlags(options), ReportFlags(options)}) {
     flags.insert(flags.end(), group.begin(), group.end());
   }
   return flags;

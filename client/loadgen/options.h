@@ -15,6 +15,7 @@ namespace sinkstream::loadgen {
 
 struct Options {
   std::string server = "127.0.0.1:50051";
+  CredentialFiles credentials;
   Workload workload;
   Objective objective;
   std::vector<int64_t> sweep;  // numbers of sessions; empty: one run

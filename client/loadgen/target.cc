@@ -59,15 +59,18 @@ absl::Status CheckLimits(const Workload& workload, const v1::Limits& limits) {
   return status;
 }
 
-absl::StatusOr<Target> Target::Connect(const std::string& server) {
+absl::StatusOr<Target> Target::Connect(const std::string& server, const Credentials& credentials) {
   Target target;
   target.server_ = server;
-  target.stub_ = v1::ChatService::NewStub(sinkstream::Connect(server, ClientPatience()));
+  target.stub_ =
+      v1::ChatService::NewStub(sinkstream::Connect(server, ClientPatience(), credentials));
   grpc::ClientContext context;
   SetDeadline(context);
   const absl::Status status = ToAbsl(target.stub_->GetModel(&context, {}, &target.model_));
-  if (!status.ok()) return Named(server, status);
-  return target;
+  if (status.ok()) return target;
+  const absl::Status named = Named(server, status);
+  return absl::Status(named.code(),
+                      absl::StrCat(named.message(), ConnectionHint(status, credentials)));
 }
 
 absl::StatusOr<Traffic> Target::MakeTraffic(const Options& options) {

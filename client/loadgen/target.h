@@ -17,7 +17,7 @@ namespace sinkstream::loadgen {
 class Target {
  public:
   // Asks `server`, ADDRESS:PORT, what it serves. An error names it.
-  static absl::StatusOr<Target> Connect(const std::string& server);
+  static absl::StatusOr<Target> Connect(const std::string& server, const Credentials& credentials);
 
   const v1::GetModelResponse& model() const { return model_; }
   v1::ChatService::Stub& stub() { return *stub_; }

@@ -98,6 +98,21 @@ Flag ServerFlag(std::string* target) {
   return flag;
 }
 
+std::vector<Flag> CredentialFlags(CredentialFiles* target) {
+  return {
+      TextFlag("tls-ca", "FILE",
+               "PEM: roots that the server's certificate leads to; encrypts the connection\n"
+               "      (default: none, without encryption)",
+               &target->tls_ca),
+      TextFlag("tls-certificate", "FILE",
+               "PEM: the certificate to show to a server that asks for one",
+               &target->tls_certificate),
+      TextFlag("tls-key", "FILE", "PEM: its key", &target->tls_key),
+      TextFlag("token-file", "FILE", "holds the bearer token to send to a server that asks for one",
+               &target->token_file),
+  };
+}
+
 Flag Required(Flag flag) {
   flag.required = true;
   return flag;

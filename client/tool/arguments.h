@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/credentials.h"
 
 namespace sinkstream {
 
@@ -34,6 +35,8 @@ Flag IntegersFlag(std::string name, std::string value, std::string help,
                   std::vector<int64_t>* target, int64_t least, int64_t most = INT64_MAX);
 // --server; `target` holds the default. gRPC would take port 443 where none is given.
 Flag ServerFlag(std::string* target);
+// --tls-ca, --tls-certificate, --tls-key, --token-file.
+std::vector<Flag> CredentialFlags(CredentialFiles* target);
 Flag Required(Flag flag);
 
 // Sets what `arguments` give. INVALID_ARGUMENT, in one line: an unknown flag, no value or a bad

@@ -16,6 +16,7 @@ class Reply:
     deltas: list = dataclasses.field(default_factory=list)
     scores: list = dataclasses.field(default_factory=list)
     windows: list = dataclasses.field(default_factory=list)
+    farewells: list = dataclasses.field(default_factory=list)
     done: object = None
     appended: object = None
     failed: object = None
@@ -85,6 +86,8 @@ class Chat:
                 reply.scores.append(response.scores)
             elif event == "window_moved":
                 reply.windows.append(response.window_moved)
+            elif event == "go_away":
+                reply.farewells.append(response.go_away)
             elif event in ("turn_done", "append_done", "failed"):
                 reply.done = response.turn_done if event == "turn_done" else None
                 reply.appended = response.append_done if event == "append_done" else None

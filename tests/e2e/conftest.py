@@ -1,7 +1,7 @@
 """End to end: the built server with the default model, and a client generated from proto/ when the tests run.
 
-SINKSTREAM_SERVER: the server's binary. SINKSTREAM_EVAL, SINKSTREAM_LOADGEN: the tools. SINKSTREAM_MODEL: the model file. All
-default to what `make build` leaves.
+SINKSTREAM_SERVER: the server's binary. SINKSTREAM_CHAT, SINKSTREAM_EVAL, SINKSTREAM_LOADGEN: the clients. SINKSTREAM_MODEL: the
+model file. All default to what `make build` leaves.
 """
 
 import importlib
@@ -25,6 +25,7 @@ sys.path.append(str(ROOT / "engine/export"))
 from sinkstream_export import gguf  # noqa: E402
 
 SERVER = os.environ.get("SINKSTREAM_SERVER", str(ROOT / "build/bin/sinkstream-server"))
+CHAT = os.environ.get("SINKSTREAM_CHAT", str(ROOT / "build/bin/sinkstream-chat"))
 EVAL = os.environ.get("SINKSTREAM_EVAL", str(ROOT / "build/bin/sinkstream-eval"))
 LOADGEN = os.environ.get("SINKSTREAM_LOADGEN", str(ROOT / "build/bin/sinkstream-loadgen"))
 MODEL = os.environ.get("SINKSTREAM_MODEL", str(ROOT / "build/models/smollm2-135m-instruct.pt"))
@@ -56,6 +57,11 @@ def api(tmp_path_factory):
 @pytest.fixture(scope="session")
 def binary():
     return SERVER
+
+
+@pytest.fixture(scope="session")
+def chat_program():
+    return CHAT
 
 
 @pytest.fixture(scope="session")

@@ -145,8 +145,14 @@ def test_health(channel):
     watch.cancel()
 
 
-def test_reflection_lists_the_service(channel):
-    database = ProtoReflectionDescriptorDatabase(channel)
+def test_there_is_no_reflection_by_default(channel):
+    with pytest.raises(grpc.RpcError) as refusal:
+        ProtoReflectionDescriptorDatabase(channel).get_services()
+    assert refusal.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_reflection_lists_the_service(small_server):
+    database = ProtoReflectionDescriptorDatabase(small_server.channel)
     assert SERVICE in database.get_services()
     names = [method.name for method in database.FindFileByName("sinkstream/v1/chat.proto").service[0].method]
     assert names == ["Converse", "GetModel", "Tokenize", "Detokenize", "GetLoad"]
@@ -157,7 +163,7 @@ def small_server(binary, model, tmp_path):
     """Does not end by itself while a turn runs."""
     flags = tmp_path / "flags"
     flags.write_text("--listen=127.0.0.1:0\n--kv_bytes=256MiB\n--window=100\n--max_sessions=2\n--threads=1\n"
-                     "--drain_timeout=1h\n")
+                     "--drain_timeout=1h\n--reflection\n")
     with ServerProcess(binary, f"--flagfile={flags}", f"--model={model}") as it:
         it.await_address()
         with grpc.insecure_channel(it.address) as channel:
@@ -187,7 +193,9 @@ def test_a_signal_lets_the_running_turn_end(api, small_server):
     chat.send_turn("Count to ten.", max_tokens=20, ignore_end_of_turn=True)
     chat.read()
     small_server.send_signal(signal.SIGINT)
-    assert chat.read_reply().done.usage.generated_tokens == 20
+    reply = chat.read_reply()
+    assert reply.done.usage.generated_tokens == 20
+    assert [farewell.time_left.seconds for farewell in reply.farewells] == [3600]
     assert chat.end().code() == grpc.StatusCode.UNAVAILABLE
     assert small_server.wait() == 0
     assert small_server.errors() == ""

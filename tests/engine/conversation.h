@@ -43,6 +43,7 @@ struct Heard {
   std::vector<RequestFailed> failures;
   std::vector<WindowMoved> windows;
   std::vector<PrefillProgress> progress;
+  std::vector<GoAway> farewells;
   std::optional<absl::Status> closed;
 };
 
@@ -126,6 +127,7 @@ class Stream {
   void Hear(AppendDone& e) { heard_.appends.push_back(e); }
   void Hear(WindowMoved& e) { heard_.windows.push_back(e); }
   void Hear(RequestFailed& e) { heard_.failures.push_back(e); }
+  void Hear(GoAway& e) { heard_.farewells.push_back(e); }
 
   Scheduler& scheduler_;
   const ChatFormat& format_;

@@ -177,9 +177,39 @@ TEST(SchedulerTest, DrainingRefusesNewSessionsAndLetsRunningTurnsEnd) {
   auto& alice = talk.OpenStream();
   alice.Feed({'a'}, Greedy(5));
   talk.scheduler().Handle(DrainCommand{});
-  EXPECT_EQ(talk.OpenStream().Read().closed->code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(talk.OpenStream().Read().closed.value(), ShuttingDown());
   talk.Run();
   EXPECT_THAT(alice.Read().turns, SizeIs(1));
+}
+
+TEST(SchedulerTest, DrainingTellsEachStreamHowLongItHas) {
+  Conversation talk;
+  auto& alice = talk.OpenStream();
+  auto& bob = talk.OpenStream();
+  alice.Feed({'a'}, Greedy(5));
+  talk.scheduler().Handle(DrainCommand{absl::Seconds(7)});
+  for (auto* const stream : {&alice, &bob}) {
+    ASSERT_THAT(stream->Read().farewells, SizeIs(1));
+    EXPECT_EQ(stream->Read().farewells[0].time_left, absl::Seconds(7));
+  }
+}
+
+TEST(SchedulerTest, DrainingTakesNoFurtherRequestAndCarriesOutWhatWaits) {
+  Conversation talk;
+  auto& alice = talk.OpenStream();
+  alice.Append("read this, ", 1);
+  alice.Say("then answer", Greedy(5), 2);
+  talk.scheduler().Handle(DrainCommand{});
+  auto& bob = talk.OpenStream();
+  alice.Append("too late", 3);
+  EXPECT_TRUE(bob.Read().closed.has_value());
+  talk.Run();
+  EXPECT_THAT(alice.Read().appends, SizeIs(1));
+  EXPECT_THAT(alice.Read().turns, SizeIs(1));
+  ASSERT_THAT(alice.Read().failures, SizeIs(1));
+  EXPECT_EQ(alice.Read().failures[0].request_id, 3);
+  EXPECT_EQ(alice.Read().failures[0].status, ShuttingDown());
+  EXPECT_EQ(ErrorRetryAfter(ShuttingDown()), kShutdownRetry);
 }
 
 TEST(SchedulerTest, ShutdownTellsEveryStreamAndFreesEverything) {

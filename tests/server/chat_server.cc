@@ -34,6 +34,7 @@ void Gate::AwaitArrival() {
 
 void WatchingObserver::OnPool(const PoolStats& stats) {
   activity_.OnPool(stats);
+  readiness_.OnPool(stats);
   {
     MutexLock lock(mutex_);
     pool_ = stats;
@@ -80,15 +81,22 @@ ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
   engine_ = *std::move(engine);
   ListenOptions listen;
   listen.service = options.service;
-  auto lifecycle = ServerLifecycle::Start(listen, *engine_, activity_);
+  listen.security = options.security;
+  listen.reflection = options.reflection;
+  listen.tick = absl::Milliseconds(5);
+  auto lifecycle = ServerLifecycle::Start(listen, {*engine_, activity_, readiness_});
   EXPECT_TRUE(lifecycle.ok()) << lifecycle.status();
   lifecycle_ = *std::move(lifecycle);
+  channel_ = Connect(options.credentials);
+  stub_ = v1::ChatService::NewStub(channel_);
+}
+
+std::shared_ptr<grpc::Channel> ChatServer::Connect(
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // what a client does not read stays small
-  channel_ = grpc::CreateCustomChannel(lifecycle_->Address(), grpc::InsecureChannelCredentials(),
-                                       arguments);
-  stub_ = v1::ChatService::NewStub(channel_);
+  return grpc::CreateCustomChannel(lifecycle_->Address(), credentials, arguments);
 }
 
 ChatServer::~ChatServer() { gate_.Open(); }
@@ -97,8 +105,9 @@ void SetDeadline(grpc::ClientContext& context) {
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
 }
 
-Conversation::Conversation(ChatServer& server) {
+Conversation::Conversation(ChatServer& server, const std::string& token) {
   SetDeadline(context_);
+  if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
   stream_ = server.stub().Converse(&context_);
 }
 

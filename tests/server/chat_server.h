@@ -41,7 +41,9 @@ class Gate {
 // Passes on what the drain needs and keeps what tests wait for. Engine thread, but for Await.
 class WatchingObserver final : public EngineObserver {
  public:
-  explicit WatchingObserver(EngineActivity& activity) : activity_(activity) {}
+  WatchingObserver(EngineActivity& activity, Readiness& readiness)
+      : activity_(activity), readiness_(readiness) {}
+  void OnRoundBegun() override { readiness_.OnRoundBegun(); }
   void OnPool(const PoolStats& stats) override;
   void OnDraining() override { activity_.OnDraining(); }
   void OnPaused() override;
@@ -54,6 +56,7 @@ class WatchingObserver final : public EngineObserver {
 
  private:
   EngineActivity& activity_;
+  Readiness& readiness_;
   Gate gate_;
   Mutex mutex_;
   CondVar changed_;
@@ -68,7 +71,11 @@ struct ChatServerOptions {
     return std::make_unique<FakeTokenizer>();
   };
   ServiceOptions service;
+  PortSecurity* security = nullptr;  // outlives the server
+  bool reflection = false;
   std::FILE* log = stderr;  // outlives the server
+  // Of the client.
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
 };
 
 // Options with a small default session (2 sinks, a window of 64), greedy.
@@ -76,23 +83,30 @@ ChatServerOptions SmallSessions();
 
 class ChatServer {
  public:
+  static constexpr absl::Duration kStuckStepLimit = absl::Seconds(60);
+
   explicit ChatServer(ChatServerOptions options = SmallSessions());
   // Every call against it has ended, or ends now.
   ~ChatServer();
 
   std::shared_ptr<grpc::Channel> channel() { return channel_; }
+  // Another client, with a connection of its own.
+  std::shared_ptr<grpc::Channel> Connect(
+      const std::shared_ptr<grpc::ChannelCredentials>& credentials);
   v1::ChatService::Stub& stub() { return *stub_; }
   Gate& gate() { return gate_; }
   FakeModel& model() { return *model_; }
   WatchingObserver& observer() { return observer_; }
   EngineActivity& activity() { return activity_; }
+  FakeClock& clock() { return clock_; }
   ServerLifecycle& lifecycle() { return *lifecycle_; }
 
  private:
   Gate gate_;
   FakeClock clock_;
   EngineActivity activity_;
-  WatchingObserver observer_{activity_};
+  Readiness readiness_{clock_, kStuckStepLimit};
+  WatchingObserver observer_{activity_, readiness_};
   FakeModel* model_ = nullptr;  // the engine's
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServerLifecycle> lifecycle_;
@@ -112,7 +126,8 @@ struct Answer {
 
 class Conversation {
  public:
-  explicit Conversation(ChatServer& server);
+  // `token`: sent as a bearer token; empty: none.
+  explicit Conversation(ChatServer& server, const std::string& token = "");
   ~Conversation();  // cancels the call if it has not ended
 
   // Requests from protobuf's text format: `turn { text: 'hi' }`.

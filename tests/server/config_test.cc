@@ -58,6 +58,7 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
       {"kv_dtype", [](auto& c) { c.kv_dtype = "int8"; }},
       {"position_offset", [](auto& c) { c.engine.position_offset = -1; }},
       {"drain_timeout", [](auto& c) { c.drain_timeout = -absl::Seconds(1); }},
+      {"stuck_step_limit", [](auto& c) { c.stuck_step_limit = absl::ZeroDuration(); }},
       {"sinks", [](auto& c) { c.engine.defaults.sinks = -1; }},
       {"window", [](auto& c) { c.engine.defaults.window = 0; }},
       {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = absl::Hours(25); }},
@@ -90,6 +91,7 @@ TEST(ServerConfig, EveryNumberHasAnUpperBound) {
       {"position_offset", [](auto& c) { c.engine.position_offset = kLargest; }},
       {"drain_timeout", [](auto& c) { c.drain_timeout = absl::InfiniteDuration(); }},
       {"drain_timeout", [](auto& c) { c.drain_timeout = absl::Hours(25); }},
+      {"stuck_step_limit", [](auto& c) { c.stuck_step_limit = absl::InfiniteDuration(); }},
       {"sinks", [](auto& c) { c.engine.defaults.sinks = kLargest32; }},
       {"window", [](auto& c) { c.engine.defaults.window = kLargest; }},
       {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = absl::InfiniteDuration(); }},
@@ -110,6 +112,33 @@ TEST(ServerConfig, EveryNumberHasAnUpperBound) {
     EXPECT_THAT(told.front(), testing::StartsWith("--" + std::string(fault.flag) + ": is "));
     EXPECT_THAT(told.front(), HasSubstr("; must be "));
   }
+}
+
+TEST(ServerConfig, NothingButLoopbackIsListenedOnWithoutEncryption) {
+  ServerConfig config = Good();
+  config.listen = "0.0.0.0:50051";
+  EXPECT_THAT(
+      Validate(config),
+      ElementsAre("--listen: is '0.0.0.0:50051', which other machines may reach, without "
+                  "encryption; give --tls_certificate and --tls_key, or --insecure_listen"));
+  config.security.auth_tokens = "tokens";
+  EXPECT_THAT(Validate(config), ElementsAre(HasSubstr("without encryption")));
+  config.insecure_listen = true;
+  EXPECT_THAT(Validate(config), IsEmpty());
+  config.insecure_listen = false;
+  config.security.tls = {"server.pem", "server.key", ""};
+  EXPECT_THAT(Validate(config), IsEmpty());
+}
+
+TEST(ServerConfig, ACertificateAndItsKeyComeTogether) {
+  ServerConfig config = Good();
+  config.security.tls.certificate = "server.pem";
+  EXPECT_THAT(Validate(config), ElementsAre("--tls_key: is empty; --tls_certificate needs it"));
+  config.security.tls = {"", "server.key", ""};
+  EXPECT_THAT(Validate(config), ElementsAre("--tls_certificate: is empty; --tls_key needs it"));
+  config.security.tls = {"", "", "clients.pem"};
+  EXPECT_THAT(Validate(config),
+              ElementsAre("--tls_client_ca: needs --tls_certificate and --tls_key"));
 }
 
 TEST(ServerConfig, ADrainMayTakeADayAndNoMore) {

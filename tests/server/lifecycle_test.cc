@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "google/rpc/error_details.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/server/chat_server.h"
 
@@ -23,6 +24,15 @@ HealthCheckRequest About(const std::string& service) {
   HealthCheckRequest request;
   request.set_service(service);
   return request;
+}
+
+// Of a google.rpc.Status's RetryInfo; 0: it has none.
+int64_t RetrySeconds(const std::string& details) {
+  google::rpc::Status status;
+  google::rpc::RetryInfo retry;
+  EXPECT_TRUE(status.ParseFromString(details));
+  for (const auto& detail : status.details()) detail.UnpackTo(&retry);
+  return retry.retry_delay().seconds();
 }
 
 constexpr char kEndlessTurn[] = "turn { text: 'talk' sampling { max_tokens: 1000000000 } }";
@@ -49,8 +59,16 @@ TEST(Lifecycle, HealthSaysServingOfTheServerAndItsServices) {
             StatusCode::NOT_FOUND);
 }
 
-TEST(Lifecycle, ReflectionListsTheServices) {
+TEST(Lifecycle, ThereIsNoReflectionUnlessItIsAskedFor) {
   ChatServer server;
+  RawCall call(server, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+  EXPECT_EQ(call.Finish().error_code(), StatusCode::UNIMPLEMENTED);
+}
+
+TEST(Lifecycle, ReflectionListsTheServices) {
+  ChatServerOptions options = SmallSessions();
+  options.reflection = true;
+  ChatServer server(options);
   RawCall call(server, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
   call.Write(std::string("\x3a\x00", 2));  // ServerReflectionRequest{list_services: ""}
   const std::string services = call.Read();
@@ -71,18 +89,33 @@ class Watch {
     EXPECT_EQ(Next(), HealthCheckResponse::NOT_SERVING);
     context_.TryCancel();
   }
-
- private:
+  // The next change.
   HealthCheckResponse::ServingStatus Next() {
     HealthCheckResponse response;
     EXPECT_TRUE(reader_->Read(&response));
     return response.status();
   }
 
+ private:
   std::unique_ptr<grpc::health::v1::Health::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<HealthCheckResponse>> reader_;
 };
+
+TEST(Lifecycle, HealthSaysNotServingWhileAStepIsStuck) {
+  ChatServer server;
+  Watch watch(server);
+  server.gate().Close();
+  Conversation chat(server);
+  chat.Open();
+  chat.Send("turn { text: 'hi' }");
+  server.gate().AwaitArrival();
+  server.clock().Advance(ChatServer::kStuckStepLimit + absl::Seconds(1));
+  EXPECT_EQ(watch.Next(), HealthCheckResponse::NOT_SERVING);
+  server.gate().Open();
+  EXPECT_EQ(chat.ReadAnswer().text, "hello");
+  EXPECT_EQ(watch.Next(), HealthCheckResponse::SERVING);
+}
 
 TEST(Lifecycle, AWatchSeesTheDrainWhileARequestStillRuns) {
   ChatServer server;
@@ -117,11 +150,51 @@ TEST(Lifecycle, ADrainingServerTakesNoNewSessionAndGivesNoOldOneBack) {
     EXPECT_FALSE(late.Read().has_value()) << "opened";
     const grpc::Status status = late.Finish();
     EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
-    EXPECT_EQ(status.error_message(), "the server is draining");
+    EXPECT_EQ(status.error_message(), "the server is shutting down");
+    EXPECT_EQ(RetrySeconds(status.error_details()), 1);
   }
   EXPECT_TRUE(running.Read().has_value()) << "a running turn goes on";
   server.activity().Hurry();
   running.Finish();
+  drain.join();
+}
+
+TEST(Lifecycle, AStreamIsToldHowLongItsTurnHas) {
+  ChatServer server(Endless());
+  Conversation chat(server);
+  chat.Open();
+  chat.Send(kEndlessTurn);
+  std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
+  auto response = chat.Read();
+  while (response && !response->has_go_away()) response = chat.Read();
+  ASSERT_TRUE(response.has_value()) << "the stream ended unannounced";
+  EXPECT_EQ(response->go_away().time_left().seconds(), 3600);
+  while (response && !response->has_delta()) response = chat.Read();
+  EXPECT_TRUE(response.has_value()) << "the turn goes on";
+  server.activity().Hurry();
+  const grpc::Status end = chat.Finish();
+  EXPECT_EQ(end.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(RetrySeconds(end.error_details()), 1);
+  drain.join();
+}
+
+TEST(Lifecycle, ARequestThatComesAfterTheDrainHasBegunIsRefused) {
+  ChatServer server(Endless());
+  Watch watch(server);
+  Conversation running(server);
+  running.Open();
+  running.Send(kEndlessTurn);
+  EXPECT_TRUE(running.Read()->has_delta());
+  Conversation idle(server);
+  idle.Open();
+  std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
+  watch.AwaitDrain();
+  const Answer answer = idle.Ask("turn { request_id: 5 text: 'hi' }");
+  ASSERT_TRUE(answer.failed.has_value());
+  EXPECT_EQ(answer.failed->request_id(), 5);
+  EXPECT_EQ(answer.failed->status().code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(RetrySeconds(answer.failed->status().SerializeAsString()), 1);
+  server.activity().Hurry();
   drain.join();
 }
 
@@ -164,6 +237,7 @@ TEST(Lifecycle, IdleStreamsAreToldAtOnce) {
   Conversation chat(server);
   chat.Open();
   server.lifecycle().Drain(absl::Hours(1));
+  EXPECT_TRUE(chat.Read()->has_go_away());
   EXPECT_EQ(chat.Finish().error_code(), StatusCode::UNAVAILABLE);
 }
 
@@ -199,7 +273,8 @@ TEST(Lifecycle, APortInUseIsRefused) {
   ASSERT_TRUE(engine.ok()) << engine.status();
   ListenOptions listen;
   listen.address = first.lifecycle().Address();
-  const auto second = ServerLifecycle::Start(listen, **engine, activity);
+  Readiness readiness(clock, absl::Seconds(60));
+  const auto second = ServerLifecycle::Start(listen, {**engine, activity, readiness});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(second.status().message().find(listen.address), std::string::npos);
 }

@@ -23,6 +23,11 @@ void ExpectEqual(const google::protobuf::Message& actual, const std::string& exp
       << actual.DebugString();
 }
 
+TEST(ToResponse, GoAway) {
+  ExpectEqual(Response(sinkstream::GoAway{absl::Milliseconds(2500)}),
+              "go_away { time_left { seconds: 2 nanos: 500000000 } }");
+}
+
 TEST(ToResponse, Opened) {
   sinkstream::Opened opened;
   opened.id = "ab";

@@ -38,6 +38,14 @@ TEST(ToRpcStatus, WantBecomesRetryInfoAndErrorInfo) {
   EXPECT_EQ(info.domain(), "sinkstream");
 }
 
+TEST(ToRpcStatus, AShutdownSaysWhenToTryAgain) {
+  const auto rpc = ToRpcStatus(ShuttingDown());
+  EXPECT_EQ(rpc.code(), static_cast<int>(absl::StatusCode::kUnavailable));
+  ASSERT_EQ(rpc.details_size(), 2);
+  EXPECT_EQ(Unpacked<google::rpc::RetryInfo>(rpc, 0).retry_delay().seconds(), 1);
+  EXPECT_EQ(Unpacked<google::rpc::ErrorInfo>(rpc, 1).reason(), "SHUTTING_DOWN");
+}
+
 TEST(ToRpcStatus, WhatIsInsideStaysInside) {
   for (const absl::Status& status :
        {absl::InternalError("block 17 at /home/x"), absl::UnknownError("block 17 at /home/x")}) {

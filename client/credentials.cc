@@ -1,0 +1,95 @@
+#include "client/credentials.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace sinkstream {
+namespace {
+
+absl::Status Fault(const std::string& where, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  if (!file || !(content << file.rdbuf())) return Fault(path, std::strerror(errno));
+  return content.str();
+}
+
+// Nothing if `path` is empty.
+absl::StatusOr<std::string> ReadPem(const std::string& path, const std::string& label,
+                                    const std::string& what) {
+  if (path.empty()) return std::string();
+  auto pem = ReadFile(path);
+  if (pem.ok() && !absl::StrContains(*pem, label)) {
+    return Fault(path, absl::StrCat("holds no ", what, " in PEM form"));
+  }
+  return pem;
+}
+
+absl::StatusOr<std::string> ReadToken(const std::string& path) {
+  auto content = ReadFile(path);
+  if (!content.ok()) return content;
+  const std::string token(absl::StripAsciiWhitespace(*content));
+  if (token.empty()) return Fault(path, "holds no token");
+  const bool plain = std::all_of(token.begin(), token.end(),
+                                 [](unsigned char c) { return absl::ascii_isgraph(c); });
+  if (!plain) return Fault(path, "must hold one token and nothing else");
+  return token;
+}
+
+absl::Status CheckTogether(const CredentialFiles& files) {
+  if (files.tls_certificate.empty() && files.tls_key.empty()) return absl::OkStatus();
+  if (files.tls_key.empty()) return Fault("--tls_key", "is empty; --tls_certificate needs it");
+  if (files.tls_certificate.empty()) {
+    return Fault("--tls_certificate", "is empty; --tls_key needs it");
+  }
+  if (files.tls_ca.empty()) return Fault("--tls_ca", "is empty; --tls_certificate needs it");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files) {
+  if (absl::Status together = CheckTogether(files); !together.ok()) return together;
+  Credentials credentials;
+  const auto ca = ReadPem(files.tls_ca, "BEGIN CERTIFICATE", "certificate");
+  if (!ca.ok()) return ca.status();
+  const auto certificate = ReadPem(files.tls_certificate, "BEGIN CERTIFICATE", "certificate");
+  if (!certificate.ok()) return certificate.status();
+  const auto key = ReadPem(files.tls_key, "PRIVATE KEY", "private key");
+  if (!key.ok()) return key.status();
+  if (!files.tls_ca.empty()) {
+    credentials.channel = grpc::SslCredentials({*ca, *key, *certificate});
+    credentials.encrypts = true;
+  }
+  if (files.token_file.empty()) return credentials;
+  auto token = ReadToken(files.token_file);
+  if (!token.ok()) return token.status();
+  credentials.token = *std::move(token);
+  return credentials;
+}
+
+std::string ConnectionHint(const absl::Status& error, const Credentials& credentials) {
+  if (absl::IsUnauthenticated(error)) {
+    return credentials.token.empty() ? " (give --token_file)"
+                                     : " (the server does not know the token of --token_file)";
+  }
+  if (!absl::IsUnavailable(error)) return "";
+  if (!credentials.encrypts) {
+    return " (is a server running there? one that encrypts needs --tls_ca)";
+  }
+  if (!absl::StrContains(error.message(), "andshake")) return " (is a server running there?)";
+  return " (does the server encrypt, does its certificate name this address and lead to --tls_ca, "
+         "and does it ask for a --tls_certificate?)";
+}
+
+}  // namespace sinkstream

@@ -1,0 +1,51 @@
+#include "server/authenticator.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_join.h"
+
+namespace sinkstream {
+namespace {
+
+constexpr char kHeader[] = "authorization";
+
+std::vector<absl::string_view> Authorizations(const grpc::ServerContextBase& context) {
+  std::vector<absl::string_view> values;
+  const auto [begin, end] = context.client_metadata().equal_range(kHeader);
+  for (auto header = begin; header != end; ++header) {
+    values.emplace_back(header->second.data(), header->second.size());
+  }
+  return values;
+}
+
+// Empty: the client has shown no certificate.
+std::string CertificateName(const grpc::ServerContextBase& context) {
+  const auto peer = context.auth_context();
+  if (peer == nullptr || !peer->IsPeerAuthenticated()) return "";
+  return absl::StrJoin(peer->GetPeerIdentity(), ",", [](std::string* out, grpc::string_ref name) {
+    out->append(name.data(), name.size());
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Authenticator::Principal(const grpc::ServerContextBase& context) const {
+  if (security_ == nullptr) return "";
+  if (const auto tokens = security_->Tokens()) return PrincipalOf(Authorizations(context), *tokens);
+  return CertificateName(context);
+}
+
+absl::StatusOr<std::string> PrincipalOf(const std::vector<absl::string_view>& authorizations,
+                                        const BearerTokens& tokens) {
+  if (authorizations.size() != 1) {
+    return absl::UnauthenticatedError(authorizations.empty()
+                                          ? "authorization: is missing; must be `Bearer TOKEN`"
+                                          : "authorization: is there more than once");
+  }
+  const absl::string_view token = BearerToken(authorizations.front());
+  if (token.empty()) return absl::UnauthenticatedError("authorization: must be `Bearer TOKEN`");
+  std::string principal = tokens.PrincipalOf(token);
+  if (principal.empty()) return absl::UnauthenticatedError("authorization: no such token");
+  return principal;
+}
+
+}  // namespace sinkstream

@@ -1,0 +1,17 @@
+// ADDRESS:PORT, as --listen has it.
+#pragma once
+
+#include <string>
+
+namespace sinkstream {
+
+// Something before the last colon, a port in [0, 65535] behind it.
+bool IsAddressAndPort(const std::string& listen);
+
+// True if no other machine can reach it: localhost, 127.0.0.0/8, [::1]. Any other name: false.
+bool IsLoopback(const std::string& listen);
+
+// What stands before the last colon.
+std::string HostOf(const std::string& listen);
+
+}  // namespace sinkstream

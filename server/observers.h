@@ -1,0 +1,44 @@
+// EngineObservers: several observers as one, told one after the other.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "engine/observer.h"
+
+namespace sinkstream {
+
+class EngineObservers final : public EngineObserver {
+ public:
+  // They outlive this.
+  explicit EngineObservers(std::vector<EngineObserver*> observers)
+      : observers_(std::move(observers)) {}
+
+  void OnRoundBegun() override { Tell(&EngineObserver::OnRoundBegun); }
+  void OnStep(const StepStats& stats) override { Tell(&EngineObserver::OnStep, stats); }
+  void OnPool(const PoolStats& stats) override { Tell(&EngineObserver::OnPool, stats); }
+  void OnSessionOpened(bool resumed) override { Tell(&EngineObserver::OnSessionOpened, resumed); }
+  void OnSessionClosed(CloseReason reason, absl::Duration lifetime) override {
+    Tell(&EngineObserver::OnSessionClosed, reason, lifetime);
+  }
+  void OnRejected(const std::string& reason) override { Tell(&EngineObserver::OnRejected, reason); }
+  void OnTurnDone(const TurnDone& done) override { Tell(&EngineObserver::OnTurnDone, done); }
+  void OnRequestFailed(const absl::Status& status) override {
+    Tell(&EngineObserver::OnRequestFailed, status);
+  }
+  void OnParkFailed(const absl::Status& status) override {
+    Tell(&EngineObserver::OnParkFailed, status);
+  }
+  void OnDraining() override { Tell(&EngineObserver::OnDraining); }
+  void OnPaused() override { Tell(&EngineObserver::OnPaused); }
+
+ private:
+  template <typename Method, typename... Facts>
+  void Tell(Method method, const Facts&... facts) {
+    for (EngineObserver* const observer : observers_) (observer->*method)(facts...);
+  }
+
+  const std::vector<EngineObserver*> observers_;
+};
+
+}  // namespace sinkstream

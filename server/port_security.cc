@@ -1,0 +1,82 @@
+#include "server/port_security.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/small_file.h"
+
+namespace sinkstream {
+namespace {
+
+absl::StatusOr<BearerTokens> LoadTokens(const std::string& path) {
+  const auto text = ReadSmallFile(path);
+  if (!text.ok()) return text.status();
+  return BearerTokens::Parse(*text, path);
+}
+
+std::vector<std::string> Paths(const TlsFiles& files) {
+  std::vector<std::string> paths = {files.certificate, files.key};
+  if (!files.client_ca.empty()) paths.push_back(files.client_ca);
+  return paths;
+}
+
+}  // namespace
+
+PortSecurity::PortSecurity(SecurityFiles files, std::FILE* log)
+    : files_(std::move(files)), log_(log) {
+  if (!files_.tls.certificate.empty()) {
+    tls_ = std::make_unique<FileBacked<TlsMaterial>>(Paths(files_.tls),
+                                                     [this] { return LoadTls(files_.tls); });
+  }
+  if (!files_.auth_tokens.empty()) {
+    tokens_ = std::make_unique<FileBacked<BearerTokens>>(
+        std::vector<std::string>{files_.auth_tokens},
+        [this] { return LoadTokens(files_.auth_tokens); });
+  }
+}
+
+absl::StatusOr<std::unique_ptr<PortSecurity>> PortSecurity::Load(const SecurityFiles& files,
+                                                                 std::FILE* log) {
+  std::unique_ptr<PortSecurity> security(new PortSecurity(files, log));
+  if (absl::Status status = security->RefreshTls(); !status.ok()) return status;
+  if (absl::Status status = security->RefreshTokens(); !status.ok()) return status;
+  security->started_ = true;
+  return security;
+}
+
+void PortSecurity::Refresh() {
+  for (const absl::Status& status : {RefreshTls(), RefreshTokens()}) {
+    if (!status.ok())
+      Say("error: what was there before stays in force: ", std::string(status.message()));
+  }
+}
+
+absl::Status PortSecurity::RefreshTls() {
+  if (!tls_) return absl::OkStatus();
+  const auto fresh = tls_->Refresh();
+  if (!fresh.ok() || !*fresh) return fresh.status();
+  if (started_) Say("", absl::StrCat(files_.tls.certificate, ": the new certificate is in force"));
+  Warn(tls_->Get()->warning);
+  Warn(OpenToOthers(files_.tls.key));
+  return absl::OkStatus();
+}
+
+absl::Status PortSecurity::RefreshTokens() {
+  if (!tokens_) return absl::OkStatus();
+  const auto fresh = tokens_->Refresh();
+  if (!fresh.ok() || !*fresh) return fresh.status();
+  if (started_) Say("", absl::StrCat(files_.auth_tokens, ": the new tokens are in force"));
+  Warn(OpenToOthers(files_.auth_tokens));
+  return absl::OkStatus();
+}
+
+void PortSecurity::Say(const char* what, const std::string& about) const {
+  std::fprintf(log_, "sinkstream-server: %s%s\n", what, about.c_str());
+}
+
+void PortSecurity::Warn(const std::string& warning) const {
+  if (!warning.empty()) Say("warning: ", warning);
+}
+
+}  // namespace sinkstream

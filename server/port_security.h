@@ -1,0 +1,50 @@
+// PortSecurity: what guards the server's port: encryption, and who may use it. Both come from files
+// that are read again when they change, so that certificates and tokens are replaced without a
+// restart.
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/bearer_tokens.h"
+#include "server/file_backed.h"
+#include "server/tls_material.h"
+
+namespace sinkstream {
+
+struct SecurityFiles {
+  TlsFiles tls;             // no certificate: no encryption
+  std::string auth_tokens;  // empty: no token is asked for
+};
+
+class PortSecurity {
+ public:
+  // INVALID_ARGUMENT, naming the file and what is wrong. Warnings go to `log`, which outlives this.
+  static absl::StatusOr<std::unique_ptr<PortSecurity>> Load(const SecurityFiles& files,
+                                                            std::FILE* log);
+
+  // Reads what has changed; a file that is wrong is logged once, and what was there before stays.
+  // One thread at a time.
+  void Refresh();
+
+  // Any thread. Null: no encryption; everybody may use the server.
+  std::shared_ptr<const TlsMaterial> Tls() const { return tls_ ? tls_->Get() : nullptr; }
+  std::shared_ptr<const BearerTokens> Tokens() const { return tokens_ ? tokens_->Get() : nullptr; }
+
+ private:
+  PortSecurity(SecurityFiles files, std::FILE* log);
+  absl::Status RefreshTls();
+  absl::Status RefreshTokens();
+  void Say(const char* what, const std::string& about) const;
+  void Warn(const std::string& warning) const;
+
+  const SecurityFiles files_;
+  std::FILE* const log_;
+  bool started_ = false;
+  std::unique_ptr<FileBacked<TlsMaterial>> tls_;      // null: none
+  std::unique_ptr<FileBacked<BearerTokens>> tokens_;  // null: none
+};
+
+}  // namespace sinkstream

@@ -1,0 +1,25 @@
+// TlsMaterial: the server's certificate and key, and whose certificates clients must show.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace sinkstream {
+
+struct TlsFiles {
+  std::string certificate;  // PEM: the server's, then those between it and its root
+  std::string key;          // PEM, without a passphrase
+  std::string client_ca;    // PEM: the roots of clients' certificates; empty: clients need none
+};
+
+struct TlsMaterial {
+  std::string certificates, key, client_roots;  // PEM, checked
+  std::string warning;                          // of the certificate's dates; empty: none
+};
+
+// INVALID_ARGUMENT, naming the file: it cannot be read, holds no certificate or key, a damaged or
+// weak one, a key with a passphrase; or the key is not the certificate's.
+absl::StatusOr<TlsMaterial> LoadTls(const TlsFiles& files);
+
+}  // namespace sinkstream

@@ -1,0 +1,128 @@
+#include "client/credentials.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "client/session_client.h"
+#include "tests/client/scripted_server.h"
+
+namespace sinkstream {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr char kCertificate[] = "-----BEGIN CERTIFICATE-----\n";
+constexpr char kKey[] = "-----BEGIN PRIVATE KEY-----\n";
+
+// A file of the test's own.
+class File {
+ public:
+  explicit File(const std::string& content)
+      : path_(testing::TempDir() + "credentials_" + std::to_string(++count_)) {
+    std::ofstream(path_) << content;
+  }
+  ~File() { std::remove(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  inline static int count_ = 0;
+  const std::string path_;
+};
+
+std::string Refusal(const CredentialFiles& files) {
+  const auto credentials = LoadCredentials(files);
+  EXPECT_EQ(credentials.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(credentials.status().message());
+}
+
+TEST(Credentials, WithoutFilesThereIsNeitherEncryptionNorAToken) {
+  const auto credentials = LoadCredentials({});
+  ASSERT_TRUE(credentials.ok());
+  EXPECT_FALSE(credentials->encrypts);
+  EXPECT_EQ(credentials->token, "");
+}
+
+TEST(Credentials, RootsEncryptAndATokenIsReadWithoutTheSpaceAroundIt) {
+  const File roots(kCertificate), token(" secret-token\n");
+  const auto credentials = LoadCredentials({.tls_ca = roots.path(), .token_file = token.path()});
+  ASSERT_TRUE(credentials.ok()) << credentials.status();
+  EXPECT_TRUE(credentials->encrypts);
+  EXPECT_EQ(credentials->token, "secret-token");
+}
+
+TEST(Credentials, NamesAFileThatIsNotThere) {
+  const File certificate(kCertificate), key(kKey);
+  const CredentialFiles good = {certificate.path(), certificate.path(), key.path(), ""};
+  for (std::string CredentialFiles::* file :
+       {&CredentialFiles::tls_ca, &CredentialFiles::tls_certificate, &CredentialFiles::tls_key,
+        &CredentialFiles::token_file}) {
+    CredentialFiles files = good;
+    files.*file = "/no/such/file";
+    EXPECT_EQ(Refusal(files), "/no/such/file: No such file or directory");
+  }
+}
+
+TEST(Credentials, NamesAFileThatHoldsSomethingElse) {
+  const File certificate(kCertificate), key(kKey), text("hello\n"), empty(" \n");
+  EXPECT_EQ(Refusal({.tls_ca = text.path()}), text.path() + ": holds no certificate in PEM form");
+  EXPECT_EQ(Refusal({certificate.path(), key.path(), key.path(), ""}),
+            key.path() + ": holds no certificate in PEM form");
+  EXPECT_EQ(Refusal({certificate.path(), certificate.path(), certificate.path(), ""}),
+            certificate.path() + ": holds no private key in PEM form");
+  EXPECT_EQ(Refusal({.token_file = empty.path()}), empty.path() + ": holds no token");
+}
+
+TEST(Credentials, ATokenFileHoldsOneTokenAndItIsNotTold) {
+  const File two("alice secret-token\n");
+  const std::string told = Refusal({.token_file = two.path()});
+  EXPECT_EQ(told, two.path() + ": must hold one token and nothing else");
+  EXPECT_THAT(told, Not(HasSubstr("secret")));
+}
+
+TEST(Credentials, FilesThatNeedEachOtherAreNamed) {
+  EXPECT_EQ(Refusal({.tls_certificate = "c"}), "--tls_key: is empty; --tls_certificate needs it");
+  EXPECT_EQ(Refusal({.tls_key = "k"}), "--tls_certificate: is empty; --tls_key needs it");
+  EXPECT_EQ(Refusal({.tls_certificate = "c", .tls_key = "k"}),
+            "--tls_ca: is empty; --tls_certificate needs it");
+}
+
+TEST(Credentials, TheTokenGoesWithEveryCallWithoutEncryptionToo) {
+  std::string received;
+  ScriptedServer server([&](ServerStream& stream, grpc::ServerContext& context) {
+    const auto header = context.client_metadata().find("authorization");
+    if (header != context.client_metadata().end()) {
+      received.assign(header->second.data(), header->second.size());
+    }
+    Receive(stream);
+    SendOpened(stream, "abc");
+    return grpc::Status::OK;
+  });
+  Credentials credentials;
+  credentials.token = "secret-token";
+  SessionClient client(server.address(), {}, credentials);
+  EXPECT_TRUE(client.Open({}).ok());
+  EXPECT_EQ(received, "Bearer secret-token");
+}
+
+TEST(ConnectionHint, SaysWhatToDo) {
+  Credentials plain, with_token, encrypted;
+  with_token.token = "secret-token";
+  encrypted.encrypts = true;
+  const auto unknown = absl::UnauthenticatedError("no such token");
+  EXPECT_EQ(ConnectionHint(unknown, plain), " (give --token_file)");
+  EXPECT_THAT(ConnectionHint(unknown, with_token), HasSubstr("does not know the token"));
+  const auto gone = absl::UnavailableError("connection refused");
+  EXPECT_THAT(ConnectionHint(gone, plain), HasSubstr("needs --tls_ca"));
+  EXPECT_EQ(ConnectionHint(gone, encrypted), " (is a server running there?)");
+  const auto handshake = absl::UnavailableError("Ssl handshake failed");
+  EXPECT_THAT(ConnectionHint(handshake, encrypted), HasSubstr("lead to --tls_ca"));
+  EXPECT_EQ(ConnectionHint(absl::NotFoundError("no session"), encrypted), "");
+}
+
+}  // namespace
+}  // namespace sinkstream
