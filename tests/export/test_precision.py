@@ -5,6 +5,7 @@ from collections import Counter
 import gguf
 import pytest
 import torch
+from sinkstream_export import quantize
 from sinkstream_export.checkpoint import ExportError, LazyTensors, Quantized
 from sinkstream_export.precision import Precision
 
@@ -26,8 +27,7 @@ def tensors(**kinds):
 
 
 @pytest.mark.parametrize("dtype, source, vocabulary, kind", [
-    ("int8", "floats", False, "Q8_0"), ("int8", "Q8_0", False, "Q8_0"), ("int8", "Q4_1", False, "Q8_0"),
-    ("int4", "floats", False, "Q4_1"), ("int4", "floats", True, "Q8_0"),
+    ("int8", "Q8_0", False, "Q8_0"), ("int8", "Q8_0", True, "Q8_0"), ("int4", "floats", False, "Q4_1"), ("int4", "floats", True, "Q8_0"),
     ("int4", "Q4_0", False, "Q4_0"), ("int4", "Q4_0", True, "Q4_0"), ("int4", "Q4_1", False, "Q4_1"),
     ("int4", "Q8_0", False, "Q8_0"), ("int4", "Q5_0", False, "Q8_0"),
 ])
@@ -42,6 +42,21 @@ def test_kind_follows_from_the_dtype_and_the_source(dtype, source, vocabulary, k
         assert torch.equal(blocks.flatten(1), torch.tensor(expected))
     restored = gguf.dequantize(blocks.flatten(1).numpy(), gguf.GGMLQuantizationType[kind])
     assert torch.equal(precision.restored(held, "a"), torch.tensor(restored))
+
+
+@pytest.mark.parametrize("source", ["floats", "Q4_1", "Q5_0"])
+def test_int8_is_rows_of_bytes_where_the_source_has_no_bytes(source):
+    precision, held = Precision("int8"), tensors(a=source)
+    rows = precision.matrix(held, "a")
+    assert precision.kinds == {quantize.INT8_ROWS: 1}
+    assert torch.equal(rows, quantize.int8_rows(held["a"]))
+    assert torch.equal(precision.restored(held, "a"), quantize.dequantize(rows))
+
+
+def test_int8_is_blocks_where_rows_have_no_whole_groups_of_64():
+    held = LazyTensors({"w": lambda: torch.ones(8, 96)}, {"w": (8, 96)})
+    precision = Precision("int8")
+    assert precision.matrix(held, "w").shape == (8, 3, 34) and precision.kinds == {"Q8_0": 1}
 
 
 @pytest.mark.parametrize("kinds, becomes", [
@@ -75,12 +90,13 @@ def test_rows_that_blocks_do_not_fill_are_refused_by_name(dtype):
         Precision(dtype).matrix(held, "model.layers.0.mlp.up_proj.weight")
 
 
-def test_weight_that_no_scale_reaches_is_refused_by_name_and_row():
+@pytest.mark.parametrize("dtype, value, scale", [("int4", 1e9, "float16"), ("int8", float("inf"), "float32")])
+def test_weight_that_no_scale_reaches_is_refused_by_name_and_row(dtype, value, scale):
     weight = torch.ones(8, 64)
-    weight[5, 40] = 1e9
+    weight[5, 40] = value
     held = LazyTensors({"w": lambda: weight}, {"w": (8, 64)})
-    with pytest.raises(ExportError, match="^--dtype int8: w: row 5 has a scale that is no finite float16$"):
-        Precision("int8").matrix(held, "w")
+    with pytest.raises(ExportError, match=f"^--dtype {dtype}: w: row 5 has a scale that is no finite {scale}$"):
+        Precision(dtype).matrix(held, "w")
 
 
 def test_missing_tensor_is_named():

@@ -32,14 +32,21 @@ auto Operator(const char* name) {
 }
 
 // How weights are stored; numbers are arguments of the benchmarks.
-enum Storage : int64_t { kFloat32, kBfloat16, kQ8_0, kQ4_0, kQ4_1 };
-constexpr const char* kStorageNames[] = {"float32", "bfloat16", "q8_0", "q4_0", "q4_1"};
+enum Storage : int64_t { kFloat32, kBfloat16, kInt8Rows, kQ8_0, kQ4_0, kQ4_1 };
+constexpr const char* kStorageNames[] = {"float32", "bfloat16", "int8 rows",
+                                         "q8_0",    "q4_0",     "q4_1"};
 
 Tensor Blocks(int64_t out, int64_t in, int64_t block_bytes) {
   Tensor blocks = at::randint(0, 256, {out, in / 32, block_bytes}, at::kByte);
   blocks.slice(2, 1, 2).fill_(0x20);  // of scales: about 1 / 128
   if (block_bytes == 20) blocks.slice(2, 3, 4).fill_(0xa8);
   return blocks;
+}
+
+Tensor Rows(int64_t out, int64_t in) {
+  Tensor rows = at::randint(0, 256, {out, int64_t{sizeof(float)} + in}, at::kByte);
+  rows.slice(1, 0, 4).copy_(at::full({out, 1}, 1.0f / 128).view(at::kByte));
+  return rows;
 }
 
 WeightPtr Weight(Storage storage, int64_t out, int64_t in) {
@@ -53,6 +60,8 @@ WeightPtr Weight(Storage storage, int64_t out, int64_t in) {
       return make(at::randn({out, in}));
     case kBfloat16:
       return make(at::randn({out, in}).to(at::kBFloat16));
+    case kInt8Rows:
+      return make(Rows(out, in));
     case kQ8_0:
       return make(Blocks(out, in, 34));
     case kQ4_0:
@@ -64,7 +73,7 @@ WeightPtr Weight(Storage storage, int64_t out, int64_t in) {
 }
 
 double WeightBytes(Storage storage, int64_t out, int64_t in) {
-  constexpr double kBytes[] = {4, 2, 34.0 / 32, 18.0 / 32, 20.0 / 32};
+  constexpr double kBytes[] = {4, 2, 1, 34.0 / 32, 18.0 / 32, 20.0 / 32};
   return kBytes[storage] * static_cast<double>(out * in);
 }
 
@@ -164,7 +173,7 @@ BENCHMARK(DecodeAttention)
     ->UseRealTime();
 
 void StepArguments(benchmark::internal::Benchmark* bench) {
-  for (const int64_t storage : {kFloat32, kBfloat16, kQ8_0, kQ4_0, kQ4_1}) {
+  for (const int64_t storage : {kFloat32, kBfloat16, kInt8Rows, kQ8_0, kQ4_0, kQ4_1}) {
     for (const int64_t rows : {1, 2, 4, 8, 16, 32, 64}) bench->Args({storage, rows, rows});
     bench->Args({storage, 512, 0});
   }

@@ -1,4 +1,5 @@
-"""Linear and embedding of weights in GGUF's blocks: made and read by gguf's own Python, held to the plain reference."""
+"""Linear and embedding of weights in bytes, held to the plain reference: GGUF's blocks, made and read by gguf's own Python,
+and rows of bytes."""
 
 import gguf
 import pytest
@@ -13,17 +14,32 @@ TYPES = {
     "Q4_1": gguf.GGMLQuantizationType.Q4_1,
     "Q8_0": gguf.GGMLQuantizationType.Q8_0,
 }
-SHAPES = [(32, 1), (64, 31), (96, 33), (576, 100), (1536, 64)]  # in, out
+ROWS = "rows"
+SHAPES = [(64, 1), (64, 31), (192, 33), (576, 100), (1536, 64)]  # in, out
+
+
+def rows_of_bytes(scales, codes):
+    """float32 [out, 1], int8 [out, in] -> uint8 [out, 4 + in]."""
+    return torch.cat([scales.contiguous().view(torch.uint8), codes.view(torch.uint8)], dim=1)
 
 
 def random_blocks(rng, kind, size_in, size_out):
     weight = torch.randn(size_out, size_in, generator=rng) * size_in**-0.5
+    if kind == ROWS:
+        scales = weight.abs().amax(1, keepdim=True) / 127
+        return rows_of_bytes(scales, (weight / scales).round().to(torch.int8))
     blocks = torch.from_numpy(gguf.quants.quantize(weight.numpy(), TYPES[kind]))
     return blocks.view(size_out, size_in // 32, -1)
 
 
 def extreme_blocks(rng, kind, size_in, size_out):
-    """Every code there is, subnormal and negative scales among the others, and the longest sums."""
+    """Every code there is, tiny and negative scales among the others, and the longest sums."""
+    if kind == ROWS:
+        codes = torch.randint(-128, 128, (size_out, size_in), generator=rng, dtype=torch.int8)
+        codes[0] = -128
+        scales = torch.rand(size_out, 1, generator=rng) / 64
+        scales[1], scales[2] = 1e-38, -scales[2]
+        return rows_of_bytes(scales, codes)
     blocks = random_blocks(rng, kind, size_in, size_out)
     codes = 4 if kind == "Q4_1" else 2
     blocks[..., codes:] = torch.randint(0, 256, blocks[..., codes:].shape, generator=rng, dtype=torch.uint8)
@@ -33,9 +49,23 @@ def extreme_blocks(rng, kind, size_in, size_out):
     return blocks
 
 
-@pytest.fixture(params=TYPES)
+def dequantized(kind, blocks):
+    """By gguf; of rows, by what they are said to mean."""
+    if kind == ROWS:
+        return blocks[:, :4].contiguous().view(torch.float32) * blocks[:, 4:].contiguous().view(torch.int8)
+    return torch.from_numpy(gguf.quants.dequantize(blocks.flatten(1).numpy(), TYPES[kind]))
+
+
+@pytest.fixture(params=[*TYPES, ROWS])
 def kind(request):
     return request.param
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_blocks_of_a_single_group_are_multiplied(isa, rng, kind):
+    blocks, x = random_blocks(rng, kind, 32, 1), torch.randn(17, 32, generator=rng)
+    expected = reference.quantized_linear(x, blocks)
+    torch.testing.assert_close(ops.linear(x, LinearWeight(blocks, None)).double(), expected, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 16, 40])
@@ -61,14 +91,14 @@ def test_no_code_and_no_scale_is_too_large_or_small(isa, rng, kind, rows):
 def test_it_is_near_the_product_of_the_weights(rng, kind):
     blocks = random_blocks(rng, kind, 576, 96)
     x = torch.randn(9, 576, generator=rng)
-    expected = x @ torch.from_numpy(gguf.quants.dequantize(blocks.view(96, -1).numpy(), TYPES[kind])).T
+    expected = x @ dequantized(kind, blocks).T
     error = ops.linear(x, LinearWeight(blocks, None)) - expected
     assert error.pow(2).mean().sqrt() < 0.01 * expected.pow(2).mean().sqrt()
 
 
 def test_linear_add_fuses_the_residual(isa, rng, kind):
-    blocks = random_blocks(rng, kind, 96, 75)
-    x, residual = torch.randn(17, 96, generator=rng), torch.randn(17, 75, generator=rng)
+    blocks = random_blocks(rng, kind, 192, 75)
+    x, residual = torch.randn(17, 192, generator=rng), torch.randn(17, 75, generator=rng)
     weight = LinearWeight(blocks, None)
     assert torch.equal(ops.linear_add(x, weight, residual), ops.linear(x, weight) + residual)
 
@@ -84,12 +114,12 @@ def test_a_rows_product_does_not_depend_on_the_batch(isa, rng, kind):
 
 def chain_of_fused_products(x, blocks):
     """float32: the sums that kernels.h gives, one rounding each. Double holds a product exactly."""
-    activations, activation_scales = reference.quantize_groups(x)
-    codes, scales, minima = reference.unpack_blocks(blocks)
+    codes, scales, minima = reference.unpack_codes(blocks)
+    activations, activation_scales = reference.quantize_groups(x, codes.shape[-1])
     exact = torch.einsum("ngk,ogk->gno", activations.double(), codes.double())
     scaled_sums = activation_scales * activations.sum(-1, keepdim=True).float()
     sums = torch.zeros(len(x), len(blocks))
-    for group in range(blocks.shape[1]):
+    for group in range(codes.shape[1]):
         scale = activation_scales[:, group] * scales[:, group].float().T
         sums = (sums + scale.double() * exact[group]).float()
         sums = (sums + scaled_sums[:, group].double() * minima[:, group].T).float()
@@ -138,8 +168,8 @@ def test_what_is_not_finite_shows_in_its_row_alone(isa, rng, kind, value):
 
 
 def test_embedding_dequantises_a_row_as_gguf_does(rng, kind):
-    blocks = extreme_blocks(rng, kind, 96, 83)
-    rows = torch.from_numpy(gguf.quants.dequantize(blocks.view(83, -1).numpy(), TYPES[kind]))
+    blocks = extreme_blocks(rng, kind, 192, 83)
+    rows = dequantized(kind, blocks)
     ids = torch.tensor([0, 82, 1, 2, 31, 32, 0])
     result = ops.embedding(ids, LinearWeight(blocks, None))
     torch.testing.assert_close(result, rows[ids], atol=0, rtol=1e-6)
@@ -173,10 +203,13 @@ def spoilt(value: int, at: int, size: int = 20) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (torch.zeros(4, 32, dtype=torch.uint8), r"\[out, in / 32, 18, 20 or 34\]"),
+        (torch.zeros(4, 36, dtype=torch.uint8), r"\[out, in / 32, 18, 20 or 34\].* or \[out, 4 \+ in\], .in. a multiple of 64"),
+        (torch.zeros(4, 4, dtype=torch.uint8), r"\[out, 4 \+ in\]"),
+        (rows_of_bytes(torch.tensor([[1.0], [float("inf")]]), torch.zeros(2, 64, dtype=torch.int8)),
+         "row 1 has a scale that is not finite"),
         (torch.zeros(4, 1, 22, dtype=torch.uint8), "18 .Q4_0., 20 .Q4_1. or 34 bytes .Q8_0., not 22"),
         (torch.zeros(0, 1, 18, dtype=torch.uint8), r"weight must be \[out, in\]"),
-        (torch.zeros(4, 1, 18, dtype=torch.int8), "float32, bfloat16 or uint8 blocks"),
+        (torch.zeros(4, 1, 18, dtype=torch.int8), "float32, bfloat16 or uint8, not"),
         (spoilt(0x7C, 1), "row 2 has a scale or minimum that is not finite, in block 1"),
         (spoilt(0xFD, 3), "row 2 has a scale or minimum that is not finite"),
         (spoilt(0x7C, 1, size=18), "row 2 has a scale or minimum that is not finite"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
-from . import quantize
+from .precision import Precision
 
 
 def mean_kl(expected: Tensor, got: Tensor) -> float:
@@ -27,10 +27,11 @@ def figures(expected: Tensor, got: Tensor, tokens: Tensor) -> dict[str, float]:
 
 
 @contextmanager
-def rounded_activations(model: nn.Module) -> Iterator[None]:
+def rounded_activations(model: nn.Module, precision: Precision) -> Iterator[None]:
     """Meanwhile the linear layers of transformers' `model` read what the operators make of their input."""
-    hooks = [layer.register_forward_pre_hook(lambda _, inputs: (quantize.round_activations(inputs[0]), *inputs[1:]))
-             for layer in model.modules() if isinstance(layer, nn.Linear)]
+    hooks = [layer.register_forward_pre_hook(
+        lambda _, inputs, name=f"{name}.weight": (precision.round_activations(inputs[0], name), *inputs[1:]))
+        for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
     try:
         yield
     finally:

@@ -29,9 +29,20 @@ def embedding(ids: Tensor, weight: Tensor) -> Tensor:
     return weight[ids].float()
 
 
-def unpack_blocks(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """GGUF's blocks, uint8 [out, in / 32, 18 (Q4_0), 20 (Q4_1) or 34 (Q8_0)]: signed codes, scales and minima in double,
-    [out, in / 32, 32 or 1]. A weight is scale * code + minimum."""
+def unpack_codes(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """GGUF's blocks, uint8 [out, in / 32, 18 (Q4_0), 20 (Q4_1) or 34 (Q8_0)], or rows of bytes, uint8 [out, 4 + in]: signed
+    codes, scales and minima in double, by groups of 32 or, of rows, 64 inputs, [out, groups, inputs or 1]. A weight is
+    scale * code + minimum."""
+    return _unpack_rows(matrix) if matrix.dim() == 2 else _unpack_blocks(matrix)
+
+
+def _unpack_rows(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    codes = rows[:, 4:].contiguous().view(torch.int8).int().unflatten(1, (-1, 64))
+    scales = rows[:, :4].contiguous().view(torch.float32).double()[:, None].expand(-1, codes.shape[1], -1)
+    return codes, scales, torch.zeros_like(scales)
+
+
+def _unpack_blocks(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     halves = 2 if blocks.shape[-1] == 20 else 1
     scales = blocks[..., : 2 * halves].contiguous().view(torch.float16).double()
     codes = blocks[..., 2 * halves :].contiguous()
@@ -43,25 +54,25 @@ def unpack_blocks(blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return codes, scales[..., :1], minima
 
 
-def dequantize(blocks: Tensor) -> Tensor:
+def dequantize(matrix: Tensor) -> Tensor:
     """[out, in], float32: the product and the sum are rounded once."""
-    codes, scales, minima = unpack_blocks(blocks)
+    codes, scales, minima = unpack_codes(matrix)
     return (codes * scales + minima).flatten(1).float()
 
 
-def quantize_groups(x: Tensor) -> tuple[Tensor, Tensor]:
-    """float32 [N, in]: codes within -127 to 127 and scales for every 32 inputs, [N, in / 32, 32 or 1]."""
-    groups = x.float().unflatten(-1, (-1, 32))
+def quantize_groups(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """float32 [N, in]: codes within -127 to 127 and scales for every `size` inputs, [N, in / size, size or 1]."""
+    groups = x.float().unflatten(-1, (-1, size))
     largest = groups.abs().amax(-1, keepdim=True)
     seen = largest >= 1e-30
     codes = (groups * torch.where(seen, 127 / largest, 0)).round().int()
     return codes, torch.where(seen, largest / 127, 0)
 
 
-def quantized_linear(x: Tensor, blocks: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The linear of weights in blocks, in double: what is exact in integers is so here, the rest nearly."""
-    activations, activation_scales = quantize_groups(x)
-    codes, scales, minima = unpack_blocks(blocks)
+def quantized_linear(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The linear of weights in bytes, in double: what is exact in integers is so here, the rest nearly."""
+    codes, scales, minima = unpack_codes(matrix)
+    activations, activation_scales = quantize_groups(x, codes.shape[-1])
     exact = torch.einsum("ngk,ogk->nog", activations.double(), codes.double())
     sums = activations.sum(-1, dtype=torch.float64)[:, None]
     y = ((scales[..., 0] * exact + minima[..., 0] * sums) * activation_scales.double()[:, None, :, 0]).sum(-1)

@@ -59,8 +59,8 @@ def check(
         if not precision.quantized:
             difference = max(_difference("", dense, dense_logits), _difference("streamed ", streamed, streamed_logits))
             return {"max_abs_logit_difference": float(f"{difference:.2g}"), "tokens": len(tokens)}
-        _refuse_divergence("", dense, dense_logits, reference)
-        _refuse_divergence("streamed ", streamed, streamed_logits, reference)
+        _refuse_divergence("", dense, dense_logits, reference, precision)
+        _refuse_divergence("streamed ", streamed, streamed_logits, reference, precision)
         source = reference_model(checkpoint, Precision("float32"))
         return {"same_weights": divergence.figures(dense_logits(torch.float32), dense, tokens),
                 "source": _figures_from_source(_dense_logits(source, tokens, torch.float32), dense, tokens),
@@ -108,11 +108,13 @@ def _difference(what: str, got: torch.Tensor, expected: Logits) -> float:
     return difference
 
 
-def _refuse_divergence(what: str, got: torch.Tensor, expected: Logits, reference: torch.nn.Module) -> None:
+def _refuse_divergence(
+    what: str, got: torch.Tensor, expected: Logits, reference: torch.nn.Module, precision: Precision,
+) -> None:
     """Rounded activations make a deep model's logits differ from those that another order of sums gives: here by what
     rounding them in the reference changes."""
     exact = expected(torch.float32)
-    with divergence.rounded_activations(reference):
+    with divergence.rounded_activations(reference, precision):
         rounded = expected(torch.float32)
     limit = max(DIVERGENCE, _ROUNDINGS * divergence.mean_kl(exact, rounded))
     found = divergence.mean_kl(rounded, got)

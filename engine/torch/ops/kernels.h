@@ -15,8 +15,9 @@ inline constexpr int kPanelOutputs = 32;  // outputs a panel of packed weights h
 inline constexpr int kBlockTokens = 16;   // tokens a KV block holds
 inline constexpr int kMaxHeadDim = 512;
 
-// Of weights and KV; the last three of weights alone: GGUF's blocks (quantized_blocks.h).
-enum class Element { kFloat32, kBfloat16, kQ4_0, kQ4_1, kQ8_0 };
+// Of weights and KV; the others of weights alone: GGUF's blocks (quantized_blocks.h) and rows of
+// bytes (int8_rows.h).
+enum class Element { kFloat32, kBfloat16, kQ4_0, kQ4_1, kQ8_0, kInt8Rows };
 enum class GeluKind { kErf, kTanh };  // exact, or its approximation by tanh
 
 // y = products + bias + residual. bias and residual may be null.
@@ -35,7 +36,7 @@ struct LinearCall {
   LinearOutput output;
 };
 
-inline constexpr int kGroupInputs = 32;  // inputs that share a scale
+inline constexpr int kBlockInputs = 32;  // inputs of a block of weights
 
 // What the codes of a group of a row stand for: x is about scale * code. A group that is not finite
 // has a scale that is no number, and so has what is made of it.
@@ -48,10 +49,11 @@ struct ActivationGroup {
 // Codes are x * (127 / max |x|) to the nearest, ties to even; 0 where that maximum is below 1e-30.
 struct QuantizeCall {
   const float* x;           // [rows][in]
-  int8_t* codes;            // [in / 32][rows][32]
-  ActivationGroup* groups;  // [in / 32][rows]
+  int8_t* codes;            // [in / group][rows][group]
+  ActivationGroup* groups;  // [in / group][rows]
   int64_t rows;
-  int64_t in;  // a multiple of 32
+  int64_t in;
+  int64_t group;  // 32 or 64; divides `in`
 };
 
 // The products of quantised activations with quantised weights: over groups in ascending order,
@@ -59,9 +61,9 @@ struct QuantizeCall {
 //   sum = fma(scaled_sum, m, sum)      kQ4_1 alone
 // with every instruction set that has FMA: so the same bits. "portable" may round the products too.
 struct QuantizedLinearCall {
-  const int8_t* codes;            // [in / 32][rows][32]
-  const ActivationGroup* groups;  // [in / 32][rows]
-  const void* panels;             // packed as quantized_blocks.h says
+  const int8_t* codes;            // [in / group][rows][group]: 32, with kInt8Rows 64
+  const ActivationGroup* groups;  // [in / group][rows]
+  const void* panels;             // packed as quantized_blocks.h or int8_rows.h says
   int64_t rows;
   int64_t in;
   LinearOutput output;

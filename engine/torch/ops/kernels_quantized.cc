@@ -22,7 +22,8 @@ inline int32_t Quad(const int8_t* from) {
   return quad;
 }
 
-// Inlined, else sums pass through memory. The exact sums of a group, of `kRows` rows from `x` on.
+// Inlined, else sums pass through memory. What 32 inputs of `kRows` rows, whose codes are from `x`
+// on, add to the exact sums.
 template <typename Format, int kRows>
 [[gnu::always_inline]] inline void SumCodes(const uint8_t* codes, const int8_t* x,
                                             IntVec (&sums)[kRows][kVectors]) {
@@ -35,34 +36,12 @@ template <typename Format, int kRows>
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const int8_t* row = x + r * kGroupInputs + i * 4;
+      const int8_t* row = x + r * Format::kGroup + i * 4;
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         sums[r][v] = AddProducts(AddProducts(sums[r][v], first[v], Quad(row)), second[v],
-                                 Quad(row + kGroupInputs / 2));
+                                 Quad(row + kBlockInputs / 2));
       }
-    }
-  }
-}
-
-template <typename Format, int kRows>
-[[gnu::always_inline]] inline void AddGroup(const uint8_t* codes, const uint8_t* scales,
-                                            const int8_t* x, const ActivationGroup* activations,
-                                            Vec (&sums)[kRows][kVectors]) {
-  IntVec exact[kRows][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    const IntVec start = IntVec{} - Format::kZero * activations[r].sum;
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) exact[r][v] = start;
-  }
-  SumCodes<Format, kRows>(codes, x, exact);
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-    const Scales<Format> of_outputs(scales + v * kLanes * 2);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      sums[r][v] = of_outputs.Add(sums[r][v], exact[r][v], activations[r]);
     }
   }
 }
@@ -79,32 +58,53 @@ struct Ahead {
   int lines_a_group;
 };
 
-// Each pass over a panel asks for its share of the next panel; one alone, for what comes soon.
+// Adds a group, whose weights are from `codes` on, `x` being the rows' codes.
+template <typename Format, int kRows>
+[[gnu::always_inline]] inline void AddGroup(const uint8_t* codes, const int8_t* x,
+                                            const ActivationGroup* activations,
+                                            const Scales<Format> (&scales)[kVectors],
+                                            Vec (&sums)[kRows][kVectors]) {
+  IntVec exact[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    const IntVec start = IntVec{} - Format::kZero * activations[r].sum;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) exact[r][v] = start;
+  }
+#pragma GCC unroll 2
+  for (int half = 0; half < Format::kGroup; half += kBlockInputs) {
+    SumCodes<Format, kRows>(codes + half / 4 * kWordBytes, x + half, exact);
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      sums[r][v] = scales[v].Add(sums[r][v], exact[r][v], activations[r]);
+    }
+  }
+}
+
 template <typename Format>
-Ahead AheadOf(const QuantizedLinearCall& call, int64_t panel, int64_t tile, int64_t tiles) {
-  constexpr int64_t kLine = 64, kLines = kGroupBytes<Format> / kLine, kSoon = 3072;
-  const int64_t groups = call.in / kGroupInputs, passes = tiles * kPasses;
-  const int64_t lines = (kLines + passes - 1) / passes;
-  const int64_t distance =
-      passes == 1 ? kSoon : groups * (kGroupBytes<Format> + tile * kPasses * lines * kLine);
-  const int64_t from = panel * groups * kGroupBytes<Format> + distance;
-  return {reinterpret_cast<uintptr_t>(call.panels) + static_cast<uintptr_t>(from),
-          static_cast<int>(lines)};
+void LoadScales(const uint8_t* from, int column, Scales<Format> (&scales)[kVectors]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) scales[v] = Scales<Format>(from, column + v * kLanes);
 }
 
 template <typename Format, int kRows>
 void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row, Ahead ahead) {
-  const int64_t groups = call.in / kGroupInputs;
-  const auto* weights =
-      static_cast<const uint8_t*>(call.panels) + panel * groups * kGroupBytes<Format>;
+  const uint8_t* weights = PanelOf<Format>(call, panel);
+  const int64_t groups = call.in / Format::kGroup;
   for (int column = 0; column < kPanelOutputs; column += kColumns) {
     Vec sums[kRows][kVectors] = {};
+    Scales<Format> scales[kVectors];
+    if (Format::kRowScales) LoadScales(ScalesOf<Format>(call, weights, weights), column, scales);
     for (int64_t g = 0; g < groups; ++g) {
-      const uint8_t* group = weights + g * kGroupBytes<Format>;
-      ahead.Ask();
+      const uint8_t* codes = weights + g * kGroupBytes<Format>;
+      if (!Format::kRowScales) LoadScales(ScalesOf<Format>(call, weights, codes), column, scales);
       const int64_t at = g * call.rows + row;
-      AddGroup<Format, kRows>(group + column * 4, group + Format::kCodeBytes + column * 2,
-                              call.codes + at * kGroupInputs, call.groups + at, sums);
+      ahead.Ask();
+      AddGroup<Format, kRows>(codes + column * 4, call.codes + at * Format::kGroup,
+                              call.groups + at, scales, sums);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -114,6 +114,17 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row, Ahead ahe
       }
     }
   }
+}
+
+// Each pass over a panel asks for its share of the next panel; one alone, for what comes soon.
+template <typename Format>
+Ahead AheadOf(const QuantizedLinearCall& call, int64_t panel, int64_t tile, int64_t tiles) {
+  constexpr int64_t kLine = 64, kLines = kGroupBytes<Format> / kLine, kSoon = 3072;
+  const int64_t passes = tiles * kPasses, lines = (kLines + passes - 1) / passes;
+  const int64_t share = call.in / Format::kGroup * lines * kLine;
+  const auto from = reinterpret_cast<uintptr_t>(PanelOf<Format>(call, panel));
+  const int64_t distance = passes == 1 ? kSoon : PanelBytes<Format>(call) + tile * kPasses * share;
+  return {from + static_cast<uintptr_t>(distance), static_cast<int>(lines)};
 }
 
 template <typename Format>
@@ -137,21 +148,21 @@ float FloatOf(int32_t bits) {
 }
 
 // The largest magnitude as an integer, in whose order NaN is above infinity.
-int32_t LargestMagnitude(const float* x) {
+int32_t LargestMagnitude(const float* x, int64_t size) {
   IntVec largest = {};
 #pragma GCC unroll 8
-  for (int i = 0; i < kGroupInputs; i += kLanes) {
+  for (int64_t i = 0; i < size; i += kLanes) {
     const IntVec magnitude = reinterpret_cast<IntVec>(Magnitude(Load(x + i)));
     largest = largest > magnitude ? largest : magnitude;
   }
   return Largest(largest);
 }
 
-void QuantizeGroup(const float* x, int8_t* codes, ActivationGroup& group) {
-  const int32_t largest = LargestMagnitude(x);
+void QuantizeGroup(const float* x, int64_t size, int8_t* codes, ActivationGroup& group) {
+  const int32_t largest = LargestMagnitude(x, size);
   const bool finite = largest < BitsOf(__builtin_inff());
   if (!finite || largest < BitsOf(1e-30f)) {
-    __builtin_memset(codes, 0, kGroupInputs);
+    __builtin_memset(codes, 0, static_cast<size_t>(size));
     const float scale = finite ? 0.0f : __builtin_nanf("");
     group = {scale, scale, 0};
     return;
@@ -159,7 +170,7 @@ void QuantizeGroup(const float* x, int8_t* codes, ActivationGroup& group) {
   const float inverse = 127.0f / FloatOf(largest);
   IntVec sums = {};
 #pragma GCC unroll 8
-  for (int i = 0; i < kGroupInputs; i += kLanes) {
+  for (int64_t i = 0; i < size; i += kLanes) {
     const IntVec rounded = Round(Load(x + i) * inverse);
     *reinterpret_cast<LooseNarrowVec*>(codes + i) = __builtin_convertvector(rounded, NarrowVec);
     sums += rounded;
@@ -174,12 +185,11 @@ void QuantizeGroup(const float* x, int8_t* codes, ActivationGroup& group) {
 namespace SINKSTREAM_ISA {
 
 void Quantize(const QuantizeCall& call, Range rows) {
-  const int64_t groups = call.in / kGroupInputs;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const float* x = call.x + row * call.in;
-    for (int64_t g = 0; g < groups; ++g) {
-      const int64_t at = g * call.rows + row;
-      QuantizeGroup(x + g * kGroupInputs, call.codes + at * kGroupInputs, call.groups[at]);
+    for (int64_t input = 0; input < call.in; input += call.group) {
+      const int64_t at = input / call.group * call.rows + row;
+      QuantizeGroup(x + input, call.group, call.codes + at * call.group, call.groups[at]);
     }
   }
 }

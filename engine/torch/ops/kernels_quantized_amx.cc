@@ -10,7 +10,8 @@ static_assert(kLanes == 16);
 
 constexpr int kTileRows = 16;
 constexpr int kBlockRows = 2 * kTileRows;  // rows that one load of weights serves
-constexpr int kUnpackedBytes = kGroupInputs * kPanelOutputs;
+template <typename Format>
+constexpr int kUnpackedBytes = Format::kGroup * kPanelOutputs;
 constexpr int kPanelVectors = kPanelOutputs / kLanes;
 
 // Tiles: sums of the first 16 rows (two tiles of 16 outputs), of the others (two), activations of
@@ -35,8 +36,8 @@ void MultiplyTiles() {
 }
 void ReleaseTiles() { asm volatile("tilerelease" ::: "memory"); }
 
-// How many rows the tiles of a block of `rows` have.
-void ConfigureTiles(int64_t rows) {
+// For a block of `rows` and groups of `inputs`.
+void ConfigureTiles(int64_t rows, int inputs) {
   struct alignas(64) {
     uint8_t palette;
     uint8_t start_row;
@@ -54,10 +55,10 @@ void ConfigureTiles(int64_t rows) {
   set(kSum01, first, kLanes * 4);
   set(kSum10, second, kLanes * 4);
   set(kSum11, second, kLanes * 4);
-  set(kRows0, first, kGroupInputs);
-  set(kRows1, second, kGroupInputs);
-  set(kWeights0, kGroupInputs / 4, kLanes * 4);
-  set(kWeights1, kGroupInputs / 4, kLanes * 4);
+  set(kRows0, first, inputs);
+  set(kRows1, second, inputs);
+  set(kWeights0, inputs / 4, kLanes * 4);
+  set(kWeights1, inputs / 4, kLanes * 4);
   asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
 }
 
@@ -65,7 +66,7 @@ constexpr int kSpan = 2;  // groups whose sums are added together, while tiles w
 
 using ExactSums = int32_t[kBlockRows][kPanelOutputs];
 
-// Before the unpacked weights, int8_t [in / 32][kUnpackedBytes].
+// Before the unpacked weights, int8_t [in][32].
 struct alignas(64) Scratch {
   ExactSums exact[2][kSpan];
   float sums[kBlockRows][kPanelOutputs];
@@ -87,10 +88,10 @@ struct Block {
 template <typename Format>
 const void* SignedWeights(const Block& block, int64_t group, int64_t row, int8_t* unpacked) {
   const uint8_t* codes = block.panel + group * kGroupBytes<Format>;
-  if constexpr (Format::kCodeBytes == kUnpackedBytes) {
+  if constexpr (Format::kCodeBytes == kUnpackedBytes<Format>) {
     return codes;
   } else {
-    int8_t* to = unpacked + group * kUnpackedBytes;
+    int8_t* to = unpacked + group * kUnpackedBytes<Format>;
     if (!block.first || row > 0) return to;
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
@@ -116,13 +117,13 @@ void Multiply(const Block& block, int64_t group, int64_t row, int8_t* unpacked, 
   LoadTile<kWeights0>(weights, kWordBytes);
   LoadTile<kWeights1>(static_cast<const char*>(weights) + kLanes * 4, kWordBytes);
   if (row == 0) {
-    LoadTile<kRows0>(block.call.codes + at * kGroupInputs, kGroupInputs);
+    LoadTile<kRows0>(block.call.codes + at * Format::kGroup, Format::kGroup);
     MultiplyTiles<kSum00, kRows0, kWeights0>();
     MultiplyTiles<kSum01, kRows0, kWeights1>();
     StoreTile<kSum00>(&sums[0][0], sizeof sums[0]);
     StoreTile<kSum01>(&sums[0][kLanes], sizeof sums[0]);
   } else {
-    LoadTile<kRows1>(block.call.codes + at * kGroupInputs, kGroupInputs);
+    LoadTile<kRows1>(block.call.codes + at * Format::kGroup, Format::kGroup);
     MultiplyTiles<kSum10, kRows1, kWeights0>();
     MultiplyTiles<kSum11, kRows1, kWeights1>();
     StoreTile<kSum10>(&sums[kTileRows][0], sizeof sums[0]);
@@ -142,14 +143,14 @@ void MultiplySpan(const Block& block, int64_t first, int64_t row, Scratch& scrat
 template <typename Format, int kCount>
 void AddGroups(const Block& block, int64_t first, Range rows, const ExactSums* exact,
                Scratch& scratch) {
-  const uint8_t* scales = block.panel + first * kGroupBytes<Format> + Format::kCodeBytes;
   const ActivationGroup* activations = block.call.groups + first * block.call.rows + block.row;
 #pragma GCC unroll 2
-  for (int v = 0; v < kPanelVectors; ++v, scales += kLanes * 2) {
+  for (int v = 0; v < kPanelVectors; ++v) {
     Scales<Format> of_outputs[kCount];
 #pragma GCC unroll 4
     for (int g = 0; g < kCount; ++g) {
-      of_outputs[g] = Scales<Format>(scales + g * kGroupBytes<Format>);
+      const uint8_t* codes = block.panel + (first + g) * kGroupBytes<Format>;
+      of_outputs[g] = Scales<Format>(ScalesOf<Format>(block.call, block.panel, codes), v * kLanes);
     }
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       Vec sums = Load(&scratch.sums[r][v * kLanes]);
@@ -193,15 +194,13 @@ void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
 
 template <typename Format>
 void Panels(const QuantizedLinearCall& call, Range panels, Range rows, Scratch& scratch) {
-  const int64_t groups = call.in / kGroupInputs;
-  const auto* weights = static_cast<const uint8_t*>(call.panels);
+  const int64_t groups = call.in / Format::kGroup;
   int64_t configured = 0;
   for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
     for (int64_t row = rows.begin; row < rows.end; row += kBlockRows) {
       const int64_t count = rows.end - row < kBlockRows ? rows.end - row : kBlockRows;
-      if (count != configured) ConfigureTiles(configured = count);
-      RunBlock<Format>({call, groups, weights + panel * groups * kGroupBytes<Format>, row, count,
-                        row == rows.begin},
+      if (count != configured) ConfigureTiles(configured = count, Format::kGroup);
+      RunBlock<Format>({call, groups, PanelOf<Format>(call, panel), row, count, row == rows.begin},
                        panel, scratch);
     }
   }

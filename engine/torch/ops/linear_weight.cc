@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "engine/torch/ops/int8_rows.h"
 #include "engine/torch/ops/quantized_blocks.h"
 
 namespace sinkstream {
@@ -14,13 +15,20 @@ using State = std::tuple<at::Tensor, std::optional<at::Tensor>>;
 
 using kernels::Element;
 
-constexpr Element kQuantized[] = {Element::kQ4_0, Element::kQ4_1, Element::kQ8_0};
+constexpr Element kBlocks[] = {Element::kQ4_0, Element::kQ4_1, Element::kQ8_0};
 
-Element ElementOfBlocks(const at::Tensor& weight) {
+bool AreInt8Rows(const at::Tensor& weight) {
+  const int64_t in = weight.dim() == 2 ? weight.size(1) - Int8RowBytes(0) : 0;
+  return in > 0 && in % kInt8RowGroup == 0;
+}
+
+Element ElementOfBytes(const at::Tensor& weight) {
+  if (AreInt8Rows(weight)) return Element::kInt8Rows;
   TORCH_CHECK(weight.dim() == 3,
               "LinearWeight: a weight of bytes must be [out, in / 32, 18, 20 or ",
-              "34], blocks of Q4_0, Q4_1 or Q8_0, not ", weight.sizes());
-  for (const Element element : kQuantized) {
+              "34], blocks of Q4_0, Q4_1 or Q8_0, or [out, 4 + in], `in` a multiple of ",
+              kInt8RowGroup, ", not ", weight.sizes());
+  for (const Element element : kBlocks) {
     if (weight.size(2) == BlockBytes(element)) return element;
   }
   TORCH_CHECK(false, "LinearWeight: blocks must have 18 (Q4_0), 20 (Q4_1) or 34 bytes (Q8_0), not ",
@@ -28,18 +36,26 @@ Element ElementOfBlocks(const at::Tensor& weight) {
 }
 
 Element ElementOf(const at::Tensor& weight) {
-  if (weight.scalar_type() == at::kByte) return ElementOfBlocks(weight);
+  if (weight.scalar_type() == at::kByte) return ElementOfBytes(weight);
   const bool known = weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16;
-  TORCH_CHECK(known, "LinearWeight: weight must be float32, bfloat16 or uint8 blocks, not ",
+  TORCH_CHECK(known, "LinearWeight: weight must be float32, bfloat16 or uint8, not ",
               weight.scalar_type());
   return weight.scalar_type() == at::kFloat ? Element::kFloat32 : Element::kBfloat16;
 }
 
 int64_t InputsOf(const at::Tensor& weight) {
-  return weight.size(1) * (weight.dim() == 3 ? kernels::kGroupInputs : 1);
+  const Element element = ElementOf(weight);
+  if (IsBlocks(element)) return weight.size(1) * kernels::kBlockInputs;
+  return weight.size(1) - (element == Element::kInt8Rows ? Int8RowBytes(0) : 0);
 }
 
-void CheckScales(const at::Tensor& weight) {
+void CheckRowScales(const at::Tensor& weight) {
+  const int64_t bad = FirstInt8RowNotFinite(weight.contiguous().const_data_ptr<uint8_t>(),
+                                            weight.size(0), InputsOf(weight));
+  TORCH_CHECK(bad < 0, "LinearWeight: row ", bad, " has a scale that is not finite");
+}
+
+void CheckBlockScales(const at::Tensor& weight) {
   const at::Tensor blocks = weight.contiguous();
   const int64_t bad = FirstBlockNotFinite(ElementOf(blocks), blocks.const_data_ptr<uint8_t>(),
                                           blocks.size(0) * blocks.size(1));
@@ -50,9 +66,10 @@ void CheckScales(const at::Tensor& weight) {
 void Check(const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
   const Element element = ElementOf(weight);
   TORCH_CHECK(
-      weight.device().is_cpu() && weight.numel() > 0 && (weight.dim() == 2 || IsQuantized(element)),
+      weight.device().is_cpu() && weight.numel() > 0 && (weight.dim() == 2 || IsBlocks(element)),
       "LinearWeight: weight must be [out, in] on the CPU, not ", weight.sizes());
-  if (IsQuantized(element)) CheckScales(weight);
+  if (IsBlocks(element)) CheckBlockScales(weight);
+  if (element == Element::kInt8Rows) CheckRowScales(weight);
   if (!bias.has_value()) return;
   TORCH_CHECK(bias->scalar_type() == at::kFloat && bias->dim() == 1 &&
                   bias->size(0) == weight.size(0) && bias->device().is_cpu(),
@@ -60,8 +77,11 @@ void Check(const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
 }
 
 at::Tensor EmptyLike(const PackedMatrix& matrix) {
-  if (IsQuantized(matrix.element())) {
-    const int64_t groups = matrix.in() / kernels::kGroupInputs;
+  if (matrix.element() == Element::kInt8Rows) {
+    return at::empty({matrix.out(), Int8RowBytes(matrix.in())}, at::kByte);
+  }
+  if (IsBlocks(matrix.element())) {
+    const int64_t groups = matrix.in() / kernels::kBlockInputs;
     return at::empty({matrix.out(), groups, BlockBytes(matrix.element())}, at::kByte);
   }
   const bool is_float = matrix.element() == Element::kFloat32;

@@ -16,9 +16,10 @@ namespace sinkstream {
 
 class LinearWeight final : public torch::CustomClassHolder {
  public:
-  // weight: [out, in], float32 or bfloat16, or uint8 [out, in / 32, B], GGUF's blocks of Q4_0 (B
-  // 18), Q4_1 (20) or Q8_0 (34) with finite scales; bias: [out], float32. Throws c10::Error for
-  // anything else. They are shared until packed: not to be written to.
+  // weight: [out, in], float32 or bfloat16; or uint8 [out, in / 32, B], GGUF's blocks of Q4_0 (B
+  // 18), Q4_1 (20) or Q8_0 (34); or uint8 [out, 4 + in], rows of bytes (int8_rows.h); with finite
+  // scales. bias: [out], float32. Throws c10::Error for anything else. They are shared until
+  // packed: not to be written to.
   LinearWeight(const at::Tensor& weight, const std::optional<at::Tensor>& bias);
 
   const PackedMatrix& matrix() const;

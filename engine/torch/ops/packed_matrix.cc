@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "engine/torch/ops/int8_rows.h"
 #include "engine/torch/ops/quantized_blocks.h"
 
 namespace sinkstream {
@@ -41,9 +42,9 @@ uint8_t* Bytes(void* data) { return static_cast<uint8_t*>(data); }
 const uint8_t* Bytes(const void* data) { return static_cast<const uint8_t*>(data); }
 
 size_t PackedBytes(Element element, size_t padded_out, int64_t in) {
-  if (IsQuantized(element)) {
-    return PackedBlockBytes(element, static_cast<int64_t>(padded_out), in);
-  }
+  const auto out = static_cast<int64_t>(padded_out);
+  if (element == Element::kInt8Rows) return PackedInt8RowsBytes(out, in);
+  if (IsBlocks(element)) return PackedBlockBytes(element, out, in);
   return padded_out * static_cast<size_t>(in) * (element == Element::kFloat32 ? 4 : 2);
 }
 
@@ -56,10 +57,17 @@ const char* DtypeName(Element element) {
     case Element::kBfloat16:
       return "bfloat16";
     case Element::kQ8_0:
+    case Element::kInt8Rows:
       return "int8";
     default:
       return "int4";
   }
+}
+
+bool IsQuantized(Element element) { return IsBlocks(element) || element == Element::kInt8Rows; }
+
+int64_t PackedMatrix::group() const {
+  return element_ == Element::kInt8Rows ? kInt8RowGroup : kernels::kBlockInputs;
 }
 
 PackedMatrix::PackedMatrix(Element element, const void* weights, int64_t out, int64_t in,
@@ -67,8 +75,10 @@ PackedMatrix::PackedMatrix(Element element, const void* weights, int64_t out, in
     : element_(element), out_(out), in_(in) {
   const auto padded = static_cast<size_t>(panels() * kPanelOutputs);
   weights_ = AllocateHuge(PackedBytes(element, padded, in));
-  if (IsQuantized(element)) {
-    PackBlocks(element, static_cast<const uint8_t*>(weights), out, in, Bytes(weights_.data));
+  if (element == Element::kInt8Rows) {
+    PackInt8Rows(Bytes(weights), out, in, Bytes(weights_.data));
+  } else if (IsBlocks(element)) {
+    PackBlocks(element, Bytes(weights), out, in, Bytes(weights_.data));
   } else if (element == Element::kFloat32) {
     Pack(static_cast<const float*>(weights), out, in, static_cast<float*>(weights_.data));
   } else {
@@ -80,13 +90,15 @@ PackedMatrix::PackedMatrix(Element element, const void* weights, int64_t out, in
 }
 
 void PackedMatrix::Unpack(void* to) const {
-  if (IsQuantized(element_)) return UnpackBlocks(element_, Bytes(data()), out_, in_, Bytes(to));
+  if (element_ == Element::kInt8Rows) return UnpackInt8Rows(Bytes(data()), out_, in_, Bytes(to));
+  if (IsBlocks(element_)) return UnpackBlocks(element_, Bytes(data()), out_, in_, Bytes(to));
   if (element_ == Element::kFloat32) return UnpackAll(data(), out_, in_, static_cast<float*>(to));
   UnpackAll(data(), out_, in_, static_cast<uint16_t*>(to));
 }
 
 void PackedMatrix::CopyRow(int64_t output, float* to) const {
-  if (IsQuantized(element_)) return DequantizeRow(element_, Bytes(data()), output, in_, to);
+  if (element_ == Element::kInt8Rows) return DequantizeInt8Row(Bytes(data()), output, in_, to);
+  if (IsBlocks(element_)) return DequantizeRow(element_, Bytes(data()), output, in_, to);
   if (element_ == Element::kFloat32) {
     const float* row = RowStart<float>(data(), output, in_);
     for (int64_t k = 0; k < in_; ++k) to[k] = row[k * kPanelOutputs];

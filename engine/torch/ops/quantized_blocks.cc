@@ -8,7 +8,7 @@ namespace sinkstream {
 namespace {
 
 using kernels::Element;
-using kernels::kGroupInputs;
+using kernels::kBlockInputs;
 using kernels::kPanelOutputs;
 
 constexpr int kWord = 4;
@@ -64,7 +64,7 @@ float Half(const uint8_t* from) {
 void Dequantize(Element element, const uint8_t* block, float* to) {
   const float scale = Half(block);
   const uint8_t* codes = block + Halves(element) * 2;
-  for (int i = 0; i < kGroupInputs; ++i) {
+  for (int i = 0; i < kBlockInputs; ++i) {
     if (element == Element::kQ8_0) {
       to[i] = scale * static_cast<float>(static_cast<int8_t>(codes[i]));
       continue;
@@ -78,18 +78,18 @@ void Dequantize(Element element, const uint8_t* block, float* to) {
 
 }  // namespace
 
-bool IsQuantized(Element element) {
-  return element != Element::kFloat32 && element != Element::kBfloat16;
+bool IsBlocks(Element element) {
+  return element == Element::kQ4_0 || element == Element::kQ4_1 || element == Element::kQ8_0;
 }
 
 int64_t BlockBytes(Element element) { return Halves(element) * 2 + Words(element) * kWord; }
 
 size_t PackedBlockBytes(Element element, int64_t out, int64_t in) {
-  return static_cast<size_t>(Panels(out) * (in / kGroupInputs) * GroupBytes(element));
+  return static_cast<size_t>(Panels(out) * (in / kBlockInputs) * GroupBytes(element));
 }
 
 void PackBlocks(Element element, const uint8_t* blocks, int64_t out, int64_t in, uint8_t* packed) {
-  const int64_t groups = in / kGroupInputs;
+  const int64_t groups = in / kBlockInputs;
   for (int64_t output = 0; output < out; ++output) {
     for (int64_t group = 0; group < groups; ++group, blocks += BlockBytes(element)) {
       ForParts(element, PlaceOf(element, output, group, groups),
@@ -102,7 +102,7 @@ void PackBlocks(Element element, const uint8_t* blocks, int64_t out, int64_t in,
 
 void UnpackBlocks(Element element, const uint8_t* packed, int64_t out, int64_t in,
                   uint8_t* blocks) {
-  const int64_t groups = in / kGroupInputs;
+  const int64_t groups = in / kBlockInputs;
   for (int64_t output = 0; output < out; ++output) {
     for (int64_t group = 0; group < groups; ++group, blocks += BlockBytes(element)) {
       ReadBlock(element, packed, PlaceOf(element, output, group, groups), blocks);
@@ -111,9 +111,9 @@ void UnpackBlocks(Element element, const uint8_t* packed, int64_t out, int64_t i
 }
 
 void DequantizeRow(Element element, const uint8_t* packed, int64_t output, int64_t in, float* to) {
-  const int64_t groups = in / kGroupInputs;
+  const int64_t groups = in / kBlockInputs;
   uint8_t block[kMostBlockBytes];
-  for (int64_t group = 0; group < groups; ++group, to += kGroupInputs) {
+  for (int64_t group = 0; group < groups; ++group, to += kBlockInputs) {
     ReadBlock(element, packed, PlaceOf(element, output, group, groups), block);
     Dequantize(element, block, to);
   }

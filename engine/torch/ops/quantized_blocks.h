@@ -19,7 +19,7 @@
 namespace sinkstream {
 
 // True of kQ4_0, kQ4_1 and kQ8_0, which alone the following take.
-bool IsQuantized(kernels::Element element);
+bool IsBlocks(kernels::Element element);
 int64_t BlockBytes(kernels::Element element);
 
 // Number of bytes that [out, in] takes when it is packed. `in` is a multiple of 32.

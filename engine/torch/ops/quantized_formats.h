@@ -1,5 +1,5 @@
-// Groups of packed quantised weights (quantized_blocks.h) as the kernels read them. For the
-// kernels_quantized*.cc files alone (simd.h says why).
+// Packed quantised weights (quantized_blocks.h, int8_rows.h) as the kernels read them: in groups of
+// 32 or 64 inputs. For the kernels_quantized*.cc files alone (simd.h says why).
 #pragma once
 
 #include "engine/torch/ops/simd_quantized.h"
@@ -10,10 +10,12 @@ namespace {
 constexpr int kWordBytes = kPanelOutputs * 4;  // a word of every output
 constexpr int kScaleBytes = kPanelOutputs * 2;
 
-// Load gives the words `i` and `i + 4` of some outputs as AddProducts takes them; kZero is what the
-// codes then have too much.
-struct Bytes {
-  static constexpr int kCodeBytes = 8 * kWordBytes;
+// Load gives the words `i` and `i + 4` of 32 inputs of some outputs as AddProducts takes them;
+// kZero is what the codes then have too much. kRowScales: all groups of an output share one scale.
+template <int kInputs>
+struct SignedBytes {
+  static constexpr int kGroup = kInputs;
+  static constexpr int kCodeBytes = kInputs / 4 * kWordBytes;
   static constexpr int kZero = kSignOffset;
   static constexpr bool kMinima = false;
   static void Load(const uint8_t* codes, int i, CodeVec& first, CodeVec& second) {
@@ -22,11 +24,21 @@ struct Bytes {
   }
 };
 
+struct BlocksOfBytes : SignedBytes<kBlockInputs> {
+  static constexpr bool kRowScales = false;
+};
+
+struct RowsOfBytes : SignedBytes<2 * kBlockInputs> {
+  static constexpr bool kRowScales = true;
+};
+
 template <int kCentre, bool kWithMinima>
 struct Nibbles {
+  static constexpr int kGroup = kBlockInputs;
   static constexpr int kCodeBytes = 4 * kWordBytes;
   static constexpr int kZero = kCentre;
   static constexpr bool kMinima = kWithMinima;
+  static constexpr bool kRowScales = false;
   static void Load(const uint8_t* codes, int i, CodeVec& first, CodeVec& second) {
     const CodeVec both = LoadCodes(codes + i * kWordBytes);
     first = both & 15;
@@ -34,8 +46,30 @@ struct Nibbles {
   }
 };
 
+// Of a group: its codes, and their scales and minima unless rows have them.
 template <typename Format>
-constexpr int kGroupBytes = Format::kCodeBytes + (Format::kMinima ? 2 : 1) * kScaleBytes;
+constexpr int kGroupBytes =
+    Format::kCodeBytes + (Format::kRowScales ? 0 : (Format::kMinima ? 2 : 1) * kScaleBytes);
+
+// A panel: its groups, then the scales of its rows.
+template <typename Format>
+int64_t PanelBytes(const QuantizedLinearCall& call) {
+  const int64_t row_scales = Format::kRowScales ? kPanelOutputs * int64_t{sizeof(float)} : 0;
+  return call.in / Format::kGroup * kGroupBytes<Format> + row_scales;
+}
+
+template <typename Format>
+const uint8_t* PanelOf(const QuantizedLinearCall& call, int64_t panel) {
+  return static_cast<const uint8_t*>(call.panels) + panel * PanelBytes<Format>(call);
+}
+
+// The scales of a group's weights, `codes` being its first.
+template <typename Format>
+const uint8_t* ScalesOf(const QuantizedLinearCall& call, const uint8_t* panel,
+                        const uint8_t* codes) {
+  if (!Format::kRowScales) return codes + Format::kCodeBytes;
+  return panel + call.in / Format::kGroup * kGroupBytes<Format>;
+}
 
 // Asks for the weights some groups after `group`: the processor by itself stops at each page's end.
 template <typename Format>
@@ -52,8 +86,11 @@ inline void PrefetchAfter(const uint8_t* group) {
 template <typename Format>
 struct Scales {
   Scales() = default;
-  explicit Scales(const uint8_t* from)
-      : scale(LoadHalf(from)), minimum(Format::kMinima ? LoadHalf(from + kScaleBytes) : Vec{}) {}
+  // `from`: those of the panel's first output, `output` outputs before.
+  Scales(const uint8_t* from, int output)
+      : scale(Format::kRowScales ? Load(reinterpret_cast<const float*>(from) + output)
+                                 : LoadHalf(from + output * 2)),
+        minimum(Format::kMinima ? LoadHalf(from + kScaleBytes + output * 2) : Vec{}) {}
   // `sums` and what a group adds to them.
   Vec Add(Vec sums, IntVec exact, const ActivationGroup& activations) const {
     sums += scale * activations.scale * __builtin_convertvector(exact, Vec);
@@ -67,7 +104,8 @@ struct Scales {
 // Calls `run` with an object of the element's format.
 template <typename Run>
 void WithFormat(Element element, Run run) {
-  if (element == Element::kQ8_0) return run(Bytes());
+  if (element == Element::kInt8Rows) return run(RowsOfBytes());
+  if (element == Element::kQ8_0) return run(BlocksOfBytes());
   if (element == Element::kQ4_0) return run(Nibbles<8, false>());
   run(Nibbles<0, true>());
 }

@@ -11,7 +11,6 @@
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/operator_call.h"
 #include "engine/torch/ops/operators.h"
-#include "engine/torch/ops/quantized_blocks.h"
 
 namespace sinkstream {
 namespace {
@@ -48,14 +47,17 @@ void* Scratch(int64_t bytes) {
   return std::align(kAlignment, needed - kAlignment, aligned, space);
 }
 
-kernels::QuantizeCall QuantizeRows(const float* x, int64_t rows, int64_t in) {
+kernels::QuantizeCall QuantizeRows(const float* x, int64_t rows, const PackedMatrix& matrix) {
   struct Codes;
   struct Groups;
-  const int64_t groups = rows * (in / kernels::kGroupInputs);
-  const kernels::QuantizeCall call = {x, static_cast<int8_t*>(Scratch<Codes>(rows * in)),
+  const int64_t in = matrix.in(), groups = rows * (in / matrix.group());
+  const kernels::QuantizeCall call = {x,
+                                      static_cast<int8_t*>(Scratch<Codes>(rows * in)),
                                       static_cast<kernels::ActivationGroup*>(Scratch<Groups>(
                                           groups * int64_t{sizeof(kernels::ActivationGroup)})),
-                                      rows, in};
+                                      rows,
+                                      in,
+                                      matrix.group()};
   ForRows(rows, 8, [&](Range part) { Kernels().quantize(call, part); });
   return call;
 }
@@ -64,7 +66,7 @@ void MultiplyQuantized(const float* x, int64_t rows, const PackedMatrix& matrix,
                        const kernels::LinearOutput& output) {
   struct Panel;
   constexpr int64_t kRowBlock = 128;
-  const kernels::QuantizeCall quantized = QuantizeRows(x, rows, matrix.in());
+  const kernels::QuantizeCall quantized = QuantizeRows(x, rows, matrix);
   const kernels::QuantizedLinearCall call = {
       quantized.codes, quantized.groups, matrix.data(), rows, matrix.in(), output};
   const kernels::KernelTable& table = Kernels();
