@@ -20,6 +20,14 @@ inline constexpr TokenId kNoToken = -1;
 using SessionId = std::string;
 using AttachmentId = uint64_t;  // one stream's hold on a session; never reused
 
+// Where a stream belongs in its client's own tracing (W3C trace context). The engine tells it to
+// its observer and does nothing else with it.
+struct TraceContext {
+  std::string trace_id;  // 32 lower-case hex digits
+  std::string span_id;   // 16: of the caller's span
+  bool sampled = false;
+};
+
 // How a reply is drawn. Order: penalties, temperature, top_k, top_p, min_p, draw.
 // Source of each rule: transformers' logits processors; vLLM for presence and frequency.
 struct SamplingParams {
@@ -116,6 +124,8 @@ struct Delta {
       text;  // whole UTF-8 characters; may be empty while a character or a stop string is held back
   std::vector<TokenId> tokens;          // in the order sampled
   std::vector<ChosenLogprob> logprobs;  // one per token, where asked for
+  std::optional<absl::Time> arrived =
+      std::nullopt;  // with a reply's first token: when its turn did
 };
 
 // Of tokens that were read: their log-probabilities, as the tokens before them predict them.
