@@ -54,7 +54,8 @@ struct EngineOptions {
 
 struct OpenRequest {
   SessionId id;  // empty: a new session; else re-attach (then every setting below must be absent)
-  std::string principal;  // who asks; a session is found by its own principal alone
+  std::string principal;              // who asks; a session is found by its own principal alone
+  std::optional<TraceContext> trace;  // told to the observer with each of the stream's requests
   std::optional<std::string> system_prompt;  // formatted by the chat format and pinned whole
   std::optional<int32_t> sinks;
   std::optional<int64_t> window;

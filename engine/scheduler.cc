@@ -83,7 +83,12 @@ void Scheduler::Attach(Session& session, OpenCommand& command) {
   }
   const bool resumed = !command.request.id.empty();
   pool_.Attach(session, command.attachment, std::move(command.outbox));
-  parts_.observer.OnSessionOpened(resumed);
+  session.trace = std::move(command.request.trace);
+  const bool shares = !resumed && session.shares_prefix;
+  parts_.observer.OnSessionStart({.id = session.id,
+                                  .resumed = resumed,
+                                  .has_prefix = !resumed && !session.prefix.second.empty(),
+                                  .shared_tokens = shares ? session.window.position() : 0});
   session.outbox->Push(Opened{session.id, resumed, session.settings, session.window.position(),
                               session.window.evicted(),
                               session.reserved_blocks * parts_.model.Spec().block_bytes});
@@ -104,7 +109,6 @@ void Scheduler::Carry(ParkCommand& command) {
   const SessionId wanted = admission_.Wanted();
   const auto settled = parking_.Settle(command.outcome, wanted);
   if (settled.lost.ok()) return;
-  parts_.observer.OnParkFailed(settled.lost);
   if (settled.session->id == wanted) {
     admission_.RefuseFirst(absl::DataLossError(
         "open.session_id: the session was parked on disk and could not be read back"));
@@ -122,7 +126,10 @@ void Scheduler::LeaveStream(Session& session, const absl::Status& status) {
 
 void Scheduler::CloseSession(Session& session, CloseReason reason) {
   parking_.Forget(session);
-  parts_.observer.OnSessionClosed(reason, parts_.clock.Now() - session.opened);
+  parts_.observer.OnSessionEnd({.id = session.id,
+                                .reason = reason,
+                                .lifetime = parts_.clock.Now() - session.opened,
+                                .tokens = session.window.position()});
   pool_.Close(session);
 }
 
@@ -152,7 +159,7 @@ void Scheduler::Carry(RequestCommand& command) {
   request.id = command.request_id;
   request.replies = command.replies;
   request.input = std::move(command.input);
-  request.accepted = parts_.clock.Now();
+  request.accepted = command.arrived.value_or(parts_.clock.Now());
   if (command.replies) {
     request.sampling = ApplyOverrides(session->settings.sampling, command.sampling);
     const auto valid = ValidateSampling(request.sampling, parts_.model.Spec().vocab_size,
@@ -294,21 +301,28 @@ void Scheduler::AfterRows(Session& session, int32_t rows) {
   }
 }
 
-void Scheduler::SampleNext(Session& session, absl::Span<const float> logits) {
+void Scheduler::SampleNext(Session& session, absl::Span<const float> logits, bool looked_at,
+                           StepStats& stats) {
   Sequence& sequence = session.requests.front();
   const auto& request = sequence.request();
   const auto sampled = sampler_.Sample(logits, request.sampling, session.recent,
                                        UniformDraw(request.seed, sequence.generated()));
   if (!sampled.ok()) {
+    ++stats.nonfinite_rows;
     queue_.Fail(session, sampled.status());
     return EndStreamIfDone(session);
   }
+  ++stats.sampled_tokens;
+  if (looked_at) stats.negative_log_likelihood = NegativeLogLikelihood(logits, sampled->token);
   Delta delta;
   const auto reason = sequence.AcceptToken(*sampled, parts_.format, parts_.clock.Now(), delta);
+  const auto sampled_at = parts_.clock.Now();
   if (session.outbox) session.outbox->Push(std::move(delta));
-  if (!reason) return;
-  queue_.FinishTurn(session, *reason);
-  EndStreamIfDone(session);
+  if (reason) {
+    queue_.FinishTurn(session, *reason);
+    EndStreamIfDone(session);
+  }
+  stats.emit += parts_.clock.Now() - sampled_at;
 }
 
 bool Scheduler::RunStep() {
@@ -323,28 +337,33 @@ bool Scheduler::RunStep() {
                                           .score_rows = limits.score_rows,
                                           .distributions = distributions_.RowsLeft()});
   if (plan.empty()) return false;
-  const StepBatch batch = BuildBatch(sessions, plan);
+  StepBatch batch = BuildBatch(sessions, plan);
+  const auto looked_at = probe_.Choose(batch);
+  if (looked_at && SeesBeyondPinned(batch.sequences[*looked_at]))
+    batch.probed_sequence = *looked_at;
   const auto planned = parts_.clock.Now();
   const auto logits = parts_.model.Step(batch);
   const auto computed = parts_.clock.Now();
 
   StepStats stats;
   stats.sequences = static_cast<int32_t>(plan.size());
+  stats.failed = !logits.ok();
   if (logits.ok()) {
-    CarryOut(batch, sessions, plan, *logits, stats);
+    stats.pinned_attention = parts_.model.PinnedAttention();
+    CarryOut(batch, sessions, plan, *logits, looked_at, stats);
   } else {
     FailAll(sessions, plan, logits.status());
   }
   stats.plan = planned - begun;
   stats.model = computed - planned;
-  stats.sample = parts_.clock.Now() - computed;
+  stats.sample = parts_.clock.Now() - computed - stats.emit;
   parts_.observer.OnStep(stats);
   return true;
 }
 
 void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& sessions,
                          const std::vector<PlannedRows>& plan, absl::Span<const float> logits,
-                         StepStats& stats) {
+                         std::optional<int32_t> looked_at, StepStats& stats) {
   const size_t vocab_size = parts_.model.Spec().vocab_size;
   for (size_t i = 0; i < plan.size(); ++i) {
     Session& session = *sessions[plan[i].index];
@@ -355,19 +374,21 @@ void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& se
     const bool decodes = sequence.decodes();
     const bool replies = sequence.request().replies;
     (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
-    const auto told = replies ? absl::OkStatus() : TellScores(session, rows, own);
+    const auto told = replies ? absl::OkStatus() : TellScores(session, rows, own, stats);
     if (!told.ok()) {
       FailUnread(session, told);
       continue;
     }
     stats.evicted_tokens += AdvanceWindow(session, rows);
     if (!decodes) AfterRows(session, rows);
-    if (replies && !own.empty()) SampleNext(session, own);
+    const bool looked_at_this = looked_at && static_cast<size_t>(*looked_at) == i;
+    if (replies && !own.empty()) SampleNext(session, own, looked_at_this, stats);
   }
 }
 
 // Before the window moves on.
-absl::Status Scheduler::TellScores(Session& session, int32_t rows, absl::Span<const float> logits) {
+absl::Status Scheduler::TellScores(Session& session, int32_t rows, absl::Span<const float> logits,
+                                   StepStats& stats) {
   const Sequence& sequence = session.requests.front();
   const auto tokens = sequence.ScoredTokens(rows);
   const auto& scoring = sequence.request().scoring;
@@ -375,7 +396,11 @@ absl::Status Scheduler::TellScores(Session& session, int32_t rows, absl::Span<co
   const auto count = static_cast<int64_t>(tokens.size());
   const int64_t position = session.window.position() + rows - count + 1;
   auto scores = ScoreTokens(logits, tokens, position, *scoring);
-  if (!scores.ok()) return scores.status();
+  if (!scores.ok()) {
+    ++stats.nonfinite_rows;
+    return scores.status();
+  }
+  stats.scored_tokens += static_cast<int32_t>(count);
   for (Scores& event : *scores) {
     event.request_id = sequence.request().id;
     const auto distributions = static_cast<int64_t>(event.distributions.size());
@@ -403,19 +428,31 @@ absl::Duration Scheduler::Patience() const {
   return std::max(absl::ZeroDuration(), next - parts_.clock.Now());
 }
 
+// A session whose cache is on disk holds no blocks, but for a prefix that it shares.
+void Scheduler::Add(const Session& session, PoolStats& stats) {
+  if (session.cache != Session::Cache::kParked) {
+    stats.recent_blocks += static_cast<int32_t>(session.window.recent_blocks().size());
+    stats.kv_tokens += session.window.visible();
+  }
+  if (session.requests.empty()) return;
+  ++stats.running_requests;
+  stats.paused_requests += session.paused ? 1 : 0;
+  stats.waiting_requests += static_cast<int32_t>(session.requests.size()) - 1;
+}
+
 PoolStats Scheduler::Stats() {
   PoolStats stats;
   stats.sessions = static_cast<int32_t>(pool_.size());
   stats.attached_sessions = static_cast<int32_t>(pool_.attached());
-  for (const Session* const session : pool_.All()) {
-    if (session->requests.empty()) continue;
-    ++stats.running_requests;
-    stats.waiting_requests += static_cast<int32_t>(session->requests.size()) - 1;
-  }
+  for (const Session* const session : pool_.All()) Add(*session, stats);
   stats.parked_sessions = parking_.parked_sessions();
+  stats.parked_bytes = parking_.parked_bytes();
   stats.blocks_used = pool_.blocks().used();
+  stats.blocks_reserved = pool_.reserved_blocks();
+  stats.block_bytes = pool_.block_bytes();
+  stats.distribution_bytes = distributions_.TakenBytes();
   stats.blocks_total = pool_.blocks().total();
-  stats.kv_bytes_reserved = int64_t{pool_.reserved_blocks()} * parts_.model.Spec().block_bytes;
+  stats.kv_bytes_reserved = stats.blocks_reserved * stats.block_bytes;
   return stats;
 }
 

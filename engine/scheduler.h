@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +18,7 @@
 #include "engine/model.h"
 #include "engine/observer.h"
 #include "engine/options.h"
+#include "engine/quality_probe.h"
 #include "engine/request_queue.h"
 #include "engine/sampler.h"
 #include "engine/session_parking.h"
@@ -87,15 +89,19 @@ class Scheduler {
   // What the model made of `batch`: `stats` counts it.
   void CarryOut(const StepBatch& batch, const std::vector<Session*>& sessions,
                 const std::vector<PlannedRows>& plan, absl::Span<const float> logits,
-                StepStats& stats);
+                std::optional<int32_t> looked_at, StepStats& stats);
   void FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,
                const absl::Status& status);
   void FailUnread(Session& session, const absl::Status& status);
   int64_t AdvanceWindow(Session& session, int32_t rows);
   void AfterRows(Session& session, int32_t rows);
-  absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits);
-  void SampleNext(Session& session, absl::Span<const float> logits);
+  absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits,
+                          StepStats& stats);
+  // `looked_at`: its negative log-likelihood is wanted.
+  void SampleNext(Session& session, absl::Span<const float> logits, bool looked_at,
+                  StepStats& stats);
   void EndStreamIfDone(Session& session);
+  static void Add(const Session& session, PoolStats& stats);
 
   const EngineOptions options_;
   Parts parts_;
@@ -105,6 +111,7 @@ class Scheduler {
   RequestQueue queue_;
   Sampler sampler_;
   DistributionBudget distributions_;
+  QualityProbe probe_;
   uint64_t planned_ = 0;  // places given in plans so far
   bool draining_ = false;
 };

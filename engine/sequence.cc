@@ -88,7 +88,10 @@ std::optional<FinishReason> Sequence::StopReason(TokenId token, const ChatFormat
 std::optional<FinishReason> Sequence::AcceptToken(const Sampled& sampled, const ChatFormat& format,
                                                   absl::Time now, Delta& delta) {
   SINKSTREAM_CHECK(state_ != State::kWaiting && prompt_left() == 0);
-  if (state_ == State::kPrefill) first_token_ = now;
+  if (state_ == State::kPrefill) {
+    first_token_ = now;
+    delta.arrived = request_.accepted;
+  }
   state_ = State::kDecode;
   last_ = sampled.token;
   last_fed_ = false;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,8 +60,9 @@ struct Session {
   // The attached stream; none: outbox is null and attachment 0.
   std::shared_ptr<Outbox> outbox;
   AttachmentId attachment = 0;
-  bool half_closed = false;  // the client sends no more
-  absl::Time detached_at;    // when outbox became null
+  std::optional<TraceContext> trace;  // of the latest stream
+  bool half_closed = false;           // the client sends no more
+  absl::Time detached_at;             // when outbox became null
 
   uint64_t planned_at = 0;  // StepCandidate::planned_at
   bool paused = false;      // has a request, but its outbox is full

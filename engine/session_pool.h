@@ -72,6 +72,7 @@ class SessionPool {
   std::vector<Session*> All();
 
   KvBlocks& blocks() { return blocks_; }
+  int64_t block_bytes() const { return spec_.block_bytes; }
   int64_t size() const { return static_cast<int64_t>(sessions_.size()); }
   int64_t attached() const { return static_cast<int64_t>(by_attachment_.size()); }
   int32_t reserved_blocks() const { return reserved_blocks_; }

@@ -100,6 +100,12 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   } else {
     CheckSecurity(config, faults);
   }
+  if (!config.metrics_listen.empty() && !IsAddressAndPort(config.metrics_listen)) {
+    faults.Add("metrics_listen", absl::StrCat("is '", config.metrics_listen,
+                                              "'; must be empty or ADDRESS:PORT, the port at most "
+                                              "65535"));
+  }
+  faults.OneOf("log_level", config.log_level, {"error", "warning", "info", "debug"});
   faults.InRange("threads", config.threads, 0, kMostThreads);
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);
   faults.InRange("park_bytes", config.engine.park.bytes, 0, kMostKvBytes);

@@ -27,6 +27,7 @@ grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context,
     status = absl::InternalError(error.what());
     environment.on_error(status);
   }
+  environment.metrics.Told(ErrorScope::kCall, status);
   reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }

@@ -95,8 +95,8 @@ std::vector<MetricInfo> SessionMetrics() {
        "sinkstream_admission_rejections_total",
        kCounter,
        "",
-       "Sessions, streams and requests refused for want of room, or because the server drains.",
-       {{"reason", {"max_sessions", "kv_memory", "queue_full", "max_streams", "draining"}}}},
+       "Sessions, streams and requests refused for want of room, or because the server shuts down.",
+       {{"reason", {"max_sessions", "kv_memory", "queue_full", "max_streams", "shutting_down"}}}},
   };
 }
 
@@ -275,8 +275,8 @@ std::vector<MetricInfo> StepMetrics() {
        "sinkstream_pinned_attention_ratio",
        kHistogram,
        "ratio",
-       "Part of its attention that a decoded token pays to the pinned tokens, the mean over the "
-       "heads of a layer. Sampled: one row of every 16th step that decodes, the layers in turn.",
+       "Part of its attention that a token pays to the pinned tokens, the mean over the heads of a "
+       "layer. Sampled: one row of every 16th step, the layers in turn.",
        {},
        RatioBuckets()},
       {kGeneratedNllNats,
@@ -284,7 +284,7 @@ std::vector<MetricInfo> StepMetrics() {
        kHistogram,
        "nats",
        "Negative log-likelihood of a sampled token under the model, before temperature and "
-       "penalties. Sampled: one row of every 16th step that decodes.",
+       "penalties. Sampled: one row of every 16th step.",
        {},
        NllBuckets()},
       {kNonfiniteLogits, "sinkstream_nonfinite_logits_total", kCounter, "",

@@ -20,11 +20,35 @@ namespace sinkstream {
 
 class CountingObserver final : public EngineObserver {
  public:
-  void OnSessionClosed(CloseReason reason, absl::Duration) override { closed.push_back(reason); }
+  void OnSessionStart(const SessionStart& start) override {
+    ++(start.resumed ? resumed : opened);
+    prefixes += start.has_prefix ? 1 : 0;
+    shared_tokens += start.shared_tokens;
+  }
+  void OnSessionEnd(const SessionEnd& end) override { closed.push_back(end.reason); }
+  void OnStep(const StepStats& stats) override { steps.push_back(stats); }
+  void OnRequestEnd(const RequestEnd& end) override {
+    ends.push_back({end.replies, end.reason, end.status, end.usage, end.trace});
+  }
   void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
-  void OnParkFailed(const absl::Status& status) override { park_failures.push_back(status); }
+  void OnParkEnd(const ParkEnd& end) override {
+    parked.push_back(end);
+    if (!end.status.ok()) park_failures.push_back(end.status);
+  }
   void OnPaused() override { ++pauses; }
 
+  struct End {
+    bool replies = false;
+    std::optional<FinishReason> reason;
+    absl::Status status;
+    Usage usage;
+    std::optional<TraceContext> trace;
+  };
+  int opened = 0, resumed = 0, prefixes = 0;
+  int64_t shared_tokens = 0;
+  std::vector<StepStats> steps;
+  std::vector<End> ends;
+  std::vector<ParkEnd> parked;
   std::vector<CloseReason> closed;
   std::vector<std::string> rejected;
   std::vector<absl::Status> park_failures;

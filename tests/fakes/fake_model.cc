@@ -101,6 +101,8 @@ absl::StatusOr<absl::Span<const float>> FakeModel::Step(const StepBatch& batch) 
   if (on_step) on_step();
   ++steps_;
   const bool fails = fail_next_.exchange(false);
+  pinned_attention_.reset();
+  if (batch.probed_sequence >= 0) pinned_attention_ = kPinnedAttention;
   logits_.clear();
   auto& rows = step_rows_.emplace_back();
   for (const auto& sequence : batch.sequences) {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -39,6 +40,10 @@ class FakeModel : public Model {
   const ModelSpec& Spec() const override { return spec_; }
   absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
 
+  // What it tells of a sequence that was looked at.
+  static constexpr double kPinnedAttention = 0.25;
+  std::optional<double> PinnedAttention() const override { return pinned_attention_; }
+
   void CopyOut(BlockId block, char* to) const override;
   void CopyIn(BlockId block, const char* from) override;
 
@@ -69,6 +74,7 @@ class FakeModel : public Model {
   std::vector<Slot> slots_;  // [num_blocks][block_tokens]
   std::vector<float> logits_;
   std::vector<std::vector<int32_t>> step_rows_;
+  std::optional<double> pinned_attention_;
   std::atomic<bool> fail_next_{false};
   std::atomic<bool> nan_next_{false};
   std::atomic<int64_t> steps_{0};
