@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
@@ -90,7 +91,10 @@ int Serve(const ServerConfig& config) {
   Readiness readiness(clock, config.stuck_step_limit);
   const auto ops = StartOps(config, telemetry, readiness);
   if (!ops.ok()) return Fail(ops.status());
-  const auto security = PortSecurity::Load(config.security, stderr);
+  const auto security =
+      PortSecurity::Load(config.security, [&](LogLevel level, const std::string& about) {
+        telemetry.log.Write(level, "security", {{"message", about}});
+      });
   if (!security.ok()) return Fail(security.status());
   auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
