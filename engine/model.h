@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -84,6 +85,13 @@ class Model {
   // paid to the pinned tokens, in [0, 1], the mean over the heads of one layer; the layers take
   // turns. Absent if it was not asked, or if it is not a number. Engine thread only.
   virtual std::optional<double> PinnedAttention() const { return std::nullopt; }
+
+  // Calls body(0) .. body(count - 1), on as many threads at once as Spec().threads says at most,
+  // and returns when all are done. `body` throws nothing. Engine thread only; not while a Step
+  // runs. Default: one after the other.
+  virtual void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+    for (int64_t i = 0; i < count; ++i) body(i);
+  }
 
   // The contents of a block, Spec().block_bytes, out of the pool and back, bit for bit. Any thread,
   // also during a Step that does not name the block.

@@ -13,15 +13,18 @@
 namespace sinkstream {
 
 struct StepStats {
-  bool failed = false;  // the model gave an error: every request of the step has failed
-  int32_t decode_rows = 0;
+  bool failed = false;      // the model gave an error: every request of the step has failed
+  int32_t decode_rows = 0;  // guessed tokens among them
   int32_t prefill_rows = 0;
   int32_t sequences = 0;
+  // Speculation (engine/speculation.h): tokens fed as guesses, and those that were right.
+  int32_t guessed_tokens = 0;
+  int32_t accepted_guesses = 0;
   int32_t sampled_tokens = 0;
   int32_t scored_tokens = 0;
   int32_t nonfinite_rows = 0;  // of logits; their requests have failed
   int64_t evicted_tokens = 0;
-  // sample: sampling and detokenizing; emit: handing events to outboxes.
+  // sample: sampling, detokenizing and scoring; emit: what follows from it, events to outboxes.
   absl::Duration plan, model, sample, emit;
   // Of one row of a step now and then: Model::PinnedAttention(), and the negative log-likelihood of
   // its token (nats) as the model gave it.

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -27,11 +26,11 @@ class Outbox {
   // Scores can be big: so much of them fills an outbox too. A step's may go beyond it.
   static constexpr size_t kManyBytes = size_t{4} << 20;
 
-  // `capacity`: events held before HasRoom() turns false, >= 1.
-  // `on_ready`: called on the engine thread when a waiting stream has something to take: an event
-  // or the end. Must not block nor call back into this outbox. Never called after Detach() has
-  // returned.
-  // `waiting_in_all`: events in this and other outboxes, which it keeps; outlives this.
+  // `capacity`: events held before HasRoom() turns false, >= 1. A step may go beyond it, by an
+  // event for each token. `on_ready`: called on the engine thread when a waiting stream has
+  // something to take: an event or the end. Must not block nor call back into this outbox. Never
+  // called after Detach() has returned. `waiting_in_all`: events in this and other outboxes, which
+  // it keeps; outlives this.
   Outbox(size_t capacity, std::function<void()> on_ready,
          std::atomic<int64_t>* waiting_in_all = nullptr);
   ~Outbox();
@@ -80,7 +79,7 @@ class Outbox {
 
   mutable Mutex mutex_;
   std::function<void()> on_room_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Event> events_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the scores among them
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
   bool waiting_ ABSL_GUARDED_BY(mutex_) = true;  // the stream found nothing at its last TakeAll

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
@@ -122,10 +123,10 @@ struct Delta {
   uint64_t request_id = 0;
   std::string
       text;  // whole UTF-8 characters; may be empty while a character or a stop string is held back
-  std::vector<TokenId> tokens;          // in the order sampled
-  std::vector<ChosenLogprob> logprobs;  // one per token, where asked for
-  std::optional<absl::Time> arrived =
-      std::nullopt;  // with a reply's first token: when its turn did
+  absl::InlinedVector<TokenId, 2> tokens;  // in the order sampled
+  std::vector<ChosenLogprob> logprobs;     // one per token, where asked for
+  // With a reply's first token: when its turn arrived.
+  std::optional<absl::Time> arrived = std::nullopt;
 };
 
 // Of tokens that were read: their log-probabilities, as the tokens before them predict them.
