@@ -184,6 +184,12 @@ std::vector<MetricInfo> TurnMetrics() {
        "Tokens that have left their session's window."},
       {kScoredTokens, "sinkstream_scored_tokens_total", kCounter, "tokens",
        "Tokens whose log-probability was told."},
+      {kGuessedTokens,
+       "sinkstream_guessed_tokens_total",
+       kCounter,
+       "tokens",
+       "Tokens fed as guesses at what a reply says next (speculation), by whether they were right.",
+       {{"outcome", {"accepted", "rejected"}}}},
   };
 }
 

@@ -54,6 +54,7 @@ enum class Metric {
   kGeneratedTokens,
   kEvictedTokens,
   kScoredTokens,
+  kGuessedTokens,
 
   kKvLimitBytes,
   kKvReservedBytes,

@@ -51,6 +51,8 @@ EngineMetrics::EngineMetrics(MetricStore& store)
       generated_tokens_(store.CounterOf(Metric::kGeneratedTokens)),
       evicted_tokens_(store.CounterOf(Metric::kEvictedTokens)),
       scored_tokens_(store.CounterOf(Metric::kScoredTokens)),
+      accepted_guesses_(store.CounterOf(Metric::kGuessedTokens, {0})),
+      rejected_guesses_(store.CounterOf(Metric::kGuessedTokens, {1})),
       kv_reserved_(store.GaugeOf(Metric::kKvReservedBytes)),
       kv_used_(store.GaugeOf(Metric::kKvUsedBytes)),
       kv_tokens_(store.GaugeOf(Metric::kKvTokens)),
@@ -110,6 +112,8 @@ void EngineMetrics::OnStep(const StepStats& stats) {
   prompt_tokens_.Add(stats.prefill_rows);
   generated_tokens_.Add(stats.sampled_tokens);
   scored_tokens_.Add(stats.scored_tokens);
+  accepted_guesses_.Add(stats.accepted_guesses);
+  rejected_guesses_.Add(stats.guessed_tokens - stats.accepted_guesses);
   evicted_tokens_.Add(static_cast<double>(stats.evicted_tokens));
   nonfinite_.Add(stats.nonfinite_rows);
   if (stats.pinned_attention) pinned_attention_.Observe(*stats.pinned_attention);

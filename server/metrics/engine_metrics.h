@@ -52,6 +52,7 @@ class EngineMetrics final : public EngineObserver {
   Gauge &running_, &waiting_;
   HistogramCell &queue_seconds_, &turn_seconds_;
   Counter &prompt_tokens_, &generated_tokens_, &evicted_tokens_, &scored_tokens_;
+  Counter &accepted_guesses_, &rejected_guesses_;
 
   Gauge &kv_reserved_, &kv_used_, &kv_tokens_;
   std::array<Gauge*, 4> blocks_;

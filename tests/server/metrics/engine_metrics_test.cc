@@ -78,6 +78,8 @@ TEST_F(EngineMetricsTest, SplitsTheTimeOfAStep) {
   stats.prefill_rows = 20;
   stats.sampled_tokens = 2;
   stats.scored_tokens = 5;
+  stats.guessed_tokens = 9;
+  stats.accepted_guesses = 4;
   stats.evicted_tokens = 7;
   stats.nonfinite_rows = 1;
   stats.plan = absl::Milliseconds(125);
@@ -95,6 +97,8 @@ TEST_F(EngineMetricsTest, SplitsTheTimeOfAStep) {
                     "sinkstream_step_phase_seconds_total{phase=\"sample\"} 0.5",
                     "sinkstream_step_phase_seconds_total{phase=\"emit\"} 1",
                     "sinkstream_step_seconds_sum 1.875", "sinkstream_prompt_tokens_total 20",
+                    "sinkstream_guessed_tokens_total{outcome=\"accepted\"} 4",
+                    "sinkstream_guessed_tokens_total{outcome=\"rejected\"} 5",
                     "sinkstream_generated_tokens_total 2", "sinkstream_scored_tokens_total 5",
                     "sinkstream_evicted_tokens_total 7", "sinkstream_nonfinite_logits_total 1",
                     "sinkstream_step_rows_sum{phase=\"prefill\"} 20",
