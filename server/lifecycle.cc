@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -111,6 +112,8 @@ void ServerLifecycle::Tick(PortSecurity* security) {
 void ServerLifecycle::TellHealth() {
   MutexLock lock(health_mutex_);
   const bool serving = parts_.readiness.Current() == Readiness::State::kReady;
+  // Who watches is told each time, changed or not.
+  if (std::exchange(told_serving_, serving) == serving) return;
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   health->SetServingStatus(serving);
   health->SetServingStatus(v1::ChatService::service_full_name(), serving);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -78,7 +79,8 @@ class ServerLifecycle {
   std::string address_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::unique_ptr<grpc::Server> server_;  // behind the services, which it uses
-  Mutex health_mutex_;              // held while health is told, so that the last word is true
+  Mutex health_mutex_;  // held while health is told, so that the last word is true
+  std::optional<bool> told_serving_ ABSL_GUARDED_BY(health_mutex_);
   std::unique_ptr<Ticker> ticker_;  // last: it uses the server
 };
 

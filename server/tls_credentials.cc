@@ -48,9 +48,10 @@ class ReloadingCredentials final : public grpc::ServerCredentials {
     if (newest == given_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     given_ = std::move(newest);
     const grpc_ssl_pem_key_cert_pair pair{given_->key.c_str(), given_->certificates.c_str()};
-    const std::string& roots = given_->client_roots;
-    config = grpc_ssl_server_certificate_config_create(roots.empty() ? nullptr : roots.c_str(),
-                                                       &pair, 1);
+    // gRPC wants some roots even where it asks no client for a certificate.
+    const bool asks = !given_->client_roots.empty();
+    const std::string& roots = asks ? given_->client_roots : given_->certificates;
+    config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
 

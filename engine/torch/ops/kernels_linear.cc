@@ -70,7 +70,7 @@ void Tile(const LinearCall& call, int64_t panel, int64_t row) {
 
 template <typename Weights>
 void Panels(const LinearCall& call, Range panels, Range rows) {
-  ForTiles<kRowTile>(panels, rows, [&]<int kRows>(int64_t panel, int64_t row) {
+  ForTiles<kRowTile>(panels, rows, [&]<int kRows>(int64_t panel, int64_t row, int64_t, int64_t) {
     Tile<Weights, kRows>(call, panel, row);
   });
 }

@@ -13,6 +13,7 @@ constexpr int kRowTile = 3;
 #endif
 constexpr int kVectors = 2;
 constexpr int kColumns = kVectors * kLanes;
+constexpr int kPasses = kPanelOutputs / kColumns;  // of a tile over its panel's groups
 static_assert(kPanelOutputs % kColumns == 0);
 
 inline int32_t Quad(const int8_t* from) {
@@ -66,8 +67,33 @@ template <typename Format, int kRows>
   }
 }
 
+// The weights that come after those at work: the processor by itself stops at each page's end, and
+// has nothing to ask for while further tiles of rows go over the same panel.
+struct Ahead {
+  void Ask() {
+    for (int i = 0; i < lines_a_group; ++i, next += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(next));
+    }
+  }
+  uintptr_t next;  // a number, as no pointer may be beyond the end of what it points into
+  int lines_a_group;
+};
+
+// Each pass over a panel asks for its share of the next panel; one alone, for what comes soon.
+template <typename Format>
+Ahead AheadOf(const QuantizedLinearCall& call, int64_t panel, int64_t tile, int64_t tiles) {
+  constexpr int64_t kLine = 64, kLines = kGroupBytes<Format> / kLine, kSoon = 3072;
+  const int64_t groups = call.in / kGroupInputs, passes = tiles * kPasses;
+  const int64_t lines = (kLines + passes - 1) / passes;
+  const int64_t distance =
+      passes == 1 ? kSoon : groups * (kGroupBytes<Format> + tile * kPasses * lines * kLine);
+  const int64_t from = panel * groups * kGroupBytes<Format> + distance;
+  return {reinterpret_cast<uintptr_t>(call.panels) + static_cast<uintptr_t>(from),
+          static_cast<int>(lines)};
+}
+
 template <typename Format, int kRows>
-void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row) {
+void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row, Ahead ahead) {
   const int64_t groups = call.in / kGroupInputs;
   const auto* weights =
       static_cast<const uint8_t*>(call.panels) + panel * groups * kGroupBytes<Format>;
@@ -75,7 +101,7 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row) {
     Vec sums[kRows][kVectors] = {};
     for (int64_t g = 0; g < groups; ++g) {
       const uint8_t* group = weights + g * kGroupBytes<Format>;
-      PrefetchAfter<Format>(group);
+      ahead.Ask();
       const int64_t at = g * call.rows + row;
       AddGroup<Format, kRows>(group + column * 4, group + Format::kCodeBytes + column * 2,
                               call.codes + at * kGroupInputs, call.groups + at, sums);
@@ -92,9 +118,10 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row) {
 
 template <typename Format>
 void Panels(const QuantizedLinearCall& call, Range panels, Range rows) {
-  ForTiles<kRowTile>(panels, rows, [&]<int kRows>(int64_t panel, int64_t row) {
-    Tile<Format, kRows>(call, panel, row);
-  });
+  ForTiles<kRowTile>(
+      panels, rows, [&]<int kRows>(int64_t panel, int64_t row, int64_t tile, int64_t tiles) {
+        Tile<Format, kRows>(call, panel, row, AheadOf<Format>(call, panel, tile, tiles));
+      });
 }
 
 int32_t BitsOf(float value) {

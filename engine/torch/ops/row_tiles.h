@@ -16,9 +16,9 @@ void WithCount(int64_t count, Run run) {
   run.template operator()<kMost>();
 }
 
-// Calls tile.operator()<height>(panel, first row) for tiles that cover `rows`, of kMost rows at
-// most and of about the same height, panel by panel: a panel's weights stay in cache for all its
-// tiles.
+// Calls tile.operator()<height>(panel, first row, i, tiles) for the tiles of each panel that cover
+// `rows`, of kMost rows at most and of about the same height, panel by panel: a panel's weights
+// stay in cache for all its tiles.
 template <int kMost, typename Tile>
 void ForTiles(Range panels, Range rows, Tile tile) {
   const int64_t count = rows.end - rows.begin;
@@ -27,8 +27,9 @@ void ForTiles(Range panels, Range rows, Tile tile) {
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t begin = rows.begin + count * i / tiles;
       const int64_t end = rows.begin + count * (i + 1) / tiles;
-      WithCount<kMost>(end - begin,
-                       [&]<int kRows>() { tile.template operator()<kRows>(panel, begin); });
+      WithCount<kMost>(end - begin, [&]<int kRows>() {
+        tile.template operator()<kRows>(panel, begin, i, tiles);
+      });
     }
   }
 }
