@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/errors.h"
+#include "engine/pool_stats.h"
 #include "engine/sampling_rules.h"
 #include "engine/scoring.h"
 #include "engine/speculation.h"
@@ -491,32 +492,6 @@ absl::Duration Scheduler::Patience() const {
   return std::max(absl::ZeroDuration(), next - parts_.clock.Now());
 }
 
-// A session whose cache is on disk holds no blocks, but for a prefix that it shares.
-void Scheduler::Add(const Session& session, PoolStats& stats) {
-  if (session.cache != Session::Cache::kParked) {
-    stats.recent_blocks += static_cast<int32_t>(session.window.recent_blocks().size());
-    stats.kv_tokens += session.window.visible();
-  }
-  if (session.requests.empty()) return;
-  ++stats.running_requests;
-  stats.paused_requests += session.paused ? 1 : 0;
-  stats.waiting_requests += static_cast<int32_t>(session.requests.size()) - 1;
-}
-
-PoolStats Scheduler::Stats() const {
-  PoolStats stats;
-  stats.sessions = static_cast<int32_t>(pool_.size());
-  stats.attached_sessions = static_cast<int32_t>(pool_.attached());
-  for (const Session* const session : pool_.All()) Add(*session, stats);
-  stats.parked_sessions = parking_.parked_sessions();
-  stats.parked_bytes = parking_.parked_bytes();
-  stats.blocks_used = pool_.blocks().used();
-  stats.blocks_reserved = pool_.reserved_blocks();
-  stats.block_bytes = pool_.block_bytes();
-  stats.distribution_bytes = distributions_.TakenBytes();
-  stats.blocks_total = pool_.blocks().total();
-  stats.kv_bytes_reserved = stats.blocks_reserved * stats.block_bytes;
-  return stats;
-}
+PoolStats Scheduler::Stats() const { return CountPool(pool_, parking_, distributions_); }
 
 }  // namespace sinkstream

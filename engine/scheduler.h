@@ -105,7 +105,6 @@ class Scheduler {
   absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits,
                           StepStats& stats);
   void EndStreamIfDone(Session& session);
-  static void Add(const Session& session, PoolStats& stats);
 
   const EngineOptions options_;
   Parts parts_;
