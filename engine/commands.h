@@ -31,6 +31,8 @@ struct RequestCommand {
   RequestInput input;
   SamplingOverrides sampling;                           // of a turn
   std::optional<ScoringParams> scoring = std::nullopt;  // of an append
+  // When it was asked for, its wait in the inbox before it; absent: when it is carried out.
+  std::optional<absl::Time> arrived = std::nullopt;
 };
 
 struct CancelCommand {

@@ -6,7 +6,9 @@ namespace sinkstream {
 
 DistributionBudget::DistributionBudget(int64_t bytes, int64_t row_bytes,
                                        std::function<void()> on_room)
-    : room_(new Room{{bytes / row_bytes}, std::move(on_room)}) {}
+    : row_bytes_(row_bytes),
+      rows_(bytes / row_bytes),
+      room_(new Room{{rows_}, std::move(on_room)}) {}
 
 int64_t DistributionBudget::RowsLeft() const { return room_->rows; }
 

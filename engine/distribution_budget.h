@@ -18,6 +18,7 @@ class DistributionBudget {
 
   // Rows that fit. Grows by other threads' doing, shrinks by Take alone.
   int64_t RowsLeft() const;
+  int64_t TakenBytes() const { return (rows_ - RowsLeft()) * row_bytes_; }
   // Engine thread. Requires: rows <= RowsLeft(). Taken until the last copy of the result has gone.
   std::shared_ptr<const void> Take(int64_t rows);
 
@@ -26,6 +27,8 @@ class DistributionBudget {
     std::atomic<int64_t> rows;
     const std::function<void()> on_room;
   };
+  const int64_t row_bytes_;
+  const int64_t rows_;  // in all
   const std::shared_ptr<Room> room_;
 };
 

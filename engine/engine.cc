@@ -52,8 +52,14 @@ absl::Status ValidateLimits(const EngineLimits& limits) {
         at_least("step_tokens", limits.step_tokens, 8),
         at_least("prefill_chunk", limits.prefill_chunk, 1),
         at_least("max_prefills_per_step", limits.max_prefills_per_step, 1),
+        at_least("speculative_tokens", limits.speculative_tokens, 0),
         at_least("score_rows", limits.score_rows, 1)}) {
     if (!status.ok()) return status;
+  }
+  if (limits.speculative_tokens > kMaxSpeculativeTokens) {
+    return InvalidField("speculative_tokens",
+                        absl::StrCat("is ", limits.speculative_tokens, "; must be at most ",
+                                     kMaxSpeculativeTokens));
   }
   return absl::OkStatus();
 }
@@ -93,8 +99,8 @@ class Engine::Impl {
         tokenizer_(std::move(tokenizer)),
         format_(std::move(format)),
         inbox_(std::make_shared<Inbox<Command>>(options.limits.inbox)),
-        observer_(observer),
-        clock_(clock) {}
+        clock_(clock),
+        observer_(observer) {}
 
   // INVALID_ARGUMENT if the park's directory takes no files.
   absl::Status Start() {
@@ -135,6 +141,7 @@ class Engine::Impl {
   std::atomic<AttachmentId> next_attachment_{1};
   // Shared with every outbox, whose reader may call on_room after the engine has gone.
   const std::shared_ptr<Inbox<Command>> inbox_;
+  const Clock& clock_;
 
  private:
   void Run() {
@@ -154,7 +161,6 @@ class Engine::Impl {
   }
 
   EngineObserver& observer_;
-  const Clock& clock_;
   std::unique_ptr<DiskPark> park_;                  // engine thread; null: nothing is parked
   std::unique_ptr<Scheduler> scheduler_;            // engine thread
   absl::Duration patience_ = absl::ZeroDuration();  // engine thread
@@ -207,6 +213,7 @@ absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<O
 
 absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
   RequestCommand command{attachment, request.request_id, true, {}, std::move(request.sampling)};
+  command.arrived = impl_->clock_.Now();
   if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
     command.input.tokens = std::move(*tokens);
   } else if (request.raw) {
@@ -222,6 +229,7 @@ absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
 
 absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
   RequestCommand command{attachment, request.request_id, false, {}, {}, request.scoring};
+  command.arrived = impl_->clock_.Now();
   if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
     command.input.tokens = std::move(*tokens);
   } else {

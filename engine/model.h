@@ -12,9 +12,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -31,7 +33,8 @@ struct ModelSpec {
   std::string kv_dtype;      // "float32", "bfloat16"
   std::string
       isa;  // the kernels chosen at start: "amx", "avx512_vnni", "avx512", "avx2", "portable"
-  int32_t threads = 1;  // that compute a step, the engine thread among them; told at start
+  int32_t threads = 1;          // that compute a step, the engine thread among them; told at start
+  int32_t library_threads = 0;  // beside them, of the library that runs the model (OpenMP)
   int32_t vocab_size = 0;
   int64_t trained_context = 0;  // tokens; sinks + window of a session may not exceed it
   int32_t block_tokens = 16;    // tokens a KV block holds
@@ -60,6 +63,8 @@ struct StepSequence {
 
 struct StepBatch {
   std::vector<StepSequence> sequences;
+  // Of these, the one whose last row's attention is looked at; -1: none is.
+  int32_t probed_sequence = -1;
 };
 
 class Model {
@@ -75,6 +80,18 @@ class Model {
   // for bit. Engine thread only. On an error no position has advanced: the same tokens may be fed
   // again.
   virtual absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) = 0;
+
+  // What StepBatch::probed_sequence asked the last Step for: the part of its attention that the row
+  // paid to the pinned tokens, in [0, 1], the mean over the heads of one layer; the layers take
+  // turns. Absent if it was not asked, or if it is not a number. Engine thread only.
+  virtual std::optional<double> PinnedAttention() const { return std::nullopt; }
+
+  // Calls body(0) .. body(count - 1), on as many threads at once as Spec().threads says at most,
+  // and returns when all are done. `body` throws nothing. Engine thread only; not while a Step
+  // runs. Default: one after the other.
+  virtual void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+    for (int64_t i = 0; i < count; ++i) body(i);
+  }
 
   // The contents of a block, Spec().block_bytes, out of the pool and back, bit for bit. Any thread,
   // also during a Step that does not name the block.

@@ -1,9 +1,10 @@
 // EngineObserver: what the engine tells whoever watches it (metrics, logs). Called on the engine
 // thread; must not block. Every method has an empty default, so that an observer takes only what it
-// wants.
+// wants. What a method is given by reference is gone when it returns.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -12,26 +13,83 @@
 namespace sinkstream {
 
 struct StepStats {
-  int32_t decode_rows = 0;
+  bool failed = false;      // the model gave an error: every request of the step has failed
+  int32_t decode_rows = 0;  // guessed tokens among them
   int32_t prefill_rows = 0;
   int32_t sequences = 0;
+  // Speculation (engine/speculation.h): tokens fed as guesses, and those that were right.
+  int32_t guessed_tokens = 0;
+  int32_t accepted_guesses = 0;
+  int32_t sampled_tokens = 0;
+  int32_t scored_tokens = 0;
+  int32_t nonfinite_rows = 0;  // of logits; their requests have failed
   int64_t evicted_tokens = 0;
-  absl::Duration plan, model, sample;  // sample: sampling, detokenizing and emitting
+  // sample: sampling, detokenizing and scoring; emit: what follows from it, events to outboxes.
+  absl::Duration plan, model, sample, emit;
+  // Of one row of a step now and then: Model::PinnedAttention(), and the negative log-likelihood of
+  // its token (nats) as the model gave it.
+  std::optional<double> pinned_attention;
+  std::optional<double> negative_log_likelihood;
 };
 
 struct PoolStats {
   int32_t sessions = 0;
   int32_t attached_sessions = 0;
   int32_t running_requests = 0;
+  int32_t paused_requests = 0;  // of these, those whose outbox is full
   int32_t waiting_requests = 0;
   int32_t blocks_used = 0;
+  int32_t recent_blocks = 0;    // of these, those of recent tokens; the others hold pinned ones
+  int32_t blocks_reserved = 0;  // for open sessions
   int32_t blocks_total = 0;
+  int64_t block_bytes = 0;
   int64_t kv_bytes_reserved = 0;
+  int64_t kv_tokens = 0;        // that sessions in memory see
   int32_t parked_sessions = 0;  // their caches are outside memory
+  int64_t parked_bytes = 0;
+  int64_t distribution_bytes = 0;  // told, and not yet read
+};
+
+// A stream has been attached to a session.
+struct SessionStart {
+  const SessionId& id;
+  bool resumed = false;
+  bool has_prefix = false;    // new, with a system prompt that may be shared
+  int64_t shared_tokens = 0;  // of that, which it did not have to read
 };
 
 // kLost: its parked cache could not be read back.
 enum class CloseReason { kClient, kIdle, kStreamEnd, kShutdown, kLost };
+
+struct SessionEnd {
+  const SessionId& id;
+  CloseReason reason = CloseReason::kClient;
+  absl::Duration lifetime;
+  int64_t tokens = 0;  // of its stream
+};
+
+// A turn or an append that was taken up has ended.
+struct RequestEnd {
+  const SessionId& session_id;
+  const std::string& principal;
+  const std::optional<TraceContext>& trace;  // of the stream that asked for it
+  uint64_t request_id = 0;
+  bool replies = false;                // a turn
+  std::optional<FinishReason> reason;  // of a turn that has not failed
+  absl::Status status;                 // CANCELLED: an append that its client cancelled
+  Usage usage;
+  Timings timings;
+};
+
+enum class ParkOperation { kSave, kLoad };
+
+// A cache has been saved or loaded, or could not be.
+struct ParkEnd {
+  ParkOperation operation = ParkOperation::kSave;
+  absl::Status status;
+  int64_t bytes = 0;
+  absl::Duration time;  // since it was asked for
+};
 
 class EngineObserver {
  public:
@@ -40,12 +98,12 @@ class EngineObserver {
   virtual void OnRoundBegun() {}
   virtual void OnStep(const StepStats&) {}
   virtual void OnPool(const PoolStats&) {}  // at the start, and after each round of the loop
-  virtual void OnSessionOpened(bool /*resumed*/) {}
-  virtual void OnSessionClosed(CloseReason, absl::Duration /*lifetime*/) {}
+  virtual void OnSessionStart(const SessionStart&) {}
+  virtual void OnSessionEnd(const SessionEnd&) {}
   virtual void OnRejected(const std::string& /*reason*/) {}  // ErrorReason() of the refusal
-  virtual void OnTurnDone(const TurnDone&) {}
-  virtual void OnRequestFailed(const absl::Status&) {}
-  virtual void OnParkFailed(const absl::Status&) {}  // no session is parked for a while
+  virtual void OnRequestEnd(const RequestEnd&) {}
+  virtual void OnRequestFailed(const absl::Status&) {}  // of one told so, taken up or not
+  virtual void OnParkEnd(const ParkEnd&) {}  // a save that failed: no session is parked for a while
   virtual void OnDraining() {}  // what was asked before StartDraining has been taken up
   virtual void OnPaused() {}    // a running session's outbox has filled up
 };

@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "engine/inbox.h"
+#include "engine/speculation.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -34,7 +35,10 @@ struct EngineLimits {
   int32_t step_tokens = 256;          // rows of one model step, decode and prefill together
   int32_t prefill_chunk = 64;         // prefill rows of one step while any session decodes
   int32_t max_prefills_per_step = 8;  // sessions that prefill in one step
-  int32_t score_rows = 128;           // rows of one step that score: each gives vocab_size logits
+  // Most tokens of a reply guessed ahead and verified in one step, [0, kMaxSpeculativeTokens]; 0:
+  // none (engine/speculation.h).
+  int32_t speculative_tokens = 4;
+  int32_t score_rows = 128;  // rows of one step that score: each gives vocab_size logits
   // Distributions of all sessions that nobody has read yet; then requests that ask for them pause.
   int64_t distribution_bytes = int64_t{256} << 20;
 };
@@ -54,7 +58,8 @@ struct EngineOptions {
 
 struct OpenRequest {
   SessionId id;  // empty: a new session; else re-attach (then every setting below must be absent)
-  std::string principal;  // who asks; a session is found by its own principal alone
+  std::string principal;              // who asks; a session is found by its own principal alone
+  std::optional<TraceContext> trace;  // told to the observer with each of the stream's requests
   std::optional<std::string> system_prompt;  // formatted by the chat format and pinned whole
   std::optional<int32_t> sinks;
   std::optional<int64_t> window;

@@ -18,8 +18,11 @@ size_t ScoreBytes(const Event& event) {
 
 }  // namespace
 
-Outbox::Outbox(size_t capacity, std::function<void()> on_ready)
-    : capacity_(capacity), on_ready_(std::move(on_ready)) {}
+Outbox::Outbox(size_t capacity, std::function<void()> on_ready,
+               std::atomic<int64_t>* waiting_in_all)
+    : capacity_(capacity), waiting_in_all_(waiting_in_all), on_ready_(std::move(on_ready)) {}
+
+Outbox::~Outbox() { Detach(); }
 
 void Outbox::SetOnRoom(std::function<void()> on_room) {
   MutexLock lock(mutex_);
@@ -37,6 +40,7 @@ void Outbox::Push(Event event) {
     if (detached_ || closed_) return;
     bytes_ += ScoreBytes(event);
     events_.push_back(std::move(event));
+    Count(1);
     if (!std::exchange(waiting_, false)) return;
   }
   Wake();
@@ -62,10 +66,12 @@ Outbox::Batch Outbox::TakeAll() {
   std::function<void()> on_room;
   {
     MutexLock lock(mutex_);
-    if (Full()) on_room = on_room_;
+    batch.was_full = Full();
+    if (batch.was_full) on_room = on_room_;
+    Count(-static_cast<int64_t>(events_.size()));
     batch.events.assign(std::make_move_iterator(events_.begin()),
                         std::make_move_iterator(events_.end()));
-    events_.clear();
+    events_.clear();  // keeps its memory: pushing takes none
     bytes_ = 0;
     batch.closed = closed_;
     waiting_ = batch.events.empty() && !closed_;
@@ -75,10 +81,11 @@ Outbox::Batch Outbox::TakeAll() {
 }
 
 void Outbox::Detach() {
-  std::deque<Event> dropped;  // outside the lock: what they give back may wake somebody
+  std::vector<Event> dropped;  // outside the lock: what they give back may wake somebody
   {
     MutexLock lock(mutex_);
     detached_ = true;
+    Count(-static_cast<int64_t>(events_.size()));
     dropped.swap(events_);
     bytes_ = 0;
     on_room_ = nullptr;

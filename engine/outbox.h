@@ -8,8 +8,9 @@
 // open|closed -> detached (stream gone).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -25,11 +26,14 @@ class Outbox {
   // Scores can be big: so much of them fills an outbox too. A step's may go beyond it.
   static constexpr size_t kManyBytes = size_t{4} << 20;
 
-  // `capacity`: events held before HasRoom() turns false, >= 1.
-  // `on_ready`: called on the engine thread when a waiting stream has something to take: an event
-  // or the end. Must not block nor call back into this outbox. Never called after Detach() has
-  // returned.
-  Outbox(size_t capacity, std::function<void()> on_ready);
+  // `capacity`: events held before HasRoom() turns false, >= 1. A step may go beyond it, by an
+  // event for each token. `on_ready`: called on the engine thread when a waiting stream has
+  // something to take: an event or the end. Must not block nor call back into this outbox. Never
+  // called after Detach() has returned. `waiting_in_all`: events in this and other outboxes, which
+  // it keeps; outlives this.
+  Outbox(size_t capacity, std::function<void()> on_ready,
+         std::atomic<int64_t>* waiting_in_all = nullptr);
+  ~Outbox();
 
   // ---- engine thread ----
   // Set once, before the first Push. `on_room`: called on the stream's thread when a full outbox
@@ -49,6 +53,7 @@ class Outbox {
   struct Batch {
     std::vector<Event> events;
     std::optional<absl::Status> closed;  // set once nothing more will come
+    bool was_full = false;               // the reader was behind, and its requests paused
   };
   // Everything that waits. If that is nothing, the outbox will call on_ready when there is
   // something.
@@ -58,11 +63,15 @@ class Outbox {
 
  private:
   void Wake();
+  void Count(int64_t events) {
+    if (waiting_in_all_ != nullptr) waiting_in_all_->fetch_add(events, std::memory_order_relaxed);
+  }
   bool Full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return events_.size() >= capacity_ || bytes_ >= kManyBytes;
   }
 
   const size_t capacity_;
+  std::atomic<int64_t>* const waiting_in_all_;
   // Held while on_ready runs, so that Detach() can wait for it. Taken before mutex_, never after
   // it.
   Mutex notify_mutex_;
@@ -70,7 +79,7 @@ class Outbox {
 
   mutable Mutex mutex_;
   std::function<void()> on_room_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Event> events_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the scores among them
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
   bool waiting_ ABSL_GUARDED_BY(mutex_) = true;  // the stream found nothing at its last TakeAll

@@ -112,6 +112,20 @@ void RequestQueue::DropFirst(Session& session) {
   session.requests.pop_front();
 }
 
+void RequestQueue::TellEnd(const Session& session, std::optional<FinishReason> reason,
+                           const absl::Status& status) const {
+  const Sequence& first = session.requests.front();
+  observer_.OnRequestEnd({.session_id = session.id,
+                          .principal = session.principal,
+                          .trace = session.trace,
+                          .request_id = first.request().id,
+                          .replies = first.request().replies,
+                          .reason = reason,
+                          .status = status,
+                          .usage = first.FinalUsage(session.window),
+                          .timings = first.FinalTimings(clock_.Now())});
+}
+
 void RequestQueue::TellWindow(Session& session) {
   const auto& window = session.window;
   Push(session, WindowMoved{window.position(), window.evicted(), window.first_recent()});
@@ -120,14 +134,18 @@ void RequestQueue::TellWindow(Session& session) {
 void RequestQueue::Flush(Session& session) {
   Sequence& first = session.requests.front();
   auto text = first.FlushText();
-  if (!text.empty()) Push(session, Delta{first.request().id, std::move(text), {}, {}});
+  if (text.empty()) return;
+  Delta delta;
+  delta.request_id = first.request().id;
+  delta.text = std::move(text);
+  Push(session, std::move(delta));
 }
 
 void RequestQueue::FinishTurn(Session& session, FinishReason reason) {
   const Sequence& turn = session.requests.front();
   auto done = turn.Done(reason, session.window, clock_.Now());
   if (done.usage.evicted_tokens > 0) TellWindow(session);
-  observer_.OnTurnDone(done);
+  TellEnd(session, reason, absl::OkStatus());
   DropFirst(session);
   Push(session, std::move(done));
   StartNext(session);
@@ -139,6 +157,7 @@ void RequestQueue::FinishAppend(Session& session) {
   const auto timings = append.FinalTimings(clock_.Now());
   const uint64_t id = append.request().id;
   if (usage.evicted_tokens > 0) TellWindow(session);
+  TellEnd(session, std::nullopt, absl::OkStatus());
   DropFirst(session);
   Push(session, AppendDone{id, usage, static_cast<int64_t>(session.unread.held.size()), timings});
   StartNext(session);
@@ -153,6 +172,7 @@ void RequestQueue::Reject(Session& session, uint64_t request_id, absl::Status st
 void RequestQueue::Fail(Session& session, const absl::Status& status) {
   const uint64_t id = session.requests.front().request().id;
   Flush(session);
+  TellEnd(session, std::nullopt, status);
   DropFirst(session);
   Reject(session, id, status);
   StartNext(session);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "engine/clock.h"
@@ -48,6 +49,9 @@ class RequestQueue {
   // What `request`, now the first, feeds, with what the session owed and held.
   Prompt TakePrompt(Session& session, const Sequence::Request& request) const;
   void StartNext(Session& session);
+  // Tells the observer that the first request has ended.
+  void TellEnd(const Session& session, std::optional<FinishReason> reason,
+               const absl::Status& status) const;
   // Sends what the first request's reply still holds back.
   static void Flush(Session& session);
   void DropFirst(Session& session);

@@ -10,6 +10,10 @@ namespace {
 
 constexpr absl::Duration kAfterFailure = absl::Seconds(30);
 
+int64_t OwnBlockCount(const Session& session) {
+  return static_cast<int64_t>(SessionPool::OwnBlocks(session).size());
+}
+
 bool IsIdle(const Session& session) {
   return session.cache == Session::Cache::kResident && session.outbox == nullptr &&
          session.claims == 0 && session.requests.empty() && session.reserved_blocks > 0;
@@ -23,9 +27,10 @@ SessionParking::SessionParking(SessionPool& pool, BlockPark* park, EngineObserve
 
 bool SessionParking::MakeRoom(int64_t blocks, const Session* returning) {
   bool idle_soon = false;
-  for (const auto& [ticket, session] : moving_) {
-    if (session->cache == Session::Cache::kSaving) blocks -= session->reserved_blocks;
-    idle_soon = idle_soon || session->claims == 0;
+  for (const auto& [ticket, move] : moving_) {
+    const Session& session = *move.session;
+    if (session.cache == Session::Cache::kSaving) blocks -= session.reserved_blocks;
+    idle_soon = idle_soon || session.claims == 0;
   }
   if (blocks <= 0) return true;
   if (park_ == nullptr || clock_.Now() < broken_until_) return false;
@@ -33,7 +38,7 @@ bool SessionParking::MakeRoom(int64_t blocks, const Session* returning) {
   for (Session* const session : chosen) {
     session->cache = Session::Cache::kSaving;
     session->ticket = park_->Save(SessionPool::OwnBlocks(*session));
-    moving_[session->ticket] = session;
+    moving_[session->ticket] = {session, clock_.Now()};
   }
   return !chosen.empty() || idle_soon;
 }
@@ -62,7 +67,7 @@ void SessionParking::Bring(Session& session) {
   pool_.TakeBlocksBack(session);
   --parked_;
   session.cache = Session::Cache::kLoading;
-  moving_[session.ticket] = &session;
+  moving_[session.ticket] = {&session, clock_.Now()};
   park_->Load(session.ticket, SessionPool::OwnBlocks(session));
 }
 
@@ -70,13 +75,17 @@ SessionParking::Settled SessionParking::Settle(const BlockPark::Outcome& outcome
                                                const SessionId& wanted) {
   const auto found = moving_.find(outcome.ticket);
   SINKSTREAM_CHECK(found != moving_.end());
-  Session& session = *found->second;
+  const Move move = found->second;
+  Session& session = *move.session;
   moving_.erase(found);
   if (session.cache == Session::Cache::kSaving) {
+    TellEnd(ParkOperation::kSave, outcome.status, move);
     SettleSave(session, outcome.status, session.id == wanted);
     return {&session, absl::OkStatus()};
   }
+  TellEnd(ParkOperation::kLoad, outcome.status, move);
   park_->Drop(session.ticket);
+  parked_blocks_ -= OwnBlockCount(session);
   session.cache = Session::Cache::kResident;
   return {&session, outcome.status};
 }
@@ -86,19 +95,29 @@ void SessionParking::SettleSave(Session& session, const absl::Status& status, bo
     pool_.GiveBlocksUp(session);
     session.cache = Session::Cache::kParked;
     ++parked_;
+    parked_blocks_ += OwnBlockCount(session);
     return;
   }
   park_->Drop(session.ticket);
   session.cache = Session::Cache::kResident;
-  if (status.ok()) return;
-  broken_until_ = clock_.Now() + kAfterFailure;
-  observer_.OnParkFailed(status);
+  if (!status.ok()) broken_until_ = clock_.Now() + kAfterFailure;
+}
+
+void SessionParking::TellEnd(ParkOperation operation, const absl::Status& status,
+                             const Move& move) {
+  ParkEnd end;
+  end.operation = operation;
+  end.status = status;
+  end.bytes = OwnBlockCount(*move.session) * pool_.block_bytes();
+  end.time = clock_.Now() - move.begun;
+  observer_.OnParkEnd(end);
 }
 
 void SessionParking::Forget(Session& session) {
   if (session.cache != Session::Cache::kParked) return;
   park_->Drop(session.ticket);
   --parked_;
+  parked_blocks_ -= OwnBlockCount(session);
 }
 
 }  // namespace sinkstream

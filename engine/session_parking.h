@@ -43,18 +43,26 @@ class SessionParking {
   void Forget(Session& session);
 
   int32_t parked_sessions() const { return parked_; }
+  int64_t parked_bytes() const { return parked_blocks_ * pool_.block_bytes(); }
 
  private:
+  struct Move {
+    Session* session = nullptr;
+    absl::Time begun;
+  };
+
   std::vector<Session*> ChooseIdle(int64_t blocks, const Session* returning);
   void SettleSave(Session& session, const absl::Status& status, bool wanted);
+  void TellEnd(ParkOperation operation, const absl::Status& status, const Move& move);
 
   SessionPool& pool_;
   BlockPark* const park_;
   EngineObserver& observer_;
   const Clock& clock_;
-  std::map<ParkTicket, Session*> moving_;           // being saved or loaded
+  std::map<ParkTicket, Move> moving_;               // being saved or loaded
   absl::Time broken_until_ = absl::InfinitePast();  // no saves after one has failed
   int32_t parked_ = 0;
+  int64_t parked_blocks_ = 0;  // on their way back too
 };
 
 }  // namespace sinkstream

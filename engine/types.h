@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
@@ -19,6 +20,14 @@ inline constexpr TokenId kNoToken = -1;
 // 32 lower-case hex digits from the system's random source; a secret of its client.
 using SessionId = std::string;
 using AttachmentId = uint64_t;  // one stream's hold on a session; never reused
+
+// Where a stream belongs in its client's own tracing (W3C trace context). The engine tells it to
+// its observer and does nothing else with it.
+struct TraceContext {
+  std::string trace_id;  // 32 lower-case hex digits
+  std::string span_id;   // 16: of the caller's span
+  bool sampled = false;
+};
 
 // How a reply is drawn. Order: penalties, temperature, top_k, top_p, min_p, draw.
 // Source of each rule: transformers' logits processors; vLLM for presence and frequency.
@@ -114,8 +123,10 @@ struct Delta {
   uint64_t request_id = 0;
   std::string
       text;  // whole UTF-8 characters; may be empty while a character or a stop string is held back
-  std::vector<TokenId> tokens;          // in the order sampled
-  std::vector<ChosenLogprob> logprobs;  // one per token, where asked for
+  absl::InlinedVector<TokenId, 2> tokens;  // in the order sampled
+  std::vector<ChosenLogprob> logprobs;     // one per token, where asked for
+  // With a reply's first token: when its turn arrived.
+  std::optional<absl::Time> arrived = std::nullopt;
 };
 
 // Of tokens that were read: their log-probabilities, as the tokens before them predict them.

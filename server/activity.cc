@@ -14,17 +14,6 @@ void EngineActivity::OnDraining() {
   changed_.NotifyAll();
 }
 
-void EngineActivity::Log(const absl::Status& status) {
-  if (status.code() != absl::StatusCode::kInternal && status.code() != absl::StatusCode::kUnknown) {
-    return;
-  }
-  std::fprintf(log_, "sinkstream-server: error: %s\n", status.ToString().c_str());
-}
-
-void EngineActivity::OnParkFailed(const absl::Status& status) {
-  std::fprintf(log_, "sinkstream-server: error: %s\n", status.ToString().c_str());
-}
-
 bool EngineActivity::WaitUntilDrained(std::chrono::steady_clock::time_point deadline) {
   MutexLock lock(mutex_);
   while (!Drained() && !hurry_ && std::chrono::steady_clock::now() < deadline) {

@@ -79,6 +79,7 @@ void CheckLimits(const ServerConfig& config, Faults& faults) {
   faults.InRange("max_sessions", limits.max_sessions, 1, kMostSessions);
   faults.InRange("step_tokens", limits.step_tokens, 8, kMostStepTokens);
   faults.InRange("prefill_chunk", limits.prefill_chunk, 1, std::max(limits.step_tokens, 8));
+  faults.InRange("speculative_tokens", limits.speculative_tokens, 0, kMaxSpeculativeTokens);
   faults.InRange("score_rows", limits.score_rows, 1, kMostStepTokens);
   faults.InRange("distribution_bytes", limits.distribution_bytes, 1, kMostKvBytes);
   faults.InRange("max_tokens", limits.max_tokens, 1, kMostTokens);
@@ -100,6 +101,12 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   } else {
     CheckSecurity(config, faults);
   }
+  if (!config.metrics_listen.empty() && !IsAddressAndPort(config.metrics_listen)) {
+    faults.Add("metrics_listen", absl::StrCat("is '", config.metrics_listen,
+                                              "'; must be empty or ADDRESS:PORT, the port at most "
+                                              "65535"));
+  }
+  faults.OneOf("log_level", config.log_level, {"error", "warning", "info", "debug"});
   faults.InRange("threads", config.threads, 0, kMostThreads);
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);
   faults.InRange("park_bytes", config.engine.park.bytes, 0, kMostKvBytes);

@@ -9,17 +9,23 @@ namespace sinkstream {
 template <typename Reactor>
 EventStream<Reactor>::EventStream(StreamEnvironment& environment)
     : environment_(environment),
-      outbox_(std::make_shared<Outbox>(environment.rules.limits.outbox_capacity,
-                                       [this] {
-                                         if (state_.Ready()) environment_.wakes.Post(this);
-                                       })),
-      state_(outbox_) {}
+      token_times_(environment.metrics),
+      outbox_(std::make_shared<Outbox>(
+          environment.rules.limits.outbox_capacity,
+          [this] {
+            if (state_.Ready()) environment_.wakes.Post(this);
+          },
+          &environment.metrics.outbound_events())),
+      state_(outbox_, [this](const Outbox::Batch& batch) { token_times_.HandedOut(batch); }) {
+  environment_.metrics.StreamBegun();
+}
 
 template <typename Reactor>
 bool EventStream<Reactor>::Join(const grpc::ServerContextBase& context) {
   auto principal = environment_.authenticator.Principal(context);
   const absl::Status joined = principal.ok() ? environment_.streams.Add(this) : principal.status();
   if (!joined.ok()) {
+    environment_.metrics.CountRefusal(joined);
     Perform(state_.End(joined));
     return false;
   }
@@ -59,6 +65,7 @@ void EventStream<Reactor>::OnDone() {
   outbox_->Detach();
   if (const auto attachment = state_.Attachment()) environment_.engine.Detach(*attachment);
   environment_.streams.Remove(this);
+  environment_.metrics.StreamGone();
   delete this;
 }
 
@@ -95,7 +102,10 @@ void EventStream<Reactor>::Perform(StreamState::Step step) {
     read |= step.read;
   }
   grpc::Status end;
-  if (step.finish.has_value()) end = EndStatus(*step.finish);
+  if (step.finish.has_value()) {
+    environment_.metrics.Told(ErrorScope::kStream, *step.finish);
+    end = EndStatus(*step.finish);
+  }
   if (read) Read();
   if (step.write.has_value()) this->StartWrite(&outbound_);
   if (step.finish.has_value()) this->Finish(std::move(end));

@@ -47,6 +47,7 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   }
 
   StreamEnvironment& environment_;
+  TokenTimes token_times_;
   const std::shared_ptr<Outbox> outbox_;
   StreamState state_;
   std::string principal_;  // set by Join()

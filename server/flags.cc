@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/byte_size.h"
+#include "server/metrics/catalog_page.h"
 #include "server/version.h"
 
 using sinkstream::ByteSize;
@@ -67,6 +68,8 @@ ABSL_FLAG(int32_t, step_tokens, EngineLimits().step_tokens,
           "Most tokens of one model step, all sessions together.");
 ABSL_FLAG(int32_t, prefill_chunk, EngineLimits().prefill_chunk,
           "Most prompt tokens of one model step while any session decodes.");
+ABSL_FLAG(int32_t, speculative_tokens, EngineLimits().speculative_tokens,
+          "Most tokens of a reply that are guessed ahead and verified in one step; 0: none.");
 ABSL_FLAG(int32_t, score_rows, EngineLimits().score_rows,
           "Most tokens of one model step that are scored: each takes a vocabulary of logits.");
 ABSL_FLAG(ByteSize, distribution_bytes, ByteSize{EngineLimits().distribution_bytes},
@@ -81,6 +84,11 @@ ABSL_FLAG(
     "How long running requests may go on after SIGTERM or SIGINT; a second signal ends them.");
 ABSL_FLAG(absl::Duration, stuck_step_limit, ServerConfig().stuck_step_limit,
           "A step that takes longer makes the server NOT_SERVING until it ends.");
+ABSL_FLAG(std::string, metrics_listen, ServerConfig().metrics_listen,
+          "ADDRESS:PORT of /metrics, /healthz and /readyz, plain HTTP: 127.0.0.1:9464. Port 0: any "
+          "free one; it is printed. Empty: no such port.");
+ABSL_FLAG(std::string, log_level, ServerConfig().log_level,
+          "What is logged on standard error, as JSON: error, warning, info (each turn) or debug.");
 ABSL_FLAG(int64_t, position_offset, 0,
           "Test aid: every session stands this many tokens later in its stream.");
 
@@ -92,7 +100,8 @@ void PrintHelp() {
       "sinkstream-server: serves a chat model over gRPC, in sessions that never end.\n\n"
       "  sinkstream-server --model=FILE [flags]\n\n"
       "  --flagfile=FILE\n      Reads flags from a file, one a line.\n"
-      "  --help, --version\n      Prints this or the version, and ends.\n");
+      "  --help, --version, --print_metrics\n      Prints this, the version or the list of "
+      "metrics, and ends.\n");
   std::map<std::string, const absl::CommandLineFlag*> own;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (absl::EndsWith(flag->Filename(), "server/flags.cc")) own.emplace(std::string(name), flag);
@@ -104,14 +113,18 @@ void PrintHelp() {
   }
 }
 
-// True if help or the version was asked for: Abseil's own --help lists no flag of this file and
-// exits with 1.
+// True if help, the version or the list of metrics was asked for: Abseil's own --help lists no flag
+// of this file and exits with 1.
 bool Answered(int argc, char* argv[]) {
   for (int i = 1; i < argc; ++i) {
     const absl::string_view argument = argv[i];
     if (argument == "--") return false;
     if (argument == "--help" || argument == "-help" || argument == "-h") {
       PrintHelp();
+      return true;
+    }
+    if (argument == "--print_metrics" || argument == "-print_metrics") {
+      std::fputs(CatalogPage().c_str(), stdout);
       return true;
     }
     if (argument == "--version" || argument == "-version") {
@@ -138,6 +151,8 @@ ServerConfig ConfigFromFlags() {
   config.max_message_bytes = absl::GetFlag(FLAGS_max_message_bytes).bytes;
   config.drain_timeout = absl::GetFlag(FLAGS_drain_timeout);
   config.stuck_step_limit = absl::GetFlag(FLAGS_stuck_step_limit);
+  config.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  config.log_level = absl::GetFlag(FLAGS_log_level);
   config.engine.position_offset = absl::GetFlag(FLAGS_position_offset);
   config.engine.defaults.sinks = absl::GetFlag(FLAGS_sinks);
   config.engine.defaults.window = absl::GetFlag(FLAGS_window);
@@ -148,6 +163,7 @@ ServerConfig ConfigFromFlags() {
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
   limits.step_tokens = absl::GetFlag(FLAGS_step_tokens);
   limits.prefill_chunk = absl::GetFlag(FLAGS_prefill_chunk);
+  limits.speculative_tokens = absl::GetFlag(FLAGS_speculative_tokens);
   limits.score_rows = absl::GetFlag(FLAGS_score_rows);
   limits.distribution_bytes = absl::GetFlag(FLAGS_distribution_bytes).bytes;
   limits.max_tokens = absl::GetFlag(FLAGS_max_tokens);

@@ -7,9 +7,9 @@
 
 namespace sinkstream {
 
-// Prints help or the version and returns nothing if that was asked for. An unknown flag or a value
-// that does not parse ends the process with exit code 1 and a line on standard error that names it;
-// so does an argument that is no flag.
+// Prints help, the version or the list of metrics and returns nothing if that was asked for. An
+// unknown flag or a value that does not parse ends the process with exit code 1 and a line on
+// standard error that names it; so does an argument that is no flag.
 std::optional<ServerConfig> ParseCommandLine(int argc, char* argv[]);
 
 }  // namespace sinkstream

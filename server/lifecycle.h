@@ -39,6 +39,8 @@ class ServerLifecycle {
     Engine& engine;
     EngineActivity& activity;
     Readiness& readiness;
+    ServiceMetrics& metrics;
+    ErrorSink on_error;  // what it uses outlives this too
   };
 
   // Opens the port. UNAVAILABLE if it cannot be had. The model is warm by then.
@@ -61,9 +63,8 @@ class ServerLifecycle {
  private:
   ServerLifecycle(const ListenOptions& options, const Parts& parts)
       : parts_(parts),
-        environment_(
-            parts.engine, options.service, options.security,
-            [&activity = parts.activity](const absl::Status& error) { activity.Log(error); }),
+        environment_(parts.engine, parts.metrics, options.service, options.security,
+                     parts.on_error),
         chat_service_(environment_, parts.activity),
         score_service_(environment_) {}
   absl::Status Listen(const ListenOptions& options);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
@@ -17,10 +18,12 @@
 #include "server/flags.h"
 #include "server/lifecycle.h"
 #include "server/observers.h"
+#include "server/ops_server.h"
 #include "server/port_security.h"
 #include "server/readiness.h"
 #include "server/start_facts.h"
 #include "server/stop_signals.h"
+#include "server/telemetry.h"
 
 namespace sinkstream {
 namespace {
@@ -59,8 +62,24 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const ServerConfig& config, M
                         *std::move(chat_format), observer, clock);
 }
 
+// The operators' port, if there is to be one: null else.
+absl::StatusOr<std::unique_ptr<OpsServer>> StartOps(const ServerConfig& config,
+                                                    Telemetry& telemetry,
+                                                    const Readiness& readiness) {
+  if (config.metrics_listen.empty()) return nullptr;
+  telemetry.Watch(readiness);
+  auto ops = OpsServer::Start(config.metrics_listen,
+                              {telemetry.metrics, telemetry.log,
+                               [&readiness] { return std::string(Name(readiness.Current())); }});
+  if (!ops.ok()) return ops.status();
+  std::printf("metrics on %s\n", (*ops)->Address().c_str());
+  std::fflush(stdout);
+  return ops;
+}
+
 int Serve(const ServerConfig& config) {
-  EngineActivity activity(stderr);
+  const MonotonicClock clock;
+  EngineActivity activity;
   absl::Notification stop;
   std::atomic<bool> listening = false;
   const StopSignals signals([&](int count) {
@@ -68,22 +87,31 @@ int Serve(const ServerConfig& config) {
     if (!listening) std::_Exit(EXIT_SUCCESS);
     count == 1 ? stop.Notify() : activity.Hurry();
   });
-  const auto security = PortSecurity::Load(config.security, stderr);
+  Telemetry telemetry(*ParseLogLevel(config.log_level), clock);
+  Readiness readiness(clock, config.stuck_step_limit);
+  const auto ops = StartOps(config, telemetry, readiness);
+  if (!ops.ok()) return Fail(ops.status());
+  const auto security =
+      PortSecurity::Load(config.security, [&](LogLevel level, const std::string& about) {
+        telemetry.log.Write(level, "security", {{"message", about}});
+      });
   if (!security.ok()) return Fail(security.status());
   auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
   if (const absl::Status warm = WarmUp(*file->model); !warm.ok()) return Fail(warm);
-  const MonotonicClock clock;
-  Readiness readiness(clock, config.stuck_step_limit);
-  EngineObservers observers({&activity, &readiness});
+  EngineObservers observers(
+      {&activity, &readiness, &telemetry.engine_metrics, &telemetry.request_log});
   const auto engine = MakeEngine(config, *std::move(file), observers, clock);
   if (!engine.ok()) return Fail(engine.status());
+  telemetry.Describe(**engine);
   std::fputs(StartFacts(**engine).c_str(), stdout);
   const ListenOptions listen{.address = config.listen,
                              .service = {.max_message_bytes = config.max_message_bytes},
                              .security = security->get(),
                              .reflection = config.reflection};
-  const auto server = ServerLifecycle::Start(listen, {**engine, activity, readiness});
+  const auto server = ServerLifecycle::Start(
+      listen, {**engine, activity, readiness, telemetry.service_metrics,
+               [&](const absl::Status& error) { telemetry.request_log.InternalError(error); }});
   if (!server.ok()) return Fail(server.status());
   listening = true;
   std::printf("listening on %s\n", (*server)->Address().c_str());

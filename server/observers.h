@@ -1,6 +1,7 @@
 // EngineObservers: several observers as one, told one after the other.
 #pragma once
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,18 +18,16 @@ class EngineObservers final : public EngineObserver {
   void OnRoundBegun() override { Tell(&EngineObserver::OnRoundBegun); }
   void OnStep(const StepStats& stats) override { Tell(&EngineObserver::OnStep, stats); }
   void OnPool(const PoolStats& stats) override { Tell(&EngineObserver::OnPool, stats); }
-  void OnSessionOpened(bool resumed) override { Tell(&EngineObserver::OnSessionOpened, resumed); }
-  void OnSessionClosed(CloseReason reason, absl::Duration lifetime) override {
-    Tell(&EngineObserver::OnSessionClosed, reason, lifetime);
+  void OnSessionStart(const SessionStart& start) override {
+    Tell(&EngineObserver::OnSessionStart, start);
   }
+  void OnSessionEnd(const SessionEnd& end) override { Tell(&EngineObserver::OnSessionEnd, end); }
   void OnRejected(const std::string& reason) override { Tell(&EngineObserver::OnRejected, reason); }
-  void OnTurnDone(const TurnDone& done) override { Tell(&EngineObserver::OnTurnDone, done); }
+  void OnRequestEnd(const RequestEnd& end) override { Tell(&EngineObserver::OnRequestEnd, end); }
   void OnRequestFailed(const absl::Status& status) override {
     Tell(&EngineObserver::OnRequestFailed, status);
   }
-  void OnParkFailed(const absl::Status& status) override {
-    Tell(&EngineObserver::OnParkFailed, status);
-  }
+  void OnParkEnd(const ParkEnd& end) override { Tell(&EngineObserver::OnParkEnd, end); }
   void OnDraining() override { Tell(&EngineObserver::OnDraining); }
   void OnPaused() override { Tell(&EngineObserver::OnPaused); }
 

@@ -23,8 +23,8 @@ std::vector<std::string> Paths(const TlsFiles& files) {
 
 }  // namespace
 
-PortSecurity::PortSecurity(SecurityFiles files, std::FILE* log)
-    : files_(std::move(files)), log_(log) {
+PortSecurity::PortSecurity(SecurityFiles files, Notice notice)
+    : files_(std::move(files)), notice_(std::move(notice)) {
   if (!files_.tls.certificate.empty()) {
     tls_ = std::make_unique<FileBacked<TlsMaterial>>(Paths(files_.tls),
                                                      [this] { return LoadTls(files_.tls); });
@@ -37,8 +37,8 @@ PortSecurity::PortSecurity(SecurityFiles files, std::FILE* log)
 }
 
 absl::StatusOr<std::unique_ptr<PortSecurity>> PortSecurity::Load(const SecurityFiles& files,
-                                                                 std::FILE* log) {
-  std::unique_ptr<PortSecurity> security(new PortSecurity(files, log));
+                                                                 Notice notice) {
+  std::unique_ptr<PortSecurity> security(new PortSecurity(files, std::move(notice)));
   if (absl::Status status = security->RefreshTls(); !status.ok()) return status;
   if (absl::Status status = security->RefreshTokens(); !status.ok()) return status;
   security->started_ = true;
@@ -47,8 +47,9 @@ absl::StatusOr<std::unique_ptr<PortSecurity>> PortSecurity::Load(const SecurityF
 
 void PortSecurity::Refresh() {
   for (const absl::Status& status : {RefreshTls(), RefreshTokens()}) {
-    if (!status.ok())
-      Say("error: what was there before stays in force: ", std::string(status.message()));
+    if (status.ok()) continue;
+    notice_(LogLevel::kError,
+            absl::StrCat("what was there before stays in force: ", std::string(status.message())));
   }
 }
 
@@ -56,7 +57,10 @@ absl::Status PortSecurity::RefreshTls() {
   if (!tls_) return absl::OkStatus();
   const auto fresh = tls_->Refresh();
   if (!fresh.ok() || !*fresh) return fresh.status();
-  if (started_) Say("", absl::StrCat(files_.tls.certificate, ": the new certificate is in force"));
+  if (started_) {
+    notice_(LogLevel::kInfo,
+            absl::StrCat(files_.tls.certificate, ": the new certificate is in force"));
+  }
   Warn(tls_->Get()->warning);
   Warn(OpenToOthers(files_.tls.key));
   return absl::OkStatus();
@@ -66,17 +70,15 @@ absl::Status PortSecurity::RefreshTokens() {
   if (!tokens_) return absl::OkStatus();
   const auto fresh = tokens_->Refresh();
   if (!fresh.ok() || !*fresh) return fresh.status();
-  if (started_) Say("", absl::StrCat(files_.auth_tokens, ": the new tokens are in force"));
+  if (started_) {
+    notice_(LogLevel::kInfo, absl::StrCat(files_.auth_tokens, ": the new tokens are in force"));
+  }
   Warn(OpenToOthers(files_.auth_tokens));
   return absl::OkStatus();
 }
 
-void PortSecurity::Say(const char* what, const std::string& about) const {
-  std::fprintf(log_, "sinkstream-server: %s%s\n", what, about.c_str());
-}
-
 void PortSecurity::Warn(const std::string& warning) const {
-  if (!warning.empty()) Say("warning: ", warning);
+  if (!warning.empty()) notice_(LogLevel::kWarning, warning);
 }
 
 }  // namespace sinkstream

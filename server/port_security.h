@@ -3,13 +3,14 @@
 // restart.
 #pragma once
 
-#include <cstdio>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "server/bearer_tokens.h"
 #include "server/file_backed.h"
+#include "server/log_writer.h"
 #include "server/tls_material.h"
 
 namespace sinkstream {
@@ -21,9 +22,12 @@ struct SecurityFiles {
 
 class PortSecurity {
  public:
-  // INVALID_ARGUMENT, naming the file and what is wrong. Warnings go to `log`, which outlives this.
+  // Told what an operator should know of the files. Called by Load and Refresh.
+  using Notice = std::function<void(LogLevel, const std::string& about)>;
+
+  // INVALID_ARGUMENT, naming the file and what is wrong. What `notice` uses outlives this.
   static absl::StatusOr<std::unique_ptr<PortSecurity>> Load(const SecurityFiles& files,
-                                                            std::FILE* log);
+                                                            Notice notice);
 
   // Reads what has changed; a file that is wrong is logged once, and what was there before stays.
   // One thread at a time.
@@ -34,14 +38,13 @@ class PortSecurity {
   std::shared_ptr<const BearerTokens> Tokens() const { return tokens_ ? tokens_->Get() : nullptr; }
 
  private:
-  PortSecurity(SecurityFiles files, std::FILE* log);
+  PortSecurity(SecurityFiles files, Notice notice);
   absl::Status RefreshTls();
   absl::Status RefreshTokens();
-  void Say(const char* what, const std::string& about) const;
   void Warn(const std::string& warning) const;
 
   const SecurityFiles files_;
-  std::FILE* const log_;
+  const Notice notice_;
   bool started_ = false;
   std::unique_ptr<FileBacked<TlsMaterial>> tls_;      // null: none
   std::unique_ptr<FileBacked<BearerTokens>> tokens_;  // null: none

@@ -16,6 +16,11 @@ Readiness::State Readiness::Current() const {
   return begun != kIdle && Nanoseconds() - begun > limit_ ? State::kStuck : State::kReady;
 }
 
+absl::Duration Readiness::RoundInFlight() const {
+  const int64_t begun = round_begun_.load(std::memory_order_relaxed);
+  return begun == kIdle ? absl::ZeroDuration() : absl::Nanoseconds(Nanoseconds() - begun);
+}
+
 void Readiness::OnRoundBegun() { round_begun_.store(Nanoseconds(), std::memory_order_relaxed); }
 
 void Readiness::OnPool(const PoolStats&) { round_begun_.store(kIdle, std::memory_order_relaxed); }

@@ -30,6 +30,8 @@ class Readiness final : public EngineObserver {
   void StartDraining();
   // Any thread; takes no lock.
   State Current() const;
+  // Any thread; takes no lock. How long the round at hand has taken; zero: the loop waits.
+  absl::Duration RoundInFlight() const;
 
   // Engine thread; neither takes a lock.
   void OnRoundBegun() override;

@@ -6,6 +6,7 @@
 #include "server/message_parse.h"
 #include "server/request.h"
 #include "server/response.h"
+#include "server/trace_metadata.h"
 #include "sinkstream/v1/score.pb.h"
 
 namespace sinkstream {
@@ -15,18 +16,22 @@ ScoreStream::ScoreStream(const grpc::ServerContextBase& context, const grpc::Byt
     : EventStream(environment) {
   if (!Join(context)) return;
   Guarded([&] {
-    const absl::Status started = Start(request);
-    if (!started.ok()) Perform(state_.End(started));
+    const absl::Status started = Start(context, request);
+    if (started.ok()) return;
+    environment_.metrics.MessageRefused(started, /*parsed=*/true);
+    Perform(state_.End(started));
   });
 }
 
-absl::Status ScoreStream::Start(const grpc::ByteBuffer& request) {
+absl::Status ScoreStream::Start(const grpc::ServerContextBase& context,
+                                const grpc::ByteBuffer& request) {
   auto message = ParseAs<v1::ScoreRequest>(request);
   if (!message.ok()) return message.status();
   Engine& engine = environment_.engine;
   auto call = ToScoreCall(*message, environment_.rules, engine);
   if (!call.ok()) return call.status();
   call->open.principal = principal_;
+  call->open.trace = TraceOf(context);
   const auto attachment = engine.Open(std::move(call->open), outbox_);
   if (!attachment.ok()) return attachment.status();
   if (!state_.Attach(*attachment)) {

@@ -20,7 +20,7 @@ class ScoreStream final : public EventStream<grpc::ServerWriteReactor<grpc::Byte
   // Scores and the end; a failure ends the call.
   std::optional<grpc::ByteBuffer> Message(const Event& event) override;
 
-  absl::Status Start(const grpc::ByteBuffer& request);
+  absl::Status Start(const grpc::ServerContextBase& context, const grpc::ByteBuffer& request);
 };
 
 }  // namespace sinkstream

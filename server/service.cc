@@ -5,7 +5,7 @@
 
 #include "engine/text/detokenizer.h"
 #include "server/message_parse.h"
-#include "server/process_memory.h"
+#include "server/process_stats.h"
 #include "server/response.h"
 #include "server/session_stream.h"
 #include "server/status.h"
@@ -27,6 +27,7 @@ grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context,
     status = absl::InternalError(error.what());
     environment.on_error(status);
   }
+  environment.metrics.Told(ErrorScope::kCall, status);
   reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
@@ -69,9 +70,10 @@ grpc::ServerUnaryReactor* ChatServiceImpl::GetLoad(grpc::CallbackServerContext* 
                                                    const v1::GetLoadRequest*,
                                                    v1::GetLoadResponse* response) {
   return Finish(*context, environment_, [&] {
-    const auto resident = ResidentBytes();
-    if (!resident.ok()) return resident.status();
-    *response = ToLoadResponse(*resident, activity_.Pool(), environment_.limits.kv_bytes());
+    const auto process = ReadProcessStats();
+    if (!process.ok()) return process.status();
+    *response =
+        ToLoadResponse(process->resident_bytes, activity_.Pool(), environment_.limits.kv_bytes());
     return absl::OkStatus();
   });
 }

@@ -2,12 +2,14 @@
 
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
 #include "server/message_parse.h"
 #include "server/response.h"
+#include "server/trace_metadata.h"
 
 namespace sinkstream {
 
@@ -45,8 +47,18 @@ void SessionStream::HandleMessage() {
   auto request = ParseAs<v1::ConverseRequest>(inbound_);
   absl::StatusOr<std::optional<Event>> answer =
       request.ok() ? Carry(*std::move(request)) : Refuse(request.status());
+  Count(answer, request.ok());
   inbound_.Clear();
   Perform(answer.ok() ? state_.ReadDone(*std::move(answer)) : state_.End(answer.status()));
+}
+
+void SessionStream::Count(const absl::StatusOr<std::optional<Event>>& answer, bool parsed) {
+  ServiceMetrics& metrics = environment_.metrics;
+  if (!answer.ok()) return metrics.MessageRefused(answer.status(), parsed);
+  if (!answer->has_value()) return;
+  const absl::Status& status = std::get<RequestFailed>(**answer).status;
+  metrics.MessageRefused(status, parsed);
+  metrics.Told(ErrorScope::kRequest, status);
 }
 
 void SessionStream::HandleEndOfMessages() {
@@ -96,6 +108,7 @@ absl::Status SessionStream::Open(v1::Open open) {
   absl::StatusOr<OpenRequest> request = ToOpenRequest(std::move(open), environment_.rules);
   if (!request.ok()) return request.status();
   request->principal = principal_;
+  request->trace = TraceOf(context_);
   const auto attachment = environment_.engine.Open(*std::move(request), outbox_);
   if (!attachment.ok()) return attachment.status();
   if (!state_.Attach(*attachment)) environment_.engine.Detach(*attachment);

@@ -30,6 +30,8 @@ class SessionStream final
   absl::StatusOr<std::optional<Event>> Carry(v1::ConverseRequest request);
   // The same for a message that did not parse, with `status`.
   absl::StatusOr<std::optional<Event>> Refuse(absl::Status status) const;
+  // Of a message: what was answered to it, if it was refused.
+  void Count(const absl::StatusOr<std::optional<Event>>& answer, bool parsed);
   absl::Status Open(v1::Open open);
   absl::Status Submit(v1::ConverseRequest& request);
 

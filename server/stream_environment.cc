@@ -30,14 +30,18 @@ void LiveStreams::EndAll(const absl::Status& status) {
   for (LiveStream* stream : streams_) stream->EndAfterWriting(status);
 }
 
-StreamEnvironment::StreamEnvironment(Engine& engine_served, const ServiceOptions& options,
-                                     const PortSecurity* security, ErrorSink error_sink)
+StreamEnvironment::StreamEnvironment(Engine& engine_served, ServiceMetrics& service_metrics,
+                                     const ServiceOptions& options, const PortSecurity* security,
+                                     ErrorSink error_sink)
     : engine(engine_served),
+      metrics(service_metrics),
       authenticator(security),
       on_error(std::move(error_sink)),
       rules{engine.Options().limits, engine.Spec().vocab_size},
       limits(ToLimits(engine.Options().limits, engine.Spec(), options.max_message_bytes)),
       open_deadline(options.open_deadline),
-      streams(int64_t{engine.Options().limits.max_sessions} + options.streams_beside_sessions) {}
+      streams(int64_t{engine.Options().limits.max_sessions} + options.streams_beside_sessions) {
+  metrics.SetStreamsLimit(streams.most());
+}
 
 }  // namespace sinkstream

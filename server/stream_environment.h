@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/sync.h"
 #include "server/authenticator.h"
+#include "server/metrics/service_metrics.h"
 #include "server/request.h"
 #include "server/wake_queue.h"
 #include "sinkstream/v1/chat.pb.h"
@@ -44,6 +45,7 @@ class LiveStreams {
   // No effect on one that was not added.
   void Remove(LiveStream* stream);
   void EndAll(const absl::Status& status);
+  int64_t most() const { return most_; }
 
  private:
   const int64_t most_;
@@ -56,11 +58,14 @@ using ErrorSink = std::function<void(const absl::Status&)>;
 
 // Outlives every call.
 struct StreamEnvironment {
-  // `engine_served`, `security` (null: none) and what `error_sink` uses outlive this.
-  StreamEnvironment(Engine& engine_served, const ServiceOptions& options,
-                    const PortSecurity* security, ErrorSink error_sink);
+  // `engine_served`, `service_metrics`, `security` (null: none) and what `error_sink` uses outlive
+  // this.
+  StreamEnvironment(Engine& engine_served, ServiceMetrics& service_metrics,
+                    const ServiceOptions& options, const PortSecurity* security,
+                    ErrorSink error_sink);
 
   Engine& engine;
+  ServiceMetrics& metrics;
   const Authenticator authenticator;
   const ErrorSink on_error;
   const RequestRules rules;

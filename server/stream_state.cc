@@ -107,6 +107,7 @@ void StreamState::Refill() {
 
 void StreamState::TakeFromOutbox() {
   Outbox::Batch batch = outbox_->TakeAll();
+  if (on_taken_) on_taken_(batch);
   closed_ = std::move(batch.closed);
   for (Event& event : JoinDeltas(std::move(batch.events))) waiting_.push_back(std::move(event));
 }

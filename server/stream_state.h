@@ -14,6 +14,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -37,7 +38,10 @@ class StreamState {
     std::optional<absl::Status> finish;
   };
 
-  explicit StreamState(std::shared_ptr<Outbox> outbox) : outbox_(std::move(outbox)) {}
+  // `on_taken`: told what the outbox has given, one batch at a time. It must not call back.
+  using OnTaken = std::function<void(const Outbox::Batch&)>;
+  explicit StreamState(std::shared_ptr<Outbox> outbox, OnTaken on_taken = {})
+      : outbox_(std::move(outbox)), on_taken_(std::move(on_taken)) {}
 
   // The outbox has something (engine thread). True: the caller sees to it that Woken() is called on
   // another thread.
@@ -68,6 +72,7 @@ class StreamState {
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<Outbox> outbox_;
+  const OnTaken on_taken_;
 
   mutable Mutex mutex_;
   std::optional<AttachmentId> attachment_ ABSL_GUARDED_BY(mutex_);

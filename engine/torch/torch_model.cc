@@ -5,6 +5,7 @@
 #include <torch/script.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <limits>
 #include <new>
@@ -50,6 +51,7 @@ class TorchModel final : public Model {
       Flatten(batch);
       const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
       context_ = MakeContext();
+      if (batch.probed_sequence >= 0) Probe(batch);
       logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
       ClearUpperHalves();
       TORCH_CHECK(logits_.scalar_type() == at::kFloat && logits_.is_contiguous() &&
@@ -61,6 +63,18 @@ class TorchModel final : public Model {
     } catch (const std::exception& error) {
       return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
     }
+  }
+
+  std::optional<double> PinnedAttention() const override {
+    const double part = context_ ? context_->pinned_attention() : std::nan("");
+    return std::isfinite(part) ? std::optional<double>(part) : std::nullopt;
+  }
+
+  void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) override {
+    OperatorPool().ParallelFor(count, 1, [&](int64_t begin, int64_t end) {
+      ClearUpperHalves();
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
   }
 
   void CopyOut(BlockId block, char* to) const override { kv_.CopyOut(block, to); }
@@ -111,6 +125,14 @@ class TorchModel final : public Model {
     for (int64_t row = end - sequence.logit_rows; row < end; ++row) logit_rows_.push_back(row);
   }
 
+  void Probe(const StepBatch& batch) {
+    int64_t end = 0;
+    for (int32_t i = 0; i <= batch.probed_sequence; ++i) {
+      end += static_cast<int64_t>(batch.sequences[i].tokens.size());
+    }
+    context_->Probe(probes_++ % context_->layers(), end - 1);
+  }
+
   // The tensors stand for members that live until the next Step.
   template <typename T>
   static at::Tensor Wrap(std::vector<T>& values, at::IntArrayRef shape) {
@@ -140,7 +162,8 @@ class TorchModel final : public Model {
   std::vector<int64_t> sequences_;   // [Q][kSequenceFields]
   std::vector<int32_t> blocks_;      // [B]
   c10::intrusive_ptr<StepContext> context_;
-  at::Tensor logits_;  // [M, vocab_size]
+  int64_t probes_ = 0;  // so far
+  at::Tensor logits_;   // [M, vocab_size]
 };
 
 bool UsesBfloat16(const ModelManifest& manifest, KvDtype wanted) {
@@ -158,6 +181,7 @@ absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,
   spec.kv_dtype = bfloat16 ? "bfloat16" : "float32";
   spec.isa = Kernels().name;
   spec.threads = OperatorPool().threads();
+  spec.library_threads = at::get_num_threads();
   spec.vocab_size = manifest.vocab_size;
   spec.trained_context = manifest.trained_context;
   spec.block_tokens = kernels::kBlockTokens;

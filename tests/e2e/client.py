@@ -25,10 +25,10 @@ class Reply:
 class Chat:
     """One Converse stream."""
 
-    def __init__(self, api, stub):
+    def __init__(self, api, stub, metadata=None):
         self._pb = api.pb
         self._requests = queue.SimpleQueue()
-        self._call = stub.Converse(iter(self._requests.get, None), timeout=DEADLINE)
+        self._call = stub.Converse(iter(self._requests.get, None), timeout=DEADLINE, metadata=metadata)
         self.opened = None
 
     def send(self, **event):

@@ -29,12 +29,15 @@ class ServerProcess:
         self._stderr.close()
 
     def await_address(self):
+        self.address = self.await_line(r"listening on (\S+)")
+        return self.address
+
+    def await_line(self, pattern):
+        """The group of the next line of output that is of the pattern."""
         for line in self._process.stdout:
             self.output.append(line.rstrip("\n"))
-            found = re.fullmatch(r"listening on (\S+)", self.output[-1])
-            if found:
-                self.address = found[1]
-                return self.address
+            if found := re.fullmatch(pattern, self.output[-1]):
+                return found[1]
         raise AssertionError(f"the server ended: {self.errors()}")
 
     def await_loading(self):

@@ -198,7 +198,8 @@ def test_a_signal_lets_the_running_turn_end(api, small_server):
     assert [farewell.time_left.seconds for farewell in reply.farewells] == [3600]
     assert chat.end().code() == grpc.StatusCode.UNAVAILABLE
     assert small_server.wait() == 0
-    assert small_server.errors() == ""
+    logged = [json.loads(line) for line in small_server.errors().splitlines()]
+    assert [(line["level"], line["event"]) for line in logged] == [("info", "draining"), ("info", "turn")]
 
 
 def test_a_second_signal_hurries(api, small_server):

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/scheduler.h"
+#include "tests/engine/transcript.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_model.h"
 #include "tests/fakes/fake_park.h"
@@ -20,11 +21,35 @@ namespace sinkstream {
 
 class CountingObserver final : public EngineObserver {
  public:
-  void OnSessionClosed(CloseReason reason, absl::Duration) override { closed.push_back(reason); }
+  void OnSessionStart(const SessionStart& start) override {
+    ++(start.resumed ? resumed : opened);
+    prefixes += start.has_prefix ? 1 : 0;
+    shared_tokens += start.shared_tokens;
+  }
+  void OnSessionEnd(const SessionEnd& end) override { closed.push_back(end.reason); }
+  void OnStep(const StepStats& stats) override { steps.push_back(stats); }
+  void OnRequestEnd(const RequestEnd& end) override {
+    ends.push_back({end.replies, end.reason, end.status, end.usage, end.trace});
+  }
   void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
-  void OnParkFailed(const absl::Status& status) override { park_failures.push_back(status); }
+  void OnParkEnd(const ParkEnd& end) override {
+    parked.push_back(end);
+    if (!end.status.ok()) park_failures.push_back(end.status);
+  }
   void OnPaused() override { ++pauses; }
 
+  struct End {
+    bool replies = false;
+    std::optional<FinishReason> reason;
+    absl::Status status;
+    Usage usage;
+    std::optional<TraceContext> trace;
+  };
+  int opened = 0, resumed = 0, prefixes = 0;
+  int64_t shared_tokens = 0;
+  std::vector<StepStats> steps;
+  std::vector<End> ends;
+  std::vector<ParkEnd> parked;
   std::vector<CloseReason> closed;
   std::vector<std::string> rejected;
   std::vector<absl::Status> park_failures;
@@ -45,6 +70,7 @@ struct Heard {
   std::vector<PrefillProgress> progress;
   std::vector<GoAway> farewells;
   std::optional<absl::Status> closed;
+  std::string transcript;  // all of it in order (transcript.h)
 };
 
 inline SamplingOverrides Greedy(int32_t max_tokens = 50) {
@@ -105,7 +131,10 @@ class Stream {
   // Reads everything that waits.
   const Heard& Read() {
     auto batch = outbox_->TakeAll();
-    for (auto& event : batch.events) std::visit([this](auto& e) { Hear(e); }, event);
+    for (auto& event : batch.events) {
+      heard_.transcript += Describe(event);
+      std::visit([this](auto& e) { Hear(e); }, event);
+    }
     if (batch.closed) heard_.closed = batch.closed;
     return heard_;
   }
@@ -230,10 +259,11 @@ inline std::vector<TokenId> Numbers(int count, int salt) {
   return tokens;
 }
 
-// The reply that the definition gives: no cache, no blocks, the set of visible tokens written out
-// for each token.
+// The greedy reply that the definition gives: no cache, no blocks, the set of visible tokens
+// written out for each token.
 inline std::vector<TokenId> ReplyByDefinition(std::vector<TokenId> text, int32_t sinks,
-                                              int64_t window, int count) {
+                                              int64_t window, int count,
+                                              const NextToken& next = HashOfVisible) {
   std::vector<TokenId> reply;
   for (int i = 0; i < count; ++i) {
     const auto n = static_cast<int64_t>(text.size()) - 1;
@@ -241,7 +271,7 @@ inline std::vector<TokenId> ReplyByDefinition(std::vector<TokenId> text, int32_t
     for (int64_t p = 0; p <= n; ++p) {
       if (p < sinks || p > n - window) visible.push_back(text[p]);
     }
-    reply.push_back(HashOfVisible(visible));
+    reply.push_back(next(visible));
     text.push_back(reply.back());
   }
   return reply;

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,11 +17,16 @@
 
 namespace sinkstream {
 
-// The token that follows `visible`, the tokens a row sees in text order (itself last).
+// The token that follows `visible`, the tokens a row sees in text order (itself last); kNoToken:
+// the row's logits are not numbers.
 using NextToken = std::function<TokenId(const std::vector<TokenId>& visible)>;
 
 // Printable, of the tokens' order and values alone; never a special token.
 TokenId HashOfVisible(const std::vector<TokenId>& visible);
+
+// Turns in small circles of a few letters, and leaves them now and then: guesses at what it says
+// are right, wrong and right for a while.
+TokenId Rambling(const std::vector<TokenId>& visible);
 
 // Says `words` over and over after each "[S]a:", one byte a token, then [E].
 NextToken Saying(std::string words);
@@ -33,11 +39,18 @@ class FakeModel : public Model {
     int64_t trained_context = 4096;
     NextToken next = HashOfVisible;
     int32_t vocab_size = kFakeVocabSize;  // at least that
+    int32_t threads = 1;                  // of ParallelFor
   };
   explicit FakeModel(Options options);
 
   const ModelSpec& Spec() const override { return spec_; }
   absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
+
+  // What it tells of a sequence that was looked at.
+  static constexpr double kPinnedAttention = 0.25;
+  std::optional<double> PinnedAttention() const override { return pinned_attention_; }
+
+  void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) override;
 
   void CopyOut(BlockId block, char* to) const override;
   void CopyIn(BlockId block, const char* from) override;
@@ -69,6 +82,7 @@ class FakeModel : public Model {
   std::vector<Slot> slots_;  // [num_blocks][block_tokens]
   std::vector<float> logits_;
   std::vector<std::vector<int32_t>> step_rows_;
+  std::optional<double> pinned_attention_;
   std::atomic<bool> fail_next_{false};
   std::atomic<bool> nan_next_{false};
   std::atomic<int64_t> steps_{0};

@@ -2,9 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <memory>
-#include <string>
 #include <thread>
 
 namespace sinkstream {
@@ -20,19 +17,19 @@ PoolStats Requests(int running, int waiting) {
 }
 
 TEST(EngineActivity, IsDrainedOnceTheEngineDrainsAndNothingRuns) {
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   activity.OnDraining();
   EXPECT_TRUE(activity.WaitUntilDrained(steady_clock::now()));
 }
 
 TEST(EngineActivity, IsNotDrainedWhileATurnMayLieInFrontOfTheDrain) {
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   activity.OnPool(Requests(0, 0));
   EXPECT_FALSE(activity.WaitUntilDrained(steady_clock::now()));
 }
 
 TEST(EngineActivity, IsNotDrainedAtTheDeadlineWhileARequestRunsOrWaits) {
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   activity.OnDraining();
   activity.OnPool(Requests(1, 0));
   EXPECT_FALSE(activity.WaitUntilDrained(steady_clock::now()));
@@ -41,7 +38,7 @@ TEST(EngineActivity, IsNotDrainedAtTheDeadlineWhileARequestRunsOrWaits) {
 }
 
 TEST(EngineActivity, WakesWhoeverWaitsWhenTheLastRequestIsDone) {
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   activity.OnDraining();
   activity.OnPool(Requests(1, 1));
   std::thread engine([&] {
@@ -53,14 +50,14 @@ TEST(EngineActivity, WakesWhoeverWaitsWhenTheLastRequestIsDone) {
 }
 
 TEST(EngineActivity, WakesWhoeverWaitsWhenAnIdleEngineDrains) {
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   std::thread engine([&] { activity.OnDraining(); });
   EXPECT_TRUE(activity.WaitUntilDrained(steady_clock::now() + std::chrono::hours(1)));
   engine.join();
 }
 
 TEST(EngineActivity, TellsThePoolAsItWasLastTold) {
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   PoolStats stats;
   stats.sessions = 3;
   activity.OnPool(stats);
@@ -72,27 +69,11 @@ TEST(EngineActivity, TellsThePoolAsItWasLastTold) {
 }
 
 TEST(EngineActivity, AHurryEndsTheWait) {
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   activity.OnPool(Requests(1, 0));
   std::thread signals([&] { activity.Hurry(); });
   EXPECT_FALSE(activity.WaitUntilDrained(steady_clock::now() + std::chrono::hours(1)));
   signals.join();
-}
-
-TEST(EngineActivity, LogsWhatClientsAreNotTold) {
-  char text[200] = {};
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> log(fmemopen(text, sizeof(text), "w"), fclose);
-  EngineActivity activity(log.get());
-  activity.OnRequestFailed(absl::InvalidArgumentError("the client's fault"));
-  activity.OnRequestFailed(absl::InternalError("the kernel broke"));
-  activity.Log(absl::CancelledError("the client is gone"));
-  activity.Log(absl::UnknownError("nobody knows"));
-  activity.OnParkFailed(absl::ResourceExhaustedError("no space left"));
-  std::fflush(log.get());
-  EXPECT_EQ(std::string(text),
-            "sinkstream-server: error: INTERNAL: the kernel broke\n"
-            "sinkstream-server: error: UNKNOWN: nobody knows\n"
-            "sinkstream-server: error: RESOURCE_EXHAUSTED: no space left\n");
 }
 
 }  // namespace

@@ -33,8 +33,7 @@ void Gate::AwaitArrival() {
 }
 
 void WatchingObserver::OnPool(const PoolStats& stats) {
-  activity_.OnPool(stats);
-  readiness_.OnPool(stats);
+  server_.OnPool(stats);
   {
     MutexLock lock(mutex_);
     pool_ = stats;
@@ -44,6 +43,7 @@ void WatchingObserver::OnPool(const PoolStats& stats) {
 }
 
 void WatchingObserver::OnPaused() {
+  server_.OnPaused();
   MutexLock lock(mutex_);
   ++pauses_;
   changed_.NotifyAll();
@@ -71,7 +71,7 @@ ChatServerOptions SmallSessions() {
   return options;
 }
 
-ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
+ChatServer::ChatServer(ChatServerOptions options) : log_(options.log, metrics_) {
   auto model = std::make_unique<FakeModel>(options.model);
   model->on_step = [this] { gate_.Pass(); };
   model_ = model.get();
@@ -79,12 +79,15 @@ ChatServer::ChatServer(ChatServerOptions options) : activity_(options.log) {
                                FakeChatFormat(), observer_, clock_);
   EXPECT_TRUE(engine.ok()) << engine.status();
   engine_ = *std::move(engine);
+  engine_metrics_.Describe(*engine_);
   ListenOptions listen;
   listen.service = options.service;
   listen.security = options.security;
   listen.reflection = options.reflection;
   listen.tick = absl::Milliseconds(5);
-  auto lifecycle = ServerLifecycle::Start(listen, {*engine_, activity_, readiness_});
+  const auto on_error = [this](const absl::Status& error) { request_log_.InternalError(error); };
+  auto lifecycle =
+      ServerLifecycle::Start(listen, {*engine_, activity_, readiness_, service_metrics_, on_error});
   EXPECT_TRUE(lifecycle.ok()) << lifecycle.status();
   lifecycle_ = *std::move(lifecycle);
   channel_ = Connect(options.credentials);
@@ -105,9 +108,11 @@ void SetDeadline(grpc::ClientContext& context) {
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
 }
 
-Conversation::Conversation(ChatServer& server, const std::string& token) {
+Conversation::Conversation(ChatServer& server, const std::string& token,
+                           const std::string& trace_parent) {
   SetDeadline(context_);
   if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
+  if (!trace_parent.empty()) context_.AddMetadata("traceparent", trace_parent);
   stream_ = server.stub().Converse(&context_);
 }
 

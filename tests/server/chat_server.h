@@ -6,7 +6,6 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +15,12 @@
 #include "engine/sync.h"
 #include "server/activity.h"
 #include "server/lifecycle.h"
+#include "server/log_writer.h"
+#include "server/metrics/engine_metrics.h"
+#include "server/metrics/service_metrics.h"
+#include "server/observers.h"
+#include "server/readiness.h"
+#include "server/request_log.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_model.h"
@@ -38,16 +43,20 @@ class Gate {
   int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Passes on what the drain needs and keeps what tests wait for. Engine thread, but for Await.
+// Passes on what the server needs and keeps what tests wait for. Engine thread, but for Await.
 class WatchingObserver final : public EngineObserver {
  public:
-  WatchingObserver(EngineActivity& activity, Readiness& readiness)
-      : activity_(activity), readiness_(readiness) {}
-  void OnRoundBegun() override { readiness_.OnRoundBegun(); }
+  explicit WatchingObserver(EngineObserver& server) : server_(server) {}
+  void OnRoundBegun() override { server_.OnRoundBegun(); }
+  void OnStep(const StepStats& stats) override { server_.OnStep(stats); }
   void OnPool(const PoolStats& stats) override;
-  void OnDraining() override { activity_.OnDraining(); }
+  void OnSessionStart(const SessionStart& start) override { server_.OnSessionStart(start); }
+  void OnSessionEnd(const SessionEnd& end) override { server_.OnSessionEnd(end); }
+  void OnRejected(const std::string& reason) override { server_.OnRejected(reason); }
+  void OnRequestEnd(const RequestEnd& end) override { server_.OnRequestEnd(end); }
+  void OnRequestFailed(const absl::Status& status) override { server_.OnRequestFailed(status); }
+  void OnDraining() override { server_.OnDraining(); }
   void OnPaused() override;
-  void OnRequestFailed(const absl::Status& status) override { activity_.OnRequestFailed(status); }
 
   // Waits until `wanted` holds of the pool, or of the number of pauses so far.
   void Await(const std::function<bool(const PoolStats&, int pauses)>& wanted);
@@ -55,8 +64,7 @@ class WatchingObserver final : public EngineObserver {
   Gate& gate() { return gate_; }
 
  private:
-  EngineActivity& activity_;
-  Readiness& readiness_;
+  EngineObserver& server_;
   Gate gate_;
   Mutex mutex_;
   CondVar changed_;
@@ -73,9 +81,9 @@ struct ChatServerOptions {
   ServiceOptions service;
   PortSecurity* security = nullptr;  // outlives the server
   bool reflection = false;
-  std::FILE* log = stderr;  // outlives the server
   // Of the client.
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  LogWriter::Options log = {.level = LogLevel::kWarning};  // its fd outlives the server
 };
 
 // Options with a small default session (2 sinks, a window of 64), greedy.
@@ -99,14 +107,21 @@ class ChatServer {
   WatchingObserver& observer() { return observer_; }
   EngineActivity& activity() { return activity_; }
   FakeClock& clock() { return clock_; }
+  MetricStore& metrics() { return metrics_; }
   ServerLifecycle& lifecycle() { return *lifecycle_; }
 
  private:
   Gate gate_;
   FakeClock clock_;
+  MetricStore metrics_;
+  LogWriter log_;
+  RequestLog request_log_{log_};
   EngineActivity activity_;
+  EngineMetrics engine_metrics_{metrics_};
+  ServiceMetrics service_metrics_{metrics_, clock_};
   Readiness readiness_{clock_, kStuckStepLimit};
-  WatchingObserver observer_{activity_, readiness_};
+  EngineObservers observers_{{&activity_, &readiness_, &engine_metrics_, &request_log_}};
+  WatchingObserver observer_{observers_};
   FakeModel* model_ = nullptr;  // the engine's
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServerLifecycle> lifecycle_;
@@ -126,8 +141,9 @@ struct Answer {
 
 class Conversation {
  public:
-  // `token`: sent as a bearer token; empty: none.
-  explicit Conversation(ChatServer& server, const std::string& token = "");
+  // `token`: sent as a bearer token; empty: none. `trace_parent`: sent as it is; empty: none.
+  explicit Conversation(ChatServer& server, const std::string& token = "",
+                        const std::string& trace_parent = "");
   ~Conversation();  // cancels the call if it has not ended
 
   // Requests from protobuf's text format: `turn { text: 'hi' }`.

@@ -264,8 +264,11 @@ TEST(Lifecycle, AClientThatDoesNotReadDoesNotHoldUpTheEnd) {
 
 TEST(Lifecycle, APortInUseIsRefused) {
   ChatServer first;
-  EngineActivity activity(stderr);
+  EngineActivity activity;
   FakeClock clock;
+  MetricStore store;
+  ServiceMetrics metrics(store, clock);
+  Readiness readiness(clock, absl::Seconds(60));
   const ChatServerOptions small = SmallSessions();
   auto engine =
       Engine::Create(small.engine, std::make_unique<FakeModel>(small.model),
@@ -273,8 +276,8 @@ TEST(Lifecycle, APortInUseIsRefused) {
   ASSERT_TRUE(engine.ok()) << engine.status();
   ListenOptions listen;
   listen.address = first.lifecycle().Address();
-  Readiness readiness(clock, absl::Seconds(60));
-  const auto second = ServerLifecycle::Start(listen, {**engine, activity, readiness});
+  const auto second = ServerLifecycle::Start(
+      listen, {**engine, activity, readiness, metrics, [](const absl::Status&) {}});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(second.status().message().find(listen.address), std::string::npos);
 }

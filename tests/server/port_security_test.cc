@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "server/small_file.h"
 #include "tests/server/certificates.h"
@@ -37,30 +37,25 @@ class PortSecurityTest : public testing::Test {
   SecurityFiles Tokens() const { return {{}, files_.Path("tokens")}; }
 
   std::unique_ptr<PortSecurity> Load(const SecurityFiles& files) {
-    auto security = PortSecurity::Load(files, log_.get());
+    auto security = PortSecurity::Load(files, notice_);
     EXPECT_TRUE(security.ok()) << security.status();
     return *std::move(security);
   }
   std::string Refusal(const SecurityFiles& files) {
-    const auto security = PortSecurity::Load(files, log_.get());
+    const auto security = PortSecurity::Load(files, notice_);
     EXPECT_EQ(security.status().code(), absl::StatusCode::kInvalidArgument);
     return std::string(security.status().message());
   }
   // What has been logged since the last call.
-  std::string Log() {
-    std::fflush(log_.get());
-    std::string text(text_);
-    std::rewind(log_.get());
-    std::memset(text_, 0, sizeof(text_));
-    return text;
-  }
+  std::string Log() { return std::exchange(log_, ""); }
 
   const CertificateAuthority authority_{"authority"};
   const Identity identity_ = authority_.Issue("localhost");
   const ScratchFiles files_;
-  char text_[4096] = {};
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> log_{fmemopen(text_, sizeof(text_), "w"),
-                                                             std::fclose};
+  std::string log_;
+  const PortSecurity::Notice notice_ = [this](LogLevel level, const std::string& about) {
+    log_ += std::string(LogLevelName(level)) + ": " + about + "\n";
+  };
 };
 
 TEST_F(PortSecurityTest, WithoutFilesNothingIsGuarded) {
@@ -141,19 +136,19 @@ TEST_F(PortSecurityTest, WarnsOfACertificateThatNobodyWillTake) {
   files_.Write("server.pem", old.certificate);
   files_.Write("server.key", old.key);
   Load(Tls());
-  EXPECT_EQ(Log(), "sinkstream-server: warning: " + path + ": the certificate has expired\n");
+  EXPECT_EQ(Log(), "warning: " + path + ": the certificate has expired\n");
   const Identity early = authority_.Issue("early", {.from_seconds = 3600, .until_seconds = 7200});
   files_.Write("server.pem", early.certificate);
   files_.Write("server.key", early.key);
   Load(Tls());
-  EXPECT_EQ(Log(), "sinkstream-server: warning: " + path + ": the certificate is not valid yet\n");
+  EXPECT_EQ(Log(), "warning: " + path + ": the certificate is not valid yet\n");
 }
 
 TEST_F(PortSecurityTest, WarnsOfSecretsThatOthersMayRead) {
   for (const auto& [name, files] : {std::pair("server.key", Tls()), {"tokens", Tokens()}}) {
     chmod(files_.Path(name).c_str(), 0644);
     Load(files);
-    EXPECT_EQ(Log(), "sinkstream-server: warning: " + files_.Path(name) +
+    EXPECT_EQ(Log(), "warning: " + files_.Path(name) +
                          ": is a secret that others may read or write (mode 0644); chmod 600\n");
     chmod(files_.Path(name).c_str(), 0640);
     Load(files);
@@ -167,16 +162,15 @@ TEST_F(PortSecurityTest, NewTokensAreInForceAtTheNextLook) {
   security->Refresh();
   EXPECT_EQ(security->Tokens()->PrincipalOf("bob-token-456789"), "bob");
   EXPECT_EQ(security->Tokens()->PrincipalOf("alice-token-0123"), "") << "taken away";
-  EXPECT_EQ(Log(),
-            "sinkstream-server: " + files_.Path("tokens") + ": the new tokens are in force\n");
+  EXPECT_EQ(Log(), "info: " + files_.Path("tokens") + ": the new tokens are in force\n");
 }
 
 TEST_F(PortSecurityTest, ABadFileIsToldOnceAndChangesNothing) {
   const auto security = Load(Tokens());
   files_.Write("tokens", "alice\n");
   security->Refresh();
-  EXPECT_EQ(Log(), "sinkstream-server: error: what was there before stays in force: " +
-                       files_.Path("tokens") + ":1: must be `PRINCIPAL TOKEN`\n");
+  EXPECT_EQ(Log(), "error: what was there before stays in force: " + files_.Path("tokens") +
+                       ":1: must be `PRINCIPAL TOKEN`\n");
   security->Refresh();
   EXPECT_EQ(Log(), "");
   EXPECT_EQ(security->Tokens()->PrincipalOf("alice-token-0123"), "alice");
@@ -204,7 +198,7 @@ TEST_F(PortSecurityTest, ACertificateIsReplacedTogetherWithItsKey) {
   files_.Write("server.pem", fresh.certificate);
   security->Refresh();
   EXPECT_EQ(security->Tls(), before) << "its key is not there yet";
-  EXPECT_THAT(Log(), StartsWith("sinkstream-server: error: what was there before stays in force"));
+  EXPECT_THAT(Log(), StartsWith("error: what was there before stays in force"));
   files_.Write("server.key", fresh.key);
   security->Refresh();
   EXPECT_EQ(security->Tls()->certificates, fresh.certificate);

@@ -24,7 +24,7 @@ constexpr char kAlice[] = "alice-token-0123";
 constexpr char kBob[] = "bob-token-456789";
 
 std::unique_ptr<PortSecurity> Load(const SecurityFiles& files) {
-  auto security = PortSecurity::Load(files, stderr);
+  auto security = PortSecurity::Load(files, [](LogLevel, const std::string&) {});
   EXPECT_TRUE(security.ok()) << security.status();
   return *std::move(security);
 }

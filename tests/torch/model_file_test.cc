@@ -311,6 +311,27 @@ TEST(TorchModel, ABlockIsCopiedOutAndInBitForBit) {
   EXPECT_EQ(Step(*model, {stays.Next(40, 40)}), Step(*model, {moved.Next(40, 40)}));
 }
 
+// Right is what tests/torch/test_attention_probe.py says; here, that the right row is asked about.
+TEST(TorchModel, TellsTheAttentionOfTheSequenceThatIsLookedAt) {
+  const auto model = LoadSound();
+  Session pinned(0, 16, 20), none(8, 0, 20), some(16, 2, 20);
+  const auto look = [&](int32_t probed) {
+    StepBatch batch;
+    batch.sequences = {pinned.Next(3, 1), none.Next(3, 1), some.Next(3, 1)};
+    batch.probed_sequence = probed;
+    EXPECT_TRUE(model->Step(batch).ok());
+    return model->PinnedAttention();
+  };
+  EXPECT_FALSE(look(-1).has_value());
+  EXPECT_EQ(look(0), 1.0) << "it sees pinned tokens alone";
+  EXPECT_EQ(look(1), 0.0) << "it has none";
+  const auto part = look(2);
+  ASSERT_TRUE(part.has_value());
+  EXPECT_GT(*part, 0.0);
+  EXPECT_LT(*part, 1.0);
+  EXPECT_FALSE(look(-1).has_value()) << "of the step before";
+}
+
 TEST(TorchModel, AFailedStepLeavesTheModelUsable) {
   const auto model = LoadSound();
   const std::vector<TokenId> outside = {50};

@@ -154,6 +154,7 @@ Tensor SinkAttention(const Tensor& qkv, const std::optional<Tensor>& rotary, int
   call.scale = static_cast<float>(scale);
   call.kv = step->Layer(layer);
   RunAttention(call, *step);
+  step->Answer(layer, call);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/torch/ops/attention_probe.h"
 #include "engine/torch/ops/kv_shape.h"
 
 namespace sinkstream {
@@ -64,9 +65,26 @@ void* StepContext::Layer(int64_t layer) {
   return static_cast<char*>(kv_.mutable_data_ptr()) + layer * bytes;
 }
 
+void StepContext::Probe(int64_t layer, int64_t row) {
+  TORCH_CHECK(layer >= 0 && layer < layers() && row >= 0 && row < layout_.rows,
+              "StepContext: layer ", layer, " of ", layers(), ", row ", row, " of ", layout_.rows);
+  probed_layer_ = layer;
+  probed_row_ = row;
+}
+
+void StepContext::Answer(int64_t layer, const kernels::AttentionCall& call) {
+  if (layer != probed_layer_) return;
+  for (const kernels::AttentionTile& tile : layout_.tiles) {
+    if (probed_row_ < tile.row || probed_row_ >= tile.row + tile.rows) continue;
+    pinned_attention_ = PinnedAttention(element(), call, tile, probed_row_);
+  }
+}
+
 void RegisterStepContext(torch::Library& library) {
   library.class_<StepContext>("StepContext")
-      .def(torch::init<at::Tensor, int64_t, const at::Tensor&, const at::Tensor&>());
+      .def(torch::init<at::Tensor, int64_t, const at::Tensor&, const at::Tensor&>())
+      .def("probe", &StepContext::Probe)
+      .def("pinned_attention", &StepContext::pinned_attention);
 }
 
 }  // namespace sinkstream

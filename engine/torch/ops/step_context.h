@@ -5,6 +5,7 @@
 
 #include <torch/custom_class.h>
 
+#include <limits>
 #include <vector>
 
 #include "engine/torch/ops/step_layout.h"
@@ -30,10 +31,21 @@ class StepContext final : public torch::CustomClassHolder {
   // One more than the highest layer asked for so far.
   int64_t layers_used() const { return layers_used_; }
 
+  // Asks for the part of its attention that `row` pays to the pinned tokens in `layer`
+  // (attention_probe.h). Throws c10::Error for a layer or row that there is none of.
+  void Probe(int64_t layer, int64_t row);
+  // The layer's attention has run: answers if it was asked for.
+  void Answer(int64_t layer, const kernels::AttentionCall& call);
+  // NaN until it is answered.
+  double pinned_attention() const { return pinned_attention_; }
+
  private:
   const at::Tensor kv_;
   const int64_t head_dim_;
   int64_t layers_used_ = 0;
+  int64_t probed_layer_ = -1;
+  int64_t probed_row_ = 0;
+  double pinned_attention_ = std::numeric_limits<double>::quiet_NaN();
   std::vector<int32_t> blocks_;
   StepLayout layout_;  // points into blocks_
 };

@@ -1,0 +1,20 @@
+// Errors told to clients, by where and by code; refusals for want of room, by reason.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "server/metrics/metric_store.h"
+
+namespace sinkstream {
+
+// In the order of the catalog's values.
+enum class ErrorScope { kRequest, kStream, kCall };
+
+// Nothing for OK. What is no canonical code counts as UNKNOWN.
+void CountError(MetricStore& store, ErrorScope scope, absl::StatusCode code);
+
+// `reason`: ErrorReason() of a refusal, as "KV_MEMORY". Nothing for one that is not in the catalog.
+void CountRejection(MetricStore& store, const std::string& reason);
+
+}  // namespace sinkstream

@@ -1,0 +1,152 @@
+#include "server/ops_server.h"
+
+#include <civetweb.h>
+
+#include <exception>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace sinkstream {
+
+struct OpsServer::Reply {
+  int code = 200;
+  std::string body;
+  const char* type = "text/plain; charset=utf-8";
+};
+
+namespace {
+
+constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
+constexpr size_t kMostLevelBytes = 16;
+
+const char* Phrase(int code) {
+  switch (code) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Internal Server Error";
+  }
+}
+
+bool IsLoopback(std::string_view address) {
+  return absl::StartsWith(absl::string_view(address.data(), address.size()), "127.") ||
+         address == "::1";
+}
+
+// Absent for one that is too long.
+std::optional<std::string> Body(mg_connection* connection) {
+  char body[kMostLevelBytes + 1];
+  size_t size = 0;
+  while (size < sizeof(body)) {
+    const int more = mg_read(connection, body + size, sizeof(body) - size);
+    if (more <= 0) return std::string(body, size);
+    size += static_cast<size_t>(more);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<OpsServer>> OpsServer::Start(const std::string& address,
+                                                            Sources sources) {
+  std::unique_ptr<OpsServer> server(new OpsServer(std::move(sources)));
+  const std::string threads = absl::StrCat(kThreads);
+  // No page of another origin may ask here (CORS): a browser may run beside the server.
+  const char* options[] = {"listening_ports",
+                           address.c_str(),
+                           "num_threads",
+                           threads.c_str(),
+                           "request_timeout_ms",
+                           "5000",
+                           "max_request_size",
+                           "8192",
+                           "access_control_allow_methods",
+                           "",
+                           nullptr};
+  const mg_callbacks callbacks = {};
+  mg_init_data init = {&callbacks, server.get(), options};
+  char problem[256] = {};
+  mg_error_data error = {};
+  error.text = problem;
+  error.text_buffer_size = sizeof(problem);
+  mg_init_library(0);
+  server->context_ = mg_start2(&init, &error);
+  mg_server_port port = {};
+  if (server->context_ == nullptr || mg_get_server_ports(server->context_, 1, &port) != 1) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", address,
+                     " (--metrics_listen): the address is in use or not one of ", "this machine"));
+  }
+  server->address_ = absl::StrCat(address.substr(0, address.rfind(':')), ":", port.port);
+  mg_set_request_handler(server->context_, "**", &OpsServer::OnRequest, server.get());
+  return server;
+}
+
+OpsServer::~OpsServer() {
+  if (context_ != nullptr) mg_stop(context_);
+}
+
+// Called by a library in C, which no exception may pass.
+int OpsServer::OnRequest(mg_connection* connection, void* self) {
+  Reply reply;
+  try {
+    reply = static_cast<const OpsServer*>(self)->Answer(connection);
+  } catch (const std::exception&) {
+    reply = {500, "internal error\n"};
+  }
+  mg_printf(connection,
+            "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+            "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+            reply.code, Phrase(reply.code), reply.type, reply.body.size());
+  const std::string_view method = mg_get_request_info(connection)->request_method;
+  if (method != "HEAD") mg_write(connection, reply.body.data(), reply.body.size());
+  return reply.code;
+}
+
+OpsServer::Reply OpsServer::Answer(mg_connection* connection) const {
+  const mg_request_info* const request = mg_get_request_info(connection);
+  const std::string_view path = request->local_uri, method = request->request_method;
+  if (path == "/log_level" && method == "PUT") return SetLogLevel(connection);
+  const bool known =
+      path == "/metrics" || path == "/healthz" || path == "/readyz" || path == "/log_level";
+  if (!known) return {404, "there are /metrics, /healthz, /readyz and /log_level\n"};
+  if (method != "GET" && method != "HEAD") return {405, "not of this path\n"};
+  if (path == "/metrics") return {200, sources_.metrics.Text(), kMetricsType};
+  if (path == "/healthz") return {200, "ok\n"};
+  if (path == "/readyz") return Readiness();
+  return {200, absl::StrCat(std::string(LogLevelName(sources_.log.Level())), "\n")};
+}
+
+OpsServer::Reply OpsServer::Readiness() const {
+  const std::string state = sources_.readiness();
+  return {state == "ready" ? 200 : 503, state + "\n"};
+}
+
+OpsServer::Reply OpsServer::SetLogLevel(mg_connection* connection) const {
+  if (!IsLoopback(mg_get_request_info(connection)->remote_addr)) {
+    return {403, "from loopback alone\n"};
+  }
+  const std::optional<std::string> body = Body(connection);
+  const auto name = absl::StripAsciiWhitespace(body.value_or(""));
+  const auto level = ParseLogLevel(std::string_view(name.data(), name.size()));
+  if (!level) return {400, "the body must be error, warning, info or debug\n"};
+  sources_.log.SetLevel(*level);
+  return {200, absl::StrCat(std::string(LogLevelName(*level)), "\n")};
+}
+
+}  // namespace sinkstream

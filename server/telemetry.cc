@@ -1,0 +1,42 @@
+#include "server/telemetry.h"
+
+#include "server/process_stats.h"
+#include "server/version.h"
+
+namespace sinkstream {
+namespace {
+
+void FillProcess(MetricStore& metrics) {
+  const auto process = ReadProcessStats();
+  if (!process.ok()) return;
+  metrics.CounterOf(Metric::kProcessCpuSeconds).Set(process->cpu_seconds);
+  const auto set = [&](Metric metric, double value) { metrics.GaugeOf(metric).Set(value); };
+  set(Metric::kProcessStartTimeSeconds, process->start_seconds);
+  set(Metric::kProcessResidentMemoryBytes, static_cast<double>(process->resident_bytes));
+  set(Metric::kProcessVirtualMemoryBytes, static_cast<double>(process->virtual_bytes));
+  set(Metric::kProcessThreads, process->threads);
+  set(Metric::kProcessOpenFds, process->open_fds);
+  set(Metric::kProcessMaxFds, static_cast<double>(process->max_fds));
+}
+
+}  // namespace
+
+Telemetry::Telemetry(LogLevel level, const Clock& engine_clock)
+    : log({.level = level}, metrics),
+      request_log(log),
+      engine_metrics(metrics),
+      service_metrics(metrics, engine_clock) {
+  metrics.SetInfo(Metric::kBuildInfo, {kServerVersion});
+  metrics.FillBeforeText([this] { FillProcess(metrics); });
+}
+
+void Telemetry::Watch(const Readiness& readiness) {
+  metrics.FillBeforeText([this, &readiness] {
+    const bool ready = readiness.Current() == Readiness::State::kReady;
+    metrics.GaugeOf(Metric::kReady).Set(ready ? 1 : 0);
+    const absl::Duration in_flight = readiness.RoundInFlight();
+    metrics.GaugeOf(Metric::kStepInFlightSeconds).Set(absl::ToDoubleSeconds(in_flight));
+  });
+}
+
+}  // namespace sinkstream

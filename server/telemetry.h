@@ -1,0 +1,32 @@
+// Telemetry: what an operator watches a server by, put together: the metrics, the log, and the
+// observers that feed them.
+#pragma once
+
+#include "engine/clock.h"
+#include "engine/engine.h"
+#include "server/log_writer.h"
+#include "server/metrics/engine_metrics.h"
+#include "server/metrics/metric_store.h"
+#include "server/metrics/service_metrics.h"
+#include "server/readiness.h"
+#include "server/request_log.h"
+
+namespace sinkstream {
+
+struct Telemetry {
+  // `engine_clock` outlives this.
+  Telemetry(LogLevel level, const Clock& engine_clock);
+
+  // Tells what is constant of the engine. Once.
+  void Describe(const Engine& engine) { engine_metrics.Describe(engine); }
+  // Tells what `readiness` says, which outlives the last scrape. Once.
+  void Watch(const Readiness& readiness);
+
+  MetricStore metrics;
+  LogWriter log;
+  RequestLog request_log;        // observes the engine
+  EngineMetrics engine_metrics;  // observes the engine
+  ServiceMetrics service_metrics;
+};
+
+}  // namespace sinkstream
