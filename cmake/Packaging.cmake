@@ -25,7 +25,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
 set(CPACK_DEBIAN_SERVER_PACKAGE_NAME sinkstream-server)
-set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS "init-system-helpers, systemd-standalone-sysusers | systemd-sysusers")
+set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS "systemd-standalone-sysusers | systemd-sysusers")
 set(CPACK_DEBIAN_SERVER_PACKAGE_RECOMMENDS sinkstream-chat)
 set(CPACK_DEBIAN_SERVER_DESCRIPTION "gRPC server for chat sessions that never end
  Sessions keep attention sinks and a sliding window, so that memory and time per
