@@ -14,7 +14,7 @@ run: LISTEN := $(if $(filter file,$(origin LISTEN)),127.0.0.1:$(or $(PORT),0),$(
 export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS BENCH_FLAGS JOBS TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve chat tools build model test bench lint tidy format asan tsan clean
+.PHONY: help run serve chat tools package build model test bench lint tidy format asan tsan clean
 .SILENT:
 
 help:  ## this list
@@ -37,6 +37,10 @@ chat:  ## chat with a server that is running
 tools:  ## build sinkstream-eval and sinkstream-loadgen
 	scripts/setup </dev/null
 	scripts/build release sinkstream-eval sinkstream-loadgen
+
+package:  ## build Debian packages of the server and the clients, in build/package
+	scripts/setup </dev/null
+	scripts/package
 
 build:  ## build everything, tests too
 	scripts/setup </dev/null

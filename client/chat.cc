@@ -37,6 +37,9 @@ ABSL_FLAG(std::string, token_file, "",
 ABSL_FLAG(
     absl::Duration, wait, absl::ZeroDuration(),
     "wait up to so long (30s, 2m) until the server's health service says SERVING (default: 0)");
+ABSL_FLAG(bool, check, false,
+          "only ask the server's health service, without a chat: exit code 0 if it says SERVING "
+          "(within --wait, or 2s)");
 ABSL_FLAG(std::string, session, "",
           "id of a session to come back to; it stays alive at the end of piped input");
 ABSL_FLAG(std::optional<std::string>, system, std::nullopt,
@@ -311,6 +314,17 @@ class Chat {
   absl::Status failure_;  // of the last call that failed
 };
 
+// The exit code of --check. Says nothing if all is well: a watcher asks again and again.
+int Check(const std::string& server, const Credentials& credentials) {
+  constexpr absl::Duration kPatience = absl::Seconds(2);
+  const absl::Duration wait = absl::GetFlag(FLAGS_wait);
+  SessionClient client(server, {}, credentials);
+  const absl::Status serving =
+      wait > absl::ZeroDuration() ? client.WaitForServing(wait) : client.CheckServing(kPatience);
+  if (!serving.ok()) Note(server, ": ", Explain(serving));
+  return serving.ok() ? 0 : 1;
+}
+
 void PrintHelp() {
   std::printf(
       "sinkstream-chat: chats with a sinkstream server. In a terminal it is a conversation; with\n"
@@ -370,5 +384,6 @@ int main(int argc, char** argv) {
     sinkstream::Note(credentials.status().message());
     return 1;
   }
+  if (absl::GetFlag(FLAGS_check)) return sinkstream::Check(server, *credentials);
   return sinkstream::Chat(server, *credentials, isatty(STDIN_FILENO) != 0).Run();
 }

@@ -53,6 +53,14 @@ SessionClient::SessionClient(const std::string& server, const ClientPatience& pa
 
 SessionClient::~SessionClient() { Leave().IgnoreError(); }
 
+absl::Status SessionClient::CheckServing(absl::Duration patience) {
+  const Call call(*this);
+  const absl::Status status = AskHealth(absl::Now() + patience);
+  if (!absl::IsDeadlineExceeded(status)) return status;
+  return absl::UnavailableError(
+      absl::StrCat("nobody answers within ", absl::FormatDuration(patience)));
+}
+
 absl::Status SessionClient::WaitForServing(absl::Duration patience) {
   const absl::Time deadline = absl::Now() + patience;
   std::string problem = "nobody answers";

@@ -36,6 +36,10 @@ class SessionClient {
   SessionClient(const SessionClient&) = delete;
   SessionClient& operator=(const SessionClient&) = delete;
 
+  // Asks the server's health service once. UNAVAILABLE if it does not say SERVING, or says nothing
+  // within `patience`.
+  absl::Status CheckServing(absl::Duration patience);
+
   // Returns as soon as the server's health service says SERVING; UNAVAILABLE if it does not within
   // `patience`; CANCELLED after Abandon().
   absl::Status WaitForServing(absl::Duration patience);

@@ -28,6 +28,7 @@ if(SINKSTREAM_WITH_TORCH)
     message(FATAL_ERROR "no torch in ${SINKSTREAM_PYTHON}: run scripts/setup (or make build), "
                         "or configure with -DSINKSTREAM_WITH_TORCH=OFF")
   endif()
+  pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
   set(Torch_DIR "${SINKSTREAM_TORCH_PREFIX}/Torch")
   find_package(Torch REQUIRED)
 endif()

@@ -1,5 +1,6 @@
 // sinkstream-server: flags, model, engine, service, in the order in which they are made.
 #include <google/protobuf/stubs/logging.h>
+#include <systemd/sd-daemon.h>
 
 #include <atomic>
 #include <cstdio>
@@ -116,7 +117,10 @@ int Serve(const ServerConfig& config) {
   listening = true;
   std::printf("listening on %s\n", (*server)->Address().c_str());
   std::fflush(stdout);
+  // For a unit of Type=notify; without one, nobody hears it.
+  sd_notify(/*unset_environment=*/0, "READY=1");
   stop.WaitForNotification();
+  sd_notify(/*unset_environment=*/0, "STOPPING=1");
   (*server)->Drain(config.drain_timeout);
   return EXIT_SUCCESS;
 }

@@ -43,6 +43,24 @@ TEST(PipedChatTest, WithoutAServerItSaysSoInOneLineAndFails) {
   EXPECT_EQ(outcome.exit_code, 1);
 }
 
+TEST(CheckTest, ExitsWithWhatTheHealthServiceSays) {
+  ScriptedServer server(Echo);
+  const std::string check = SINKSTREAM_CHAT " --check --server=" + server.address() + " 2>&1";
+  EXPECT_EQ(RunCommand(check).exit_code, 0);
+  EXPECT_EQ(RunCommand(check).out, "");
+  server.SetServing(false);
+  const Outcome draining = RunCommand(check);
+  EXPECT_EQ(draining.out,
+            "sinkstream-chat: " + server.address() + ": UNAVAILABLE: it says NOT_SERVING\n");
+  EXPECT_EQ(draining.exit_code, 1);
+}
+
+TEST(CheckTest, AServerThatIsNotThereFailsWithinItsPatience) {
+  const Outcome outcome = RunCommand(SINKSTREAM_CHAT " --check --server=127.0.0.1:1 2>&1");
+  EXPECT_EQ(outcome.out, "sinkstream-chat: 127.0.0.1:1: UNAVAILABLE: nobody answers within 2s\n");
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
 TEST(PipedChatTest, AServerWithoutAPortIsRefused) {
   const Outcome outcome = Pipe("hi\\n", "--server=localhost", "2>&1");
   EXPECT_EQ(outcome.out, "sinkstream-chat: --server: is 'localhost'; must be ADDRESS:PORT\n");

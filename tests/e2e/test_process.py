@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 import signal
+import socket
 import zipfile
 
 import grpc
@@ -13,7 +14,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase)
 
 from client import Chat
-from process import ServerProcess, run
+from process import START_SECONDS, ServerProcess, run
 
 SERVICE = "sinkstream.v1.ChatService"
 
@@ -176,6 +177,20 @@ def test_flags_from_a_file(api, small_server):
     assert model.defaults.window == 100
     assert model.limits.max_sessions == 2
     assert small_server.stop() == 0
+
+
+def test_systemd_is_told_when_it_is_ready_and_when_it_stops(binary, model, tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(START_SECONDS)
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with ServerProcess(binary, f"--model={model}", "--listen=127.0.0.1:0", "--kv_bytes=256MiB") as server:
+            assert manager.recv(100) == b"READY=1"
+            with grpc.insecure_channel(server.await_address()) as channel:
+                reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+                assert reply.status == health_pb2.HealthCheckResponse.SERVING
+            assert server.stop() == 0
+            assert manager.recv(100) == b"STOPPING=1"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,0 +1,116 @@
+"""deploy/kubernetes, rendered by kubectl and checked against Kubernetes' schemas."""
+
+import subprocess
+import sys
+
+import kubernetes_validate
+import pytest
+import yaml
+from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
+
+KUBERNETES = "1.37"
+NAME = {"app.kubernetes.io/name": "sinkstream"}
+
+
+def render(folder):
+    """The objects of a kustomization, by kind."""
+    kubectl = f"{sys.prefix}/bin/kubectl"
+    text = subprocess.run([kubectl, "kustomize", folder], check=True, capture_output=True, text=True).stdout
+    return {found["kind"]: found for found in yaml.safe_load_all(text)}
+
+
+@pytest.fixture(scope="module")
+def base(root):
+    return render(root / "deploy/kubernetes/base")
+
+
+@pytest.fixture(scope="module")
+def production(root):
+    return render(root / "deploy/kubernetes/production")
+
+
+@pytest.fixture(scope="module")
+def pod(production):
+    return production["StatefulSet"]["spec"]["template"]["spec"]
+
+
+@pytest.fixture(scope="module")
+def container(pod):
+    [only] = pod["containers"]
+    return only
+
+
+def seconds(flag, arguments):
+    [value] = [argument.split("=")[1] for argument in arguments if argument.startswith(f"{flag}=")]
+    return int(value.removesuffix("s"))
+
+
+def check(found):
+    """Raises if an object has an unknown, missing or wrong field."""
+    if found["kind"] == "ServiceMonitor":
+        read = prometheus_operator.ServiceMonitor.model_validate(found)
+        # Its models pass over what they do not know.
+        assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == found
+    else:
+        kubernetes_validate.validate(found, KUBERNETES, strict=True)
+
+
+def test_the_base_needs_no_custom_resources(base):
+    assert sorted(base) == ["NetworkPolicy", "PodDisruptionBudget", "Service", "StatefulSet"]
+
+
+def test_every_object_has_the_fields_of_its_schema(base, production):
+    assert {"HorizontalPodAutoscaler", "Namespace", "ServiceMonitor"} < set(production)
+    for found in [*base.values(), *production.values()]:
+        check(found)
+
+
+@pytest.mark.parametrize("kind, path", [
+    ("StatefulSet", "replica"), ("ServiceMonitor", "endpoint"), ("PodDisruptionBudget", "minAvailabel")])
+def test_a_field_that_no_schema_knows_is_found(production, kind, path):
+    found = production[kind] | {"spec": production[kind]["spec"] | {path: 1}}
+    with pytest.raises((AssertionError, kubernetes_validate.ValidationError)):
+        check(found)
+
+
+def test_pods_are_as_the_restricted_profile_asks(production, pod, container):
+    assert production["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert {kind for volume in pod["volumes"] for kind in volume if kind != "name"} == {"emptyDir", "secret"}
+
+
+def test_a_pod_has_time_to_drain(pod, container):
+    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] > before + seconds("--drain_timeout", container["args"])
+
+
+def test_probes_and_ports_meet(production, container):
+    ports = {port["name"] for port in container["ports"]}
+    probes = [container[probe]["httpGet"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")]
+    assert [probe["path"] for probe in probes] == ["/readyz", "/readyz", "/healthz"]
+    assert {probe["port"] for probe in probes} <= ports
+    assert {port["targetPort"] for port in production["Service"]["spec"]["ports"]} <= ports
+    assert {port["port"] for rule in production["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]} <= ports
+    assert production["ServiceMonitor"]["spec"]["endpoints"][0]["port"] in {
+        port["name"] for port in production["Service"]["spec"]["ports"]}
+
+
+def test_everything_selects_the_servers_and_clients_are_not_asked_to_be_servers(production):
+    assert production["StatefulSet"]["spec"]["template"]["metadata"]["labels"] == NAME
+    for kind in ("StatefulSet", "PodDisruptionBudget", "ServiceMonitor"):
+        assert production[kind]["spec"]["selector"]["matchLabels"] == NAME
+    assert production["Service"]["spec"]["selector"] == NAME
+    policy = production["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == NAME
+    assert policy["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {"sinkstream-client": "true"}}}]
+
+
+def test_the_autoscaler_follows_what_the_adapter_serves(root, production):
+    rules = yaml.safe_load((root / "deploy/kubernetes/components/autoscaling/adapter-rules.yaml").read_text())
+    [rule] = rules["rules"]["custom"]
+    [metric] = production["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
+    assert "replicas" not in production["StatefulSet"]["spec"]
