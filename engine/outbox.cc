@@ -65,7 +65,7 @@ Outbox::Batch Outbox::TakeAll() {
     if (Full()) on_room = on_room_;
     batch.events.assign(std::make_move_iterator(events_.begin()),
                         std::make_move_iterator(events_.end()));
-    events_.clear();
+    events_.clear();  // keeps its memory: pushing takes none
     bytes_ = 0;
     batch.closed = closed_;
     waiting_ = batch.events.empty() && !closed_;
@@ -75,7 +75,7 @@ Outbox::Batch Outbox::TakeAll() {
 }
 
 void Outbox::Detach() {
-  std::deque<Event> dropped;  // outside the lock: what they give back may wake somebody
+  std::vector<Event> dropped;  // outside the lock: what they give back may wake somebody
   {
     MutexLock lock(mutex_);
     detached_ = true;

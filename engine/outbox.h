@@ -9,7 +9,6 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -25,10 +24,10 @@ class Outbox {
   // Scores can be big: so much of them fills an outbox too. A step's may go beyond it.
   static constexpr size_t kManyBytes = size_t{4} << 20;
 
-  // `capacity`: events held before HasRoom() turns false, >= 1.
-  // `on_ready`: called on the engine thread when a waiting stream has something to take: an event
-  // or the end. Must not block nor call back into this outbox. Never called after Detach() has
-  // returned.
+  // `capacity`: events held before HasRoom() turns false, >= 1. A step may go beyond it, by an
+  // event for each token. `on_ready`: called on the engine thread when a waiting stream has
+  // something to take: an event or the end. Must not block nor call back into this outbox. Never
+  // called after Detach() has returned.
   Outbox(size_t capacity, std::function<void()> on_ready);
 
   // ---- engine thread ----
@@ -70,7 +69,7 @@ class Outbox {
 
   mutable Mutex mutex_;
   std::function<void()> on_room_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Event> events_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the scores among them
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mutex_);
   bool waiting_ ABSL_GUARDED_BY(mutex_) = true;  // the stream found nothing at its last TakeAll

@@ -120,7 +120,11 @@ void RequestQueue::TellWindow(Session& session) {
 void RequestQueue::Flush(Session& session) {
   Sequence& first = session.requests.front();
   auto text = first.FlushText();
-  if (!text.empty()) Push(session, Delta{first.request().id, std::move(text), {}, {}});
+  if (text.empty()) return;
+  Delta delta;
+  delta.request_id = first.request().id;
+  delta.text = std::move(text);
+  Push(session, std::move(delta));
 }
 
 void RequestQueue::FinishTurn(Session& session, FinishReason reason) {

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
@@ -114,8 +115,8 @@ struct Delta {
   uint64_t request_id = 0;
   std::string
       text;  // whole UTF-8 characters; may be empty while a character or a stop string is held back
-  std::vector<TokenId> tokens;          // in the order sampled
-  std::vector<ChosenLogprob> logprobs;  // one per token, where asked for
+  absl::InlinedVector<TokenId, 2> tokens;  // in the order sampled
+  std::vector<ChosenLogprob> logprobs;     // one per token, where asked for
 };
 
 // Of tokens that were read: their log-probabilities, as the tokens before them predict them.

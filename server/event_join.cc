@@ -6,8 +6,8 @@
 namespace sinkstream {
 namespace {
 
-template <typename T>
-void MoveAppend(std::vector<T> from, std::vector<T>& to) {
+template <typename List>
+void MoveAppend(List from, List& to) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
