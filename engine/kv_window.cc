@@ -47,6 +47,12 @@ void KvWindow::UsePinned(const std::vector<BlockId>& pinned, KvBlocks& blocks) {
   position_ = std::max<int64_t>(position_, sinks_);
 }
 
+int64_t KvWindow::RowsWithinReservation() const {
+  const int64_t most =
+      MaxSessionBlocks(sinks_, window_, block_tokens_) - CeilDiv(sinks_, block_tokens_);
+  return sinks_ + (first_recent_block_ + most) * block_tokens_ - position_;
+}
+
 void KvWindow::Reserve(int32_t rows, KvBlocks& blocks) {
   const int64_t end = position_ + rows;
   while (static_cast<int64_t>(pinned_.size()) < PinnedBlocks(end)) pinned_.push_back(blocks.Take());

@@ -43,12 +43,17 @@ class KvWindow {
   // which then becomes sinks(), or at least sinks().
   void UsePinned(const std::vector<BlockId>& pinned, KvBlocks& blocks);
 
+  // Rows that a step may feed without more blocks than MaxSessionBlocks counts; at least 1.
+  int64_t RowsWithinReservation() const;
+
   // Takes from `blocks` what the next `rows` tokens need. Requires: enough are available (admission
   // sees to it).
   void Reserve(int32_t rows, KvBlocks& blocks);
   // `rows` tokens have been fed: moves on and gives back what has left the window.
   void Advance(int32_t rows, KvBlocks& blocks);
-  // The tokens that Reserve was called for were not fed after all: gives back what it took.
+  // The tokens that Reserve was called for, or those behind the ones that Advance was, were not fed
+  // after all: gives back what it took for them. What a step wrote there is never seen: a slot is
+  // written anew before a row sees it.
   void CancelReservation(KvBlocks& blocks);
   // Gives back its recent blocks, and with `pinned_too` the pinned ones, but stands where it stood:
   // Refill takes as many again, whose contents are the caller's business. Nothing else may be

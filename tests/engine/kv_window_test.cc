@@ -73,6 +73,23 @@ TEST_P(KvWindowTest, NeverHoldsMoreThanAdmissionCounted) {
   }
 }
 
+TEST_P(KvWindowTest, AStepWithinItsReservationTakesNoMoreThanAdmissionCounted) {
+  const int32_t most = MaxSessionBlocks(sinks_, window_size_, kBlockTokens);
+  KvBlocks plain_blocks(1000);
+  KvWindow plain(sinks_, window_size_, kBlockTokens);
+  for (int step = 0; step < 60; ++step) {
+    const int64_t rows = window_.RowsWithinReservation();
+    ASSERT_GE(rows, 1);
+    window_.Reserve(static_cast<int32_t>(rows), blocks_);
+    EXPECT_EQ(blocks_.used(), most);
+    window_.Advance(1, blocks_);
+    window_.CancelReservation(blocks_);  // of the rows behind the first
+    plain.Reserve(1, plain_blocks);
+    plain.Advance(1, plain_blocks);
+    EXPECT_EQ(blocks_.used(), plain_blocks.used());
+  }
+}
+
 TEST_P(KvWindowTest, GivesEverythingBack) {
   for (int step = 0; step < 10; ++step) {
     window_.Reserve(chunk_, blocks_);
