@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -75,6 +76,13 @@ class Model {
   // for bit. Engine thread only. On an error no position has advanced: the same tokens may be fed
   // again.
   virtual absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) = 0;
+
+  // Calls body(0) .. body(count - 1), on as many threads at once as Spec().threads says at most,
+  // and returns when all are done. `body` throws nothing. Engine thread only; not while a Step
+  // runs. Default: one after the other.
+  virtual void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+    for (int64_t i = 0; i < count; ++i) body(i);
+  }
 
   // The contents of a block, Spec().block_bytes, out of the pool and back, bit for bit. Any thread,
   // also during a Step that does not name the block.

@@ -63,6 +63,13 @@ class TorchModel final : public Model {
     }
   }
 
+  void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) override {
+    OperatorPool().ParallelFor(count, 1, [&](int64_t begin, int64_t end) {
+      ClearUpperHalves();
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
+  }
+
   void CopyOut(BlockId block, char* to) const override { kv_.CopyOut(block, to); }
   void CopyIn(BlockId block, const char* from) override { kv_.CopyIn(block, from); }
 
