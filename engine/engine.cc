@@ -52,8 +52,14 @@ absl::Status ValidateLimits(const EngineLimits& limits) {
         at_least("step_tokens", limits.step_tokens, 8),
         at_least("prefill_chunk", limits.prefill_chunk, 1),
         at_least("max_prefills_per_step", limits.max_prefills_per_step, 1),
+        at_least("speculative_tokens", limits.speculative_tokens, 0),
         at_least("score_rows", limits.score_rows, 1)}) {
     if (!status.ok()) return status;
+  }
+  if (limits.speculative_tokens > kMaxSpeculativeTokens) {
+    return InvalidField("speculative_tokens",
+                        absl::StrCat("is ", limits.speculative_tokens, "; must be at most ",
+                                     kMaxSpeculativeTokens));
   }
   return absl::OkStatus();
 }

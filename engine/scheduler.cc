@@ -6,6 +6,7 @@
 #include "engine/errors.h"
 #include "engine/sampling_rules.h"
 #include "engine/scoring.h"
+#include "engine/speculation.h"
 
 namespace sinkstream {
 namespace {
@@ -24,14 +25,6 @@ int64_t MostDistributions(const ModelSpec& spec) {
   return std::max<int64_t>(1, static_cast<int64_t>(Outbox::kManyBytes) / DistributionBytes(spec));
 }
 
-// Keeps what the penalties may look at, without moving memory at every token.
-void Remember(std::vector<TokenId>& recent, absl::Span<const TokenId> tokens) {
-  recent.insert(recent.end(), tokens.begin(), tokens.end());
-  if (recent.size() > size_t{2} * kMaxPenaltyLastN) {
-    recent.erase(recent.begin(), recent.end() - kMaxPenaltyLastN);
-  }
-}
-
 }  // namespace
 
 Scheduler::Scheduler(const EngineOptions& options, Parts parts)
@@ -42,6 +35,7 @@ Scheduler::Scheduler(const EngineOptions& options, Parts parts)
       admission_(options_, parts_.model.Spec(), pool_, parking_, parts_.clock, parts_.random),
       queue_({options.limits.max_queued_requests, options.limits.max_request_tokens},
              parts_.tokenizer, parts_.format, parts_.observer, parts_.clock),
+      sampler_(parts_.model, parts_.format, parts_.clock),
       distributions_(options.limits.distribution_bytes, DistributionBytes(parts_.model.Spec()),
                      parts_.on_room) {}
 
@@ -136,7 +130,8 @@ void Scheduler::CloseExpired() {
 
 void Scheduler::Shutdown(const absl::Status& status) {
   admission_.RefuseAll(status);
-  for (Session* const session : pool_.All()) {
+  while (!pool_.All().empty()) {
+    Session* const session = pool_.All().front();
     LeaveStream(*session, status);
     CloseSession(*session, CloseReason::kShutdown);
   }
@@ -216,38 +211,73 @@ void Scheduler::EndStreamIfDone(Session& session) {
 
 // ---- steps ----
 
-std::vector<StepCandidate> Scheduler::Candidates(const std::vector<Session*>& sessions) {
-  const int64_t most_distributions = MostDistributions(parts_.model.Spec());
-  std::vector<StepCandidate> candidates;
-  for (size_t i = 0; i < sessions.size(); ++i) {
-    Session& session = *sessions[i];
-    if (session.requests.empty()) continue;
-    const Sequence& sequence = session.requests.front();
-    const bool paused = session.outbox && !session.outbox->HasRoom();
-    if (paused && !session.paused) parts_.observer.OnPaused();
-    session.paused = paused;
-    if (paused) continue;
-    StepCandidate candidate{static_cast<int32_t>(i), sequence.decodes(), sequence.prompt_left(),
-                            session.planned_at};
-    if (const auto rows = sequence.RowsBeforeScored()) {
-      candidate.rows_before_scored = *rows;
-      const auto& scoring = sequence.request().scoring;
-      if (scoring && scoring->distributions) {
-        candidate.prompt_left = std::min(candidate.prompt_left, *rows + most_distributions);
-        candidate.tells_distributions = true;
-      }
-    }
-    candidates.push_back(candidate);
+std::optional<StepCandidate> Scheduler::CandidateOf(Session& session, size_t index) {
+  if (session.requests.empty()) return std::nullopt;
+  const Sequence& sequence = session.requests.front();
+  const bool paused = session.outbox && !session.outbox->HasRoom();
+  if (paused && !session.paused) parts_.observer.OnPaused();
+  session.paused = paused;
+  if (paused) return std::nullopt;
+  StepCandidate candidate{.index = static_cast<int32_t>(index),
+                          .decodes = sequence.decodes(),
+                          .prompt_left = sequence.prompt_left(),
+                          .planned_at = session.planned_at};
+  const auto rows = sequence.RowsBeforeScored();
+  if (!rows) return candidate;
+  candidate.rows_before_scored = *rows;
+  const auto& scoring = sequence.request().scoring;
+  if (scoring && scoring->distributions) {
+    candidate.prompt_left =
+        std::min(candidate.prompt_left, *rows + MostDistributions(parts_.model.Spec()));
+    candidate.tells_distributions = true;
   }
-  return candidates;
+  return candidate;
 }
 
-StepBatch Scheduler::BuildBatch(const std::vector<Session*>& sessions,
-                                const std::vector<PlannedRows>& plan) {
-  StepBatch batch;
-  batch.sequences.reserve(plan.size());
-  for (const auto& planned : plan) {
-    Session& session = *sessions[planned.index];
+void Scheduler::ListCandidates() {
+  sessions_ = pool_.All();
+  candidates_.clear();
+  for (size_t i = 0; i < sessions_.size(); ++i) {
+    if (const auto candidate = CandidateOf(*sessions_[i], i)) candidates_.push_back(*candidate);
+  }
+}
+
+void Scheduler::Guess() {
+  const auto decodes = std::count_if(candidates_.begin(), candidates_.end(),
+                                     [](const auto& candidate) { return candidate.decodes; });
+  const auto prompts = static_cast<int64_t>(candidates_.size()) - decodes;
+  const int32_t most = GuessesEach(decodes, prompts, options_.limits.speculative_tokens);
+  if (most == 0) return;
+  for (auto& candidate : candidates_) {
+    candidate.guesses = GuessesOf(*sessions_[candidate.index], most);
+  }
+}
+
+int32_t Scheduler::GuessesOf(Session& session, int32_t most) {
+  Sequence& sequence = session.requests.front();
+  const int64_t wanted = session.guesses.rest > 0 ? 0 : session.guesses.most;
+  const int64_t useful = std::min<int64_t>(
+      {most, wanted, sequence.tokens_left() - 1, session.window.RowsWithinReservation() - 1});
+  if (useful <= 0) return 0;
+  GuessTokens(session.recent, sequence.last(), useful, guesses_);
+  return sequence.Guess(guesses_, parts_.format);
+}
+
+void Scheduler::PlanRows() {
+  const auto& limits = options_.limits;
+  PlanStep(absl::MakeSpan(candidates_),
+           {.step_tokens = limits.step_tokens,
+            .prefill_chunk = limits.prefill_chunk,
+            .max_prefills = limits.max_prefills_per_step,
+            .score_rows = limits.score_rows,
+            .distributions = distributions_.RowsLeft()},
+           plan_);
+}
+
+void Scheduler::BuildBatch() {
+  batch_.sequences.clear();
+  for (const auto& planned : plan_) {
+    Session& session = *sessions_[planned.index];
     session.planned_at = ++planned_;
     session.window.Reserve(planned.rows, pool_.blocks());
     Sequence& sequence = session.requests.front();
@@ -262,22 +292,120 @@ StepBatch Scheduler::BuildBatch(const std::vector<Session*>& sessions,
     step.first_recent_block = session.window.first_recent_block();
     step.rotary_offset = options_.position_offset;
     step.logit_rows = sequence.LogitRows(planned.rows);
-    batch.sequences.push_back(step);
+    batch_.sequences.push_back(step);
   }
-  return batch;
 }
 
-// Moves the window on and returns how many tokens have left it.
-int64_t Scheduler::AdvanceWindow(Session& session, int32_t rows) {
+bool Scheduler::RunStep() {
+  AttachArrivals();
+  const auto begun = parts_.clock.Now();
+  ListCandidates();
+  Guess();
+  PlanRows();
+  if (plan_.empty()) return false;
+  BuildBatch();
+  const auto planned = parts_.clock.Now();
+  const auto logits = parts_.model.Step(batch_);
+  const auto computed = parts_.clock.Now();
+
+  StepStats stats;
+  stats.sequences = static_cast<int32_t>(plan_.size());
+  if (logits.ok()) {
+    CarryOut(*logits, stats);
+  } else {
+    FailAll(logits.status());
+  }
+  stats.plan = planned - begun;
+  stats.model = computed - planned;
+  stats.sample = parts_.clock.Now() - computed;
+  parts_.observer.OnStep(stats);
+  return true;
+}
+
+void Scheduler::CarryOut(absl::Span<const float> logits, StepStats& stats) {
+  const size_t vocab_size = parts_.model.Spec().vocab_size;
+  const size_t count = ListReplies(logits);
+  auto replies = absl::MakeSpan(replies_).first(count);
+  sampler_.Run(replies);
+  for (size_t i = 0; i < plan_.size(); ++i) {
+    Session& session = *sessions_[plan_[i].index];
+    const auto own = logits.first(batch_.sequences[i].logit_rows * vocab_size);
+    logits.remove_prefix(own.size());
+    if (!replies.empty() && replies.front().session == &session) {
+      CarryOutReply(replies.front(), stats);
+      replies.remove_prefix(1);
+    } else {
+      ReadRows(session, plan_[i].rows, own, stats);
+    }
+  }
+}
+
+// The replies that get tokens, in replies_, whose elements keep their memory from step to step.
+size_t Scheduler::ListReplies(absl::Span<const float> logits) {
+  const size_t vocab_size = parts_.model.Spec().vocab_size;
+  size_t count = 0;
+  for (size_t i = 0; i < plan_.size(); ++i) {
+    Session& session = *sessions_[plan_[i].index];
+    const int32_t rows = batch_.sequences[i].logit_rows;
+    const auto own = logits.first(rows * vocab_size);
+    logits.remove_prefix(own.size());
+    const Sequence& sequence = session.requests.front();
+    if (!sequence.request().replies || rows == 0) continue;
+    if (count == replies_.size()) replies_.emplace_back();
+    ReplyStep& reply = replies_[count++];
+    reply.session = &session;
+    reply.rows = plan_[i].rows;
+    reply.guesses = rows - 1;
+    reply.reads = !sequence.decodes();
+    reply.logits = own;
+  }
+  return count;
+}
+
+// The window moves on token by token, as it would without guesses.
+void Scheduler::CarryOutReply(ReplyStep& reply, StepStats& stats) {
+  Session& session = *reply.session;
+  (reply.reads ? stats.prefill_rows : stats.decode_rows) += reply.rows;
+  stats.guessed_tokens += reply.guesses;
+  stats.accepted_guesses += reply.accepted;
+  for (int32_t i = 0; i <= reply.accepted; ++i) {
+    const int32_t rows = i == 0 ? reply.rows - reply.guesses : 1;
+    AdvanceWindow(session, rows, stats);
+    if (reply.reads) AfterRows(session, rows);
+    if (i == static_cast<int32_t>(reply.deltas.size())) break;  // the last one failed
+    if (session.outbox) session.outbox->Push(std::move(reply.deltas[i]));
+  }
+  if (!reply.reads) session.guesses = AfterStep(session.guesses, reply.guesses, reply.accepted);
+  session.window.CancelReservation(pool_.blocks());
+  if (!reply.status.ok()) {
+    queue_.Fail(session, reply.status);
+  } else if (reply.reason) {
+    queue_.FinishTurn(session, *reply.reason);
+  }
+  EndStreamIfDone(session);
+}
+
+// Rows without a reply: of a prompt that goes on, or of an append.
+void Scheduler::ReadRows(Session& session, int32_t rows, absl::Span<const float> logits,
+                         StepStats& stats) {
   Sequence& sequence = session.requests.front();
-  Remember(session.recent, sequence.NextTokens(rows));
+  stats.prefill_rows += rows;
+  if (const auto told = TellScores(session, rows, logits); !told.ok()) {
+    return FailUnread(session, told);
+  }
+  session.Remember(sequence.NextTokens(rows));
+  sequence.Fed(rows, parts_.clock.Now());
+  AdvanceWindow(session, rows, stats);
+  AfterRows(session, rows);
+}
+
+void Scheduler::AdvanceWindow(Session& session, int32_t rows, StepStats& stats) {
   const int64_t evicted_before = session.window.evicted();
   session.window.Advance(rows, pool_.blocks());
   pool_.ShareReadPrefix(session);
-  sequence.Fed(rows, parts_.clock.Now());
   const int64_t evicted = session.window.evicted() - evicted_before;
   if (evicted_before == 0 && evicted > 0) RequestQueue::TellWindow(session);
-  return evicted;
+  stats.evicted_tokens += evicted;
 }
 
 // After prompt rows: tells how far it is, or that an append is done.
@@ -291,78 +419,6 @@ void Scheduler::AfterRows(Session& session, int32_t rows) {
   if (!sequence.request().replies && sequence.prompt_left() == 0) {
     queue_.FinishAppend(session);
     EndStreamIfDone(session);
-  }
-}
-
-void Scheduler::SampleNext(Session& session, absl::Span<const float> logits) {
-  Sequence& sequence = session.requests.front();
-  const auto& request = sequence.request();
-  const auto sampled = sampler_.Sample(logits, request.sampling, session.recent,
-                                       UniformDraw(request.seed, sequence.generated()));
-  if (!sampled.ok()) {
-    queue_.Fail(session, sampled.status());
-    return EndStreamIfDone(session);
-  }
-  Delta delta;
-  const auto reason = sequence.AcceptToken(*sampled, parts_.format, parts_.clock.Now(), delta);
-  if (session.outbox) session.outbox->Push(std::move(delta));
-  if (!reason) return;
-  queue_.FinishTurn(session, *reason);
-  EndStreamIfDone(session);
-}
-
-bool Scheduler::RunStep() {
-  AttachArrivals();
-  const auto begun = parts_.clock.Now();
-  const auto sessions = pool_.All();
-  const auto candidates = Candidates(sessions);
-  const auto& limits = options_.limits;
-  const auto plan = PlanStep(candidates, {.step_tokens = limits.step_tokens,
-                                          .prefill_chunk = limits.prefill_chunk,
-                                          .max_prefills = limits.max_prefills_per_step,
-                                          .score_rows = limits.score_rows,
-                                          .distributions = distributions_.RowsLeft()});
-  if (plan.empty()) return false;
-  const StepBatch batch = BuildBatch(sessions, plan);
-  const auto planned = parts_.clock.Now();
-  const auto logits = parts_.model.Step(batch);
-  const auto computed = parts_.clock.Now();
-
-  StepStats stats;
-  stats.sequences = static_cast<int32_t>(plan.size());
-  if (logits.ok()) {
-    CarryOut(batch, sessions, plan, *logits, stats);
-  } else {
-    FailAll(sessions, plan, logits.status());
-  }
-  stats.plan = planned - begun;
-  stats.model = computed - planned;
-  stats.sample = parts_.clock.Now() - computed;
-  parts_.observer.OnStep(stats);
-  return true;
-}
-
-void Scheduler::CarryOut(const StepBatch& batch, const std::vector<Session*>& sessions,
-                         const std::vector<PlannedRows>& plan, absl::Span<const float> logits,
-                         StepStats& stats) {
-  const size_t vocab_size = parts_.model.Spec().vocab_size;
-  for (size_t i = 0; i < plan.size(); ++i) {
-    Session& session = *sessions[plan[i].index];
-    const int32_t rows = plan[i].rows;
-    const auto own = logits.first(batch.sequences[i].logit_rows * vocab_size);
-    logits.remove_prefix(own.size());
-    const Sequence& sequence = session.requests.front();
-    const bool decodes = sequence.decodes();
-    const bool replies = sequence.request().replies;
-    (decodes ? stats.decode_rows : stats.prefill_rows) += rows;
-    const auto told = replies ? absl::OkStatus() : TellScores(session, rows, own);
-    if (!told.ok()) {
-      FailUnread(session, told);
-      continue;
-    }
-    stats.evicted_tokens += AdvanceWindow(session, rows);
-    if (!decodes) AfterRows(session, rows);
-    if (replies && !own.empty()) SampleNext(session, own);
   }
 }
 
@@ -385,9 +441,8 @@ absl::Status Scheduler::TellScores(Session& session, int32_t rows, absl::Span<co
   return absl::OkStatus();
 }
 
-void Scheduler::FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,
-                        const absl::Status& status) {
-  for (const auto& planned : plan) FailUnread(*sessions[planned.index], status);
+void Scheduler::FailAll(const absl::Status& status) {
+  for (const auto& planned : plan_) FailUnread(*sessions_[planned.index], status);
 }
 
 // The session has not read the rows that were planned of it.
@@ -403,7 +458,7 @@ absl::Duration Scheduler::Patience() const {
   return std::max(absl::ZeroDuration(), next - parts_.clock.Now());
 }
 
-PoolStats Scheduler::Stats() {
+PoolStats Scheduler::Stats() const {
   PoolStats stats;
   stats.sessions = static_cast<int32_t>(pool_.size());
   stats.attached_sessions = static_cast<int32_t>(pool_.attached());

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -18,10 +19,10 @@
 #include "engine/observer.h"
 #include "engine/options.h"
 #include "engine/request_queue.h"
-#include "engine/sampler.h"
 #include "engine/session_parking.h"
 #include "engine/session_pool.h"
 #include "engine/step_planner.h"
+#include "engine/step_sampler.h"
 #include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
 
@@ -59,7 +60,7 @@ class Scheduler {
   // Ends every session; attached streams are told `status`.
   void Shutdown(const absl::Status& status);
 
-  PoolStats Stats();
+  PoolStats Stats() const;
   // Tells the observer.
   void ReportPool() { parts_.observer.OnPool(Stats()); }
 
@@ -82,19 +83,24 @@ class Scheduler {
   void LeaveStream(Session& session, const absl::Status& status);
   void CloseSession(Session& session, CloseReason reason);
 
-  std::vector<StepCandidate> Candidates(const std::vector<Session*>& sessions);
-  StepBatch BuildBatch(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan);
-  // What the model made of `batch`: `stats` counts it.
-  void CarryOut(const StepBatch& batch, const std::vector<Session*>& sessions,
-                const std::vector<PlannedRows>& plan, absl::Span<const float> logits,
-                StepStats& stats);
-  void FailAll(const std::vector<Session*>& sessions, const std::vector<PlannedRows>& plan,
-               const absl::Status& status);
+  // Of a step, in this order.
+  void ListCandidates();
+  void Guess();
+  void PlanRows();
+  void BuildBatch();
+  // What the model made of the batch: `stats` counts it.
+  void CarryOut(absl::Span<const float> logits, StepStats& stats);
+
+  std::optional<StepCandidate> CandidateOf(Session& session, size_t index);
+  int32_t GuessesOf(Session& session, int32_t most);
+  size_t ListReplies(absl::Span<const float> logits);
+  void CarryOutReply(ReplyStep& reply, StepStats& stats);
+  void ReadRows(Session& session, int32_t rows, absl::Span<const float> logits, StepStats& stats);
+  void FailAll(const absl::Status& status);
   void FailUnread(Session& session, const absl::Status& status);
-  int64_t AdvanceWindow(Session& session, int32_t rows);
+  void AdvanceWindow(Session& session, int32_t rows, StepStats& stats);
   void AfterRows(Session& session, int32_t rows);
   absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits);
-  void SampleNext(Session& session, absl::Span<const float> logits);
   void EndStreamIfDone(Session& session);
 
   const EngineOptions options_;
@@ -103,8 +109,15 @@ class Scheduler {
   SessionParking parking_;
   Admission admission_;
   RequestQueue queue_;
-  Sampler sampler_;
+  StepSampler sampler_;
   DistributionBudget distributions_;
+  // Of the step at hand; kept for their memory.
+  std::vector<Session*> sessions_;
+  std::vector<StepCandidate> candidates_;  // index: of sessions_
+  std::vector<TokenId> guesses_;
+  std::vector<PlannedRows> plan_;
+  StepBatch batch_;
+  std::vector<ReplyStep> replies_;
   uint64_t planned_ = 0;  // places given in plans so far
   bool draining_ = false;
 };

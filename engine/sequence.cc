@@ -41,13 +41,15 @@ void Sequence::Planned(absl::Time now) {
 }
 
 absl::Span<const TokenId> Sequence::NextTokens(int32_t rows) const {
-  if (decodes()) return {&last_, 1};
+  if (decodes() && rows == 1) return {&last_, 1};
+  if (decodes()) return absl::MakeConstSpan(guessed_).first(rows);
   return absl::MakeConstSpan(prompt_.tokens).subspan(fed_, rows);
 }
 
 int32_t Sequence::LogitRows(int32_t rows) const {
   if (request_.scoring) return static_cast<int32_t>(ScoredTokens(rows).size());
-  return request_.replies && (decodes() || rows == prompt_left()) ? 1 : 0;
+  if (decodes()) return rows;
+  return request_.replies && rows == prompt_left() ? 1 : 0;
 }
 
 int64_t Sequence::AllScored() const {
@@ -66,6 +68,15 @@ absl::Span<const TokenId> Sequence::ScoredTokens(int32_t rows) const {
   const int64_t count = std::max<int64_t>(0, fed_ + rows + 1 - first);
   return count == 0 ? absl::Span<const TokenId>()
                     : absl::MakeConstSpan(prompt_.tokens).subspan(first, count);
+}
+
+int32_t Sequence::Guess(absl::Span<const TokenId> guesses, const ChatFormat& format) {
+  guessed_.assign(1, last_);
+  for (const TokenId guess : guesses) {
+    if (StopReason(guess, format)) break;
+    guessed_.push_back(guess);
+  }
+  return static_cast<int32_t>(guessed_.size()) - 1;
 }
 
 void Sequence::Fed(int32_t rows, absl::Time now) {

@@ -57,8 +57,16 @@ class Sequence {
   // It has a place in a step: the first one ends its time in the queue.
   void Planned(absl::Time now);
 
-  // The next tokens to feed, at most `rows`: of the prompt, or the last token sampled.
+  // The next tokens to feed, at most `rows`: of the prompt, or the last token sampled and guesses
+  // at those that follow it. Valid until the next Guess, and where `rows` is 1 until AcceptToken.
   absl::Span<const TokenId> NextTokens(int32_t rows) const;
+  // The last token sampled. Requires: decodes().
+  TokenId last() const { return last_; }
+  // Tokens that the reply may still get, max_tokens alone considered.
+  int64_t tokens_left() const { return request_.sampling.max_tokens - usage_.generated_tokens; }
+  // Takes `guesses` at what follows last(), up to the first that would end the reply, in place of
+  // earlier ones. Returns how many it took. Requires: decodes().
+  int32_t Guess(absl::Span<const TokenId> guesses, const ChatFormat& format);
   // Of the next `rows` rows, how many need logits; they are the last.
   int32_t LogitRows(int32_t rows) const;
   // Rows left before the first that scores a token; absent where none will.
@@ -96,10 +104,11 @@ class Sequence {
   Request request_;
   State state_ = State::kWaiting;
   Prompt prompt_;
-  int64_t fed_ = 0;           // of prompt_
-  int64_t first_scored_ = 0;  // of prompt_; with Request::scoring
-  TokenId last_ = 0;          // sampled; in kDecode
-  bool last_fed_ = false;     // it is in the cache
+  int64_t fed_ = 0;               // of prompt_
+  int64_t first_scored_ = 0;      // of prompt_; with Request::scoring
+  TokenId last_ = 0;              // sampled; in kDecode
+  bool last_fed_ = false;         // it is in the cache
+  std::vector<TokenId> guessed_;  // last_ as it was at Guess, then the guesses
   std::unique_ptr<Detokenizer> detokenizer_;
   Usage usage_;
   int64_t evicted_at_start_ = 0;

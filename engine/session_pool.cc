@@ -38,6 +38,7 @@ absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
   reserved_blocks_ += session->reserved_blocks;
   if (shared != nullptr) JoinPrefix(*session, *shared);
   Session* const opened = session.get();
+  all_.push_back(opened);
   by_id_[opened->id] = next_serial_;
   sessions_[next_serial_++] = std::move(session);
   return opened;
@@ -145,6 +146,7 @@ void SessionPool::Close(Session& session) {
   by_attachment_.erase(session.attachment);
   const auto found = by_id_.find(session.id);
   const uint64_t serial = found->second;
+  std::erase(all_, &session);
   by_id_.erase(found);
   sessions_.erase(serial);
 }
@@ -171,13 +173,6 @@ absl::Time SessionPool::NextExpiry() const {
     next = std::min(next, ExpiryOf(*session));
   }
   return next;
-}
-
-std::vector<Session*> SessionPool::All() {
-  std::vector<Session*> all;
-  all.reserve(sessions_.size());
-  for (const auto& [serial, session] : sessions_) all.push_back(session.get());
-  return all;
 }
 
 }  // namespace sinkstream

@@ -68,10 +68,11 @@ class SessionPool {
   std::vector<Session*> Expired(absl::Time now);
   absl::Time NextExpiry() const;
 
-  // Oldest first.
-  std::vector<Session*> All();
+  // Oldest first. Valid until a session opens or closes.
+  const std::vector<Session*>& All() const { return all_; }
 
   KvBlocks& blocks() { return blocks_; }
+  const KvBlocks& blocks() const { return blocks_; }
   int64_t size() const { return static_cast<int64_t>(sessions_.size()); }
   int64_t attached() const { return static_cast<int64_t>(by_attachment_.size()); }
   int32_t reserved_blocks() const { return reserved_blocks_; }
@@ -87,6 +88,7 @@ class SessionPool {
   SharedPrefixes prefixes_;
   int32_t reserved_blocks_ = 0;
   std::map<uint64_t, std::unique_ptr<Session>> sessions_;  // by serial number: oldest first
+  std::vector<Session*> all_;
   std::map<SessionId, uint64_t> by_id_;
   std::map<AttachmentId, Session*> by_attachment_;
   uint64_t next_serial_ = 0;

@@ -5,18 +5,13 @@
 namespace sinkstream {
 namespace {
 
-std::vector<StepCandidate> LongestWaitingFirst(absl::Span<const StepCandidate> candidates,
-                                               bool decodes) {
-  std::vector<StepCandidate> chosen;
-  for (const auto& candidate : candidates) {
-    if (candidate.decodes == decodes) chosen.push_back(candidate);
-  }
-  std::stable_sort(chosen.begin(), chosen.end(),
-                   [](const auto& a, const auto& b) { return a.planned_at < b.planned_at; });
-  return chosen;
+// Those that decode come first; of each kind, those planned longest ago, then by index.
+bool GoesFirst(const StepCandidate& a, const StepCandidate& b) {
+  if (a.decodes != b.decodes) return a.decodes;
+  return a.planned_at != b.planned_at ? a.planned_at < b.planned_at : a.index < b.index;
 }
 
-// The rows that decode come first; as long as a prompt waits they leave it a part of the step.
+// As long as a prompt waits the rows that decode leave it a part of the step.
 int32_t DecodeRows(size_t decodes, bool prompts_wait, const StepBudget& budget) {
   const int32_t kept =
       prompts_wait ? std::min(budget.prefill_chunk, (budget.step_tokens + 3) / 4) : 0;
@@ -58,18 +53,24 @@ void PlanPrefills(absl::Span<const StepCandidate> prompts, int64_t left, int64_t
 
 }  // namespace
 
-std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
-                                  const StepBudget& budget) {
-  const auto decodes = LongestWaitingFirst(candidates, true);
-  const auto prompts = LongestWaitingFirst(candidates, false);
+void PlanStep(absl::Span<StepCandidate> candidates, const StepBudget& budget,
+              std::vector<PlannedRows>& plan) {
+  plan.clear();
+  std::sort(candidates.begin(), candidates.end(), GoesFirst);
+  const auto first_prompt = std::find_if(candidates.begin(), candidates.end(),
+                                         [](const auto& candidate) { return !candidate.decodes; });
+  const auto decodes = candidates.first(first_prompt - candidates.begin());
+  const auto prompts = candidates.subspan(decodes.size());
   const int32_t decode_rows = DecodeRows(decodes.size(), !prompts.empty(), budget);
-  std::vector<PlannedRows> plan;
-  plan.reserve(decode_rows + prompts.size());
-  for (int32_t i = 0; i < decode_rows; ++i) plan.push_back({decodes[i].index, 1});
+  int32_t guess_rows = prompts.empty() ? budget.step_tokens - decode_rows : 0;
+  for (const auto& decode : decodes.first(decode_rows)) {
+    const int32_t guesses = std::min(decode.guesses, guess_rows);
+    guess_rows -= guesses;
+    plan.push_back({decode.index, 1 + guesses});
+  }
   int64_t left = budget.step_tokens - decode_rows;
   if (decode_rows > 0) left = std::min<int64_t>(left, budget.prefill_chunk);
   PlanPrefills(prompts, left, decode_rows > 0 ? budget.scored_row_cost : 1, budget, plan);
-  return plan;
 }
 
 }  // namespace sinkstream

@@ -1,8 +1,9 @@
 // Decides what one model step feeds: the decode rows of every session that may go on, and chunks of
 // prompts in what is left. A pure function from a snapshot to a plan; scheduler.h carries it out.
 //
-// Rules: every decode row goes first, unless there are more than fit: then those planned longest
-// ago. While anyone decodes, prompts get at most `prefill_chunk` rows in all, so that a long prompt
+// Rules: every sequence that decodes gets a row first, unless there are more than fit: then those
+// planned longest ago. While no prompt waits, each gets rows for its guesses too, as far as they
+// fit. While anyone decodes, prompts get at most `prefill_chunk` rows in all, so that a long prompt
 // delays a decode by one chunk at most; with nobody decoding they get the whole step. Prompts share
 // it evenly, the one planned longest ago first. Prompts are never starved: as long as one waits,
 // decode rows leave it a part of the step. Rows that score are bounded apart, as each gives a
@@ -36,6 +37,7 @@ struct StepCandidate {
   int32_t index = 0;        // the caller's name for it
   bool decodes = false;     // else it prefills
   int64_t prompt_left = 0;  // tokens still to be read, when it prefills; >= 1
+  int32_t guesses = 0;      // tokens that it would have verified, when it decodes
   // Serial number of its latest place in a plan: the lower, the longer ago.
   uint64_t planned_at = 0;
   // Of the prompt's rows, those behind so many score: their logits are wanted.
@@ -49,9 +51,10 @@ struct PlannedRows {
   friend bool operator==(const PlannedRows&, const PlannedRows&) = default;
 };
 
-// Decode rows first, then prefill chunks. Empty only if `candidates` has none but such as wait for
-// `distributions`.
-std::vector<PlannedRows> PlanStep(absl::Span<const StepCandidate> candidates,
-                                  const StepBudget& budget);
+// Replaces `plan`: decode rows first, then prefill chunks. Empty only if `candidates` has none but
+// such as wait for `distributions`. Puts `candidates` in order: no memory is taken but what `plan`
+// lacks.
+void PlanStep(absl::Span<StepCandidate> candidates, const StepBudget& budget,
+              std::vector<PlannedRows>& plan);
 
 }  // namespace sinkstream

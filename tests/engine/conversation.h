@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/scheduler.h"
+#include "tests/engine/transcript.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_model.h"
 #include "tests/fakes/fake_park.h"
@@ -24,11 +25,13 @@ class CountingObserver final : public EngineObserver {
   void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
   void OnParkFailed(const absl::Status& status) override { park_failures.push_back(status); }
   void OnPaused() override { ++pauses; }
+  void OnStep(const StepStats& step) override { steps.push_back(step); }
 
   std::vector<CloseReason> closed;
   std::vector<std::string> rejected;
   std::vector<absl::Status> park_failures;
   int pauses = 0;
+  std::vector<StepStats> steps;
 };
 
 // What a stream has been told so far.
@@ -45,6 +48,7 @@ struct Heard {
   std::vector<PrefillProgress> progress;
   std::vector<GoAway> farewells;
   std::optional<absl::Status> closed;
+  std::string transcript;  // all of it in order (transcript.h)
 };
 
 inline SamplingOverrides Greedy(int32_t max_tokens = 50) {
@@ -105,7 +109,10 @@ class Stream {
   // Reads everything that waits.
   const Heard& Read() {
     auto batch = outbox_->TakeAll();
-    for (auto& event : batch.events) std::visit([this](auto& e) { Hear(e); }, event);
+    for (auto& event : batch.events) {
+      heard_.transcript += Describe(event);
+      std::visit([this](auto& e) { Hear(e); }, event);
+    }
     if (batch.closed) heard_.closed = batch.closed;
     return heard_;
   }
@@ -230,10 +237,11 @@ inline std::vector<TokenId> Numbers(int count, int salt) {
   return tokens;
 }
 
-// The reply that the definition gives: no cache, no blocks, the set of visible tokens written out
-// for each token.
+// The greedy reply that the definition gives: no cache, no blocks, the set of visible tokens
+// written out for each token.
 inline std::vector<TokenId> ReplyByDefinition(std::vector<TokenId> text, int32_t sinks,
-                                              int64_t window, int count) {
+                                              int64_t window, int count,
+                                              const NextToken& next = HashOfVisible) {
   std::vector<TokenId> reply;
   for (int i = 0; i < count; ++i) {
     const auto n = static_cast<int64_t>(text.size()) - 1;
@@ -241,7 +249,7 @@ inline std::vector<TokenId> ReplyByDefinition(std::vector<TokenId> text, int32_t
     for (int64_t p = 0; p <= n; ++p) {
       if (p < sinks || p > n - window) visible.push_back(text[p]);
     }
-    reply.push_back(HashOfVisible(visible));
+    reply.push_back(next(visible));
     text.push_back(reply.back());
   }
   return reply;

@@ -12,46 +12,63 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 StepCandidate Decode(int32_t index, uint64_t planned_at = 0) {
-  return {index, true, 0, planned_at};
+  return {.index = index, .decodes = true, .planned_at = planned_at};
 }
 StepCandidate Prompt(int32_t index, int64_t left, uint64_t planned_at = 0) {
-  return {index, false, left, planned_at};
+  return {.index = index, .prompt_left = left, .planned_at = planned_at};
 }
 StepCandidate Scored(int32_t index, int64_t left, int64_t before) {
-  return {index, false, left, 0, before};
+  StepCandidate scored = Prompt(index, left);
+  scored.rows_before_scored = before;
+  return scored;
 }
 PlannedRows Rows(int32_t index, int32_t rows) { return {index, rows}; }
+
+std::vector<PlannedRows> Plan(std::vector<StepCandidate> candidates, const StepBudget& budget) {
+  std::vector<PlannedRows> plan;
+  PlanStep(absl::MakeSpan(candidates), budget, plan);
+  return plan;
+}
 
 constexpr StepBudget kBudget{
     .step_tokens = 100, .prefill_chunk = 20, .max_prefills = 3, .score_rows = 30};
 
-TEST(StepPlannerTest, NothingToDoGivesAnEmptyPlan) {
-  EXPECT_THAT(PlanStep({}, kBudget), IsEmpty());
-}
+TEST(StepPlannerTest, NothingToDoGivesAnEmptyPlan) { EXPECT_THAT(Plan({}, kBudget), IsEmpty()); }
 
 TEST(StepPlannerTest, EveryDecodeGetsItsRow) {
-  EXPECT_THAT(PlanStep({Decode(0), Decode(1), Decode(2)}, kBudget),
+  EXPECT_THAT(Plan({Decode(0), Decode(1), Decode(2)}, kBudget),
               ElementsAre(Rows(0, 1), Rows(1, 1), Rows(2, 1)));
 }
 
+TEST(StepPlannerTest, GuessesGetRowsAsFarAsTheStepGoes) {
+  StepCandidate first = Decode(0), second = Decode(1);
+  first.guesses = 90;
+  second.guesses = 20;
+  EXPECT_THAT(Plan({first, second}, kBudget), ElementsAre(Rows(0, 91), Rows(1, 9)));
+}
+
+TEST(StepPlannerTest, BesideAPromptGuessesGetNoRows) {
+  StepCandidate decode = Decode(0);
+  decode.guesses = 4;
+  EXPECT_THAT(Plan({decode, Prompt(1, 1000)}, kBudget), ElementsAre(Rows(0, 1), Rows(1, 20)));
+}
+
 TEST(StepPlannerTest, ALonePromptGetsTheWholeStep) {
-  EXPECT_THAT(PlanStep({Prompt(0, 1000)}, kBudget), ElementsAre(Rows(0, 100)));
+  EXPECT_THAT(Plan({Prompt(0, 1000)}, kBudget), ElementsAre(Rows(0, 100)));
 }
 
 TEST(StepPlannerTest, BesideADecodeAPromptGetsOneChunk) {
-  EXPECT_THAT(PlanStep({Prompt(0, 1000), Decode(1)}, kBudget),
-              ElementsAre(Rows(1, 1), Rows(0, 20)));
+  EXPECT_THAT(Plan({Prompt(0, 1000), Decode(1)}, kBudget), ElementsAre(Rows(1, 1), Rows(0, 20)));
 }
 
 TEST(StepPlannerTest, PromptsShareEvenlyAndLeaveWhatTheyDoNotNeed) {
-  EXPECT_THAT(PlanStep({Prompt(0, 5), Prompt(1, 1000), Prompt(2, 1000)}, kBudget),
+  EXPECT_THAT(Plan({Prompt(0, 5), Prompt(1, 1000), Prompt(2, 1000)}, kBudget),
               ElementsAre(Rows(0, 5), Rows(1, 48), Rows(2, 47)));
 }
 
 TEST(StepPlannerTest, ThePromptsPlannedLongestAgoGoFirst) {
-  EXPECT_THAT(
-      PlanStep({Prompt(0, 9, 5), Prompt(1, 9, 2), Prompt(2, 9, 4), Prompt(3, 9, 1)}, kBudget),
-      ElementsAre(Rows(3, 9), Rows(1, 9), Rows(2, 9)));
+  EXPECT_THAT(Plan({Prompt(0, 9, 5), Prompt(1, 9, 2), Prompt(2, 9, 4), Prompt(3, 9, 1)}, kBudget),
+              ElementsAre(Rows(3, 9), Rows(1, 9), Rows(2, 9)));
 }
 
 TEST(StepPlannerTest, TooManyDecodesTakeTurnsAndLeavePromptsAPart) {
@@ -62,7 +79,7 @@ TEST(StepPlannerTest, TooManyDecodesTakeTurnsAndLeavePromptsAPart) {
   uint64_t serial = 0;
   for (int step = 0; step < 10; ++step) {
     int32_t rows = 0;
-    for (const auto& part : PlanStep(candidates, small)) {
+    for (const auto& part : Plan(candidates, small)) {
       rows += part.rows;
       ++planned[part.index];
       for (auto& candidate : candidates) {
@@ -77,24 +94,23 @@ TEST(StepPlannerTest, TooManyDecodesTakeTurnsAndLeavePromptsAPart) {
 }
 
 TEST(StepPlannerTest, RowsThatScoreAreBoundedAndThoseBeforeThemAreNot) {
-  EXPECT_THAT(PlanStep({Scored(0, 1000, 0)}, kBudget), ElementsAre(Rows(0, 30)));
-  EXPECT_THAT(PlanStep({Scored(0, 1000, 60)}, kBudget), ElementsAre(Rows(0, 90)));
-  EXPECT_THAT(PlanStep({Scored(0, 1000, 500)}, kBudget), ElementsAre(Rows(0, 100)));
+  EXPECT_THAT(Plan({Scored(0, 1000, 0)}, kBudget), ElementsAre(Rows(0, 30)));
+  EXPECT_THAT(Plan({Scored(0, 1000, 60)}, kBudget), ElementsAre(Rows(0, 90)));
+  EXPECT_THAT(Plan({Scored(0, 1000, 500)}, kBudget), ElementsAre(Rows(0, 100)));
 }
 
 TEST(StepPlannerTest, WhatOneScoringLeavesIsTheNextOnesAndPromptsGoOn) {
-  EXPECT_THAT(PlanStep({Scored(0, 25, 0), Scored(1, 1000, 10), Prompt(2, 1000)}, kBudget),
+  EXPECT_THAT(Plan({Scored(0, 25, 0), Scored(1, 1000, 10), Prompt(2, 1000)}, kBudget),
               ElementsAre(Rows(0, 25), Rows(1, 15), Rows(2, 60)));
-  EXPECT_THAT(PlanStep({Scored(0, 1000, 0), Scored(1, 1000, 0), Prompt(2, 1000)}, kBudget),
+  EXPECT_THAT(Plan({Scored(0, 1000, 0), Scored(1, 1000, 0), Prompt(2, 1000)}, kBudget),
               ElementsAre(Rows(0, 30), Rows(2, 70)));
 }
 
 TEST(StepPlannerTest, BesideADecodeARowThatScoresTakesTheShareOfSeveral) {
-  EXPECT_THAT(PlanStep({Scored(0, 1000, 0), Decode(1)}, kBudget),
-              ElementsAre(Rows(1, 1), Rows(0, 10)));
-  EXPECT_THAT(PlanStep({Scored(0, 1000, 8), Decode(1)}, kBudget),
+  EXPECT_THAT(Plan({Scored(0, 1000, 0), Decode(1)}, kBudget), ElementsAre(Rows(1, 1), Rows(0, 10)));
+  EXPECT_THAT(Plan({Scored(0, 1000, 8), Decode(1)}, kBudget),
               ElementsAre(Rows(1, 1), Rows(0, 8 + 6)));
-  EXPECT_THAT(PlanStep({Scored(0, 4, 0), Prompt(1, 1000), Decode(2)}, kBudget),
+  EXPECT_THAT(Plan({Scored(0, 4, 0), Prompt(1, 1000), Decode(2)}, kBudget),
               ElementsAre(Rows(2, 1), Rows(0, 4), Rows(1, 12)));
 }
 
@@ -103,24 +119,24 @@ TEST(StepPlannerTest, WhereNoMoreDistributionsMayBeToldOnlyThoseWait) {
   few.distributions = 7;
   auto first = Scored(0, 1000, 0), second = Scored(1, 1000, 5);
   first.tells_distributions = second.tells_distributions = true;
-  EXPECT_THAT(PlanStep({first, second, Scored(2, 1000, 0)}, few),
+  EXPECT_THAT(Plan({first, second, Scored(2, 1000, 0)}, few),
               ElementsAre(Rows(0, 7), Rows(1, 5), Rows(2, 23)));
   few.distributions = 0;
-  EXPECT_THAT(PlanStep({first}, few), IsEmpty());
+  EXPECT_THAT(Plan({first}, few), IsEmpty());
 }
 
 TEST(StepPlannerTest, OneRowThatScoresIsNeverTooDear) {
   StepBudget dear = kBudget;
   dear.scored_row_cost = 50;
-  EXPECT_THAT(PlanStep({Scored(0, 9, 0), Scored(1, 9, 0), Decode(2)}, dear),
+  EXPECT_THAT(Plan({Scored(0, 9, 0), Scored(1, 9, 0), Decode(2)}, dear),
               ElementsAre(Rows(2, 1), Rows(0, 1)));
-  EXPECT_THAT(PlanStep({Scored(0, 9, 3), Decode(2)}, dear), ElementsAre(Rows(2, 1), Rows(0, 3)));
+  EXPECT_THAT(Plan({Scored(0, 9, 3), Decode(2)}, dear), ElementsAre(Rows(2, 1), Rows(0, 3)));
 }
 
 TEST(StepPlannerTest, OneThatGetsNoRowsTakesNobodysPlace) {
   StepBudget two = kBudget;
   two.max_prefills = 2;
-  EXPECT_THAT(PlanStep({Scored(0, 1000, 0), Scored(1, 1000, 0), Prompt(2, 1000)}, two),
+  EXPECT_THAT(Plan({Scored(0, 1000, 0), Scored(1, 1000, 0), Prompt(2, 1000)}, two),
               ElementsAre(Rows(0, 30), Rows(2, 70)));
 }
 
@@ -131,7 +147,7 @@ TEST(StepPlannerTest, APlanNeverExceedsTheStep) {
       for (int i = 0; i < decodes; ++i) candidates.push_back(Decode(i));
       for (int i = 0; i < prompts; ++i) candidates.push_back(Prompt(1000 + i, 1 + 13 * i));
       int32_t rows = 0;
-      for (const auto& part : PlanStep(candidates, kBudget)) {
+      for (const auto& part : Plan(candidates, kBudget)) {
         EXPECT_GE(part.rows, 1);
         rows += part.rows;
       }

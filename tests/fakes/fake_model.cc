@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 
@@ -14,6 +15,13 @@ TokenId HashOfVisible(const std::vector<TokenId>& visible) {
   for (const TokenId token : visible)
     hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211ULL;
   return static_cast<TokenId>('a' + (hash >> 33) % 26);
+}
+
+TokenId Rambling(const std::vector<TokenId>& visible) {
+  const TokenId hash = HashOfVisible(visible);
+  if (hash < 'e') return hash;
+  const TokenId before = visible.size() > 1 ? visible[visible.size() - 2] : 0;
+  return 'a' + (3 * before + visible.back()) % 5;
 }
 
 NextToken Saying(std::string words) {
@@ -32,6 +40,7 @@ FakeModel::FakeModel(Options options) : options_(std::move(options)) {
   spec_.weight_dtype = "float32";
   spec_.kv_dtype = "float32";
   spec_.isa = "portable";
+  spec_.threads = options_.threads;
   spec_.vocab_size = options_.vocab_size;
   spec_.trained_context = options_.trained_context;
   spec_.block_tokens = options_.block_tokens;
@@ -77,7 +86,18 @@ void FakeModel::CopyIn(BlockId block, const char* from) {
   std::memcpy(&slots_[block * options_.block_tokens], from, size);
 }
 
+void FakeModel::ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+  if (options_.threads == 1) return Model::ParallelFor(count, body);
+  std::vector<std::thread> threads;
+  for (int64_t i = 0; i < count; ++i) threads.emplace_back([i, body] { body(i); });
+  for (auto& thread : threads) thread.join();
+}
+
 void FakeModel::AddLogits(TokenId next) {
+  if (next == kNoToken) {
+    logits_.resize(logits_.size() + options_.vocab_size, std::numeric_limits<float>::quiet_NaN());
+    return;
+  }
   for (TokenId token = 0; token < options_.vocab_size; ++token) {
     logits_.push_back(token == next ? 10.0f : -static_cast<float>(token % 7));
   }

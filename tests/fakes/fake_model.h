@@ -16,11 +16,16 @@
 
 namespace sinkstream {
 
-// The token that follows `visible`, the tokens a row sees in text order (itself last).
+// The token that follows `visible`, the tokens a row sees in text order (itself last); kNoToken:
+// the row's logits are not numbers.
 using NextToken = std::function<TokenId(const std::vector<TokenId>& visible)>;
 
 // Printable, of the tokens' order and values alone; never a special token.
 TokenId HashOfVisible(const std::vector<TokenId>& visible);
+
+// Turns in small circles of a few letters, and leaves them now and then: guesses at what it says
+// are right, wrong and right for a while.
+TokenId Rambling(const std::vector<TokenId>& visible);
 
 // Says `words` over and over after each "[S]a:", one byte a token, then [E].
 NextToken Saying(std::string words);
@@ -33,11 +38,14 @@ class FakeModel : public Model {
     int64_t trained_context = 4096;
     NextToken next = HashOfVisible;
     int32_t vocab_size = kFakeVocabSize;  // at least that
+    int32_t threads = 1;                  // of ParallelFor
   };
   explicit FakeModel(Options options);
 
   const ModelSpec& Spec() const override { return spec_; }
   absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
+
+  void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) override;
 
   void CopyOut(BlockId block, char* to) const override;
   void CopyIn(BlockId block, const char* from) override;
