@@ -79,6 +79,7 @@ void CheckLimits(const ServerConfig& config, Faults& faults) {
   faults.InRange("max_sessions", limits.max_sessions, 1, kMostSessions);
   faults.InRange("step_tokens", limits.step_tokens, 8, kMostStepTokens);
   faults.InRange("prefill_chunk", limits.prefill_chunk, 1, std::max(limits.step_tokens, 8));
+  faults.InRange("speculative_tokens", limits.speculative_tokens, 0, kMaxSpeculativeTokens);
   faults.InRange("score_rows", limits.score_rows, 1, kMostStepTokens);
   faults.InRange("distribution_bytes", limits.distribution_bytes, 1, kMostKvBytes);
   faults.InRange("max_tokens", limits.max_tokens, 1, kMostTokens);

@@ -67,6 +67,8 @@ ABSL_FLAG(int32_t, step_tokens, EngineLimits().step_tokens,
           "Most tokens of one model step, all sessions together.");
 ABSL_FLAG(int32_t, prefill_chunk, EngineLimits().prefill_chunk,
           "Most prompt tokens of one model step while any session decodes.");
+ABSL_FLAG(int32_t, speculative_tokens, EngineLimits().speculative_tokens,
+          "Most tokens of a reply that are guessed ahead and verified in one step; 0: none.");
 ABSL_FLAG(int32_t, score_rows, EngineLimits().score_rows,
           "Most tokens of one model step that are scored: each takes a vocabulary of logits.");
 ABSL_FLAG(ByteSize, distribution_bytes, ByteSize{EngineLimits().distribution_bytes},
@@ -148,6 +150,7 @@ ServerConfig ConfigFromFlags() {
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
   limits.step_tokens = absl::GetFlag(FLAGS_step_tokens);
   limits.prefill_chunk = absl::GetFlag(FLAGS_prefill_chunk);
+  limits.speculative_tokens = absl::GetFlag(FLAGS_speculative_tokens);
   limits.score_rows = absl::GetFlag(FLAGS_score_rows);
   limits.distribution_bytes = absl::GetFlag(FLAGS_distribution_bytes).bytes;
   limits.max_tokens = absl::GetFlag(FLAGS_max_tokens);
