@@ -168,6 +168,27 @@ TEST(SchedulerSpeculationTest, ATextThatRepeatsTakesFewSteps) {
   EXPECT_LT(steps, 50);
 }
 
+// In a window that does not fill up, so that each block more would show.
+TEST(SchedulerSpeculationTest, ARejectedGuessLeavesNoBlockBehind) {
+  Conversation talk({.num_blocks = 400, .next = Rambling}, Guessing(9));
+  auto& alice = talk.OpenStream(With(3, 1000));
+  alice.Feed({'a', 'b', 'a', 'b'}, Greedy(900));
+  KvBlocks blocks(400);
+  KvWindow plain(3, 1000, talk.model().Spec().block_tokens);
+  int rejections = 0;
+  while (talk.Run(1) > 0 && alice.Read().turns.empty()) {
+    const auto position = 4 + static_cast<int64_t>(alice.Read().tokens.size()) - 1;
+    while (plain.position() < position) {
+      plain.Reserve(1, blocks);
+      plain.Advance(1, blocks);
+    }
+    ASSERT_EQ(talk.scheduler().Stats().blocks_used, blocks.used());
+    const auto& step = talk.observer().steps.back();
+    rejections += step.guessed_tokens - step.accepted_guesses;
+  }
+  EXPECT_GT(rejections, 50);
+}
+
 TEST(SchedulerSpeculationTest, NoStepTakesMoreBlocksThanTheSessionReserved) {
   Conversation talk(Rambler(), Guessing(9));
   auto& alice = talk.OpenStream(With(3, 17));
