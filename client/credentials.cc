@@ -87,7 +87,11 @@ std::string ConnectionHint(const absl::Status& error, const Credentials& credent
   if (!credentials.encrypts) {
     return " (is a server running there? one that encrypts needs --tls_ca)";
   }
-  if (!absl::StrContains(error.message(), "andshake")) return " (is a server running there?)";
+  // A server that misses the client's certificate says nothing, and closes the connection.
+  if (!absl::StrContains(error.message(), "andshake")) {
+    return " (is a server running there? one that asks clients for certificates needs "
+           "--tls_certificate)";
+  }
   return " (does the server encrypt, does its certificate name this address and lead to --tls_ca, "
          "and does it ask for a --tls_certificate?)";
 }

@@ -13,10 +13,10 @@ namespace sinkstream {
 
 // Paths, as the flags of these names give them; empty: without.
 struct CredentialFiles {
-  std::string tls_ca;           // PEM: roots that the server's certificate leads to; encrypts
-  std::string tls_certificate;  // PEM: the client's own, where the server asks for one
-  std::string tls_key;          // PEM: its key
-  std::string token_file;       // a bearer token, and nothing else
+  std::string tls_ca = {};           // PEM: roots that the server's certificate leads to; encrypts
+  std::string tls_certificate = {};  // PEM: the client's own, where the server asks for one
+  std::string tls_key = {};          // PEM: its key
+  std::string token_file = {};       // a bearer token, and nothing else
 };
 
 // By default neither encryption nor a token.
