@@ -12,6 +12,11 @@ int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
 }
 
+std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const Credentials& credentials) {
+  if (credentials.roots.empty()) return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials({credentials.roots, credentials.key, credentials.certificate});
+}
+
 // gRPC's own way to send a token refuses a connection without encryption, as that to loopback is.
 class TokenSender final : public grpc::experimental::Interceptor {
  public:
@@ -58,7 +63,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& server, const ClientPa
     interceptors.push_back(std::make_unique<TokenSenderFactory>(credentials.token));
   }
   return grpc::experimental::CreateCustomChannelWithInterceptors(
-      server, credentials.channel, arguments, std::move(interceptors));
+      server, ChannelCredentials(credentials), arguments, std::move(interceptors));
 }
 
 }  // namespace sinkstream

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -61,16 +62,15 @@ absl::Status CheckTogether(const CredentialFiles& files) {
 absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files) {
   if (absl::Status together = CheckTogether(files); !together.ok()) return together;
   Credentials credentials;
-  const auto ca = ReadPem(files.tls_ca, "BEGIN CERTIFICATE", "certificate");
-  if (!ca.ok()) return ca.status();
-  const auto certificate = ReadPem(files.tls_certificate, "BEGIN CERTIFICATE", "certificate");
+  auto roots = ReadPem(files.tls_ca, "BEGIN CERTIFICATE", "certificate");
+  if (!roots.ok()) return roots.status();
+  auto certificate = ReadPem(files.tls_certificate, "BEGIN CERTIFICATE", "certificate");
   if (!certificate.ok()) return certificate.status();
-  const auto key = ReadPem(files.tls_key, "PRIVATE KEY", "private key");
+  auto key = ReadPem(files.tls_key, "PRIVATE KEY", "private key");
   if (!key.ok()) return key.status();
-  if (!files.tls_ca.empty()) {
-    credentials.channel = grpc::SslCredentials({*ca, *key, *certificate});
-    credentials.encrypts = true;
-  }
+  credentials.roots = *std::move(roots);
+  credentials.certificate = *std::move(certificate);
+  credentials.key = *std::move(key);
   if (files.token_file.empty()) return credentials;
   auto token = ReadToken(files.token_file);
   if (!token.ok()) return token.status();
@@ -84,10 +84,14 @@ std::string ConnectionHint(const absl::Status& error, const Credentials& credent
                                      : " (the server does not know the token of --token_file)";
   }
   if (!absl::IsUnavailable(error)) return "";
-  if (!credentials.encrypts) {
+  if (credentials.roots.empty()) {
     return " (is a server running there? one that encrypts needs --tls_ca)";
   }
-  if (!absl::StrContains(error.message(), "andshake")) return " (is a server running there?)";
+  // A server that misses the client's certificate says nothing, and closes the connection.
+  if (!absl::StrContains(error.message(), "andshake")) {
+    return " (is a server running there? one that asks clients for certificates needs "
+           "--tls_certificate)";
+  }
   return " (does the server encrypt, does its certificate name this address and lead to --tls_ca, "
          "and does it ask for a --tls_certificate?)";
 }

@@ -1,9 +1,6 @@
 // Credentials: how a client encrypts its connection, and who it says it is. Read once from files.
 #pragma once
 
-#include <grpcpp/grpcpp.h>
-
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -13,16 +10,16 @@ namespace sinkstream {
 
 // Paths, as the flags of these names give them; empty: without.
 struct CredentialFiles {
-  std::string tls_ca;           // PEM: roots that the server's certificate leads to; encrypts
-  std::string tls_certificate;  // PEM: the client's own, where the server asks for one
-  std::string tls_key;          // PEM: its key
-  std::string token_file;       // a bearer token, and nothing else
+  std::string tls_ca = {};           // PEM: roots that the server's certificate leads to; encrypts
+  std::string tls_certificate = {};  // PEM: the client's own, where the server asks for one
+  std::string tls_key = {};          // PEM: its key
+  std::string token_file = {};       // a bearer token, and nothing else
 };
 
-// By default neither encryption nor a token.
+// What is in these files; by default nothing, and a connection neither encrypts nor has a token.
+// Plain text: making gRPC's own starts threads, which must come after signals are blocked.
 struct Credentials {
-  std::shared_ptr<grpc::ChannelCredentials> channel = grpc::InsecureChannelCredentials();
-  bool encrypts = false;
+  std::string roots, certificate, key;
   std::string token;  // sent with every call as `authorization: Bearer TOKEN`; empty: none
 };
 

@@ -43,7 +43,7 @@ std::string Refusal(const CredentialFiles& files) {
 TEST(Credentials, WithoutFilesThereIsNeitherEncryptionNorAToken) {
   const auto credentials = LoadCredentials({});
   ASSERT_TRUE(credentials.ok());
-  EXPECT_FALSE(credentials->encrypts);
+  EXPECT_EQ(credentials->roots, "");
   EXPECT_EQ(credentials->token, "");
 }
 
@@ -51,7 +51,7 @@ TEST(Credentials, RootsEncryptAndATokenIsReadWithoutTheSpaceAroundIt) {
   const File roots(kCertificate), token(" secret-token\n");
   const auto credentials = LoadCredentials({.tls_ca = roots.path(), .token_file = token.path()});
   ASSERT_TRUE(credentials.ok()) << credentials.status();
-  EXPECT_TRUE(credentials->encrypts);
+  EXPECT_EQ(credentials->roots, kCertificate);
   EXPECT_EQ(credentials->token, "secret-token");
 }
 
@@ -112,13 +112,13 @@ TEST(Credentials, TheTokenGoesWithEveryCallWithoutEncryptionToo) {
 TEST(ConnectionHint, SaysWhatToDo) {
   Credentials plain, with_token, encrypted;
   with_token.token = "secret-token";
-  encrypted.encrypts = true;
+  encrypted.roots = kCertificate;
   const auto unknown = absl::UnauthenticatedError("no such token");
   EXPECT_EQ(ConnectionHint(unknown, plain), " (give --token_file)");
   EXPECT_THAT(ConnectionHint(unknown, with_token), HasSubstr("does not know the token"));
   const auto gone = absl::UnavailableError("connection refused");
   EXPECT_THAT(ConnectionHint(gone, plain), HasSubstr("needs --tls_ca"));
-  EXPECT_EQ(ConnectionHint(gone, encrypted), " (is a server running there?)");
+  EXPECT_THAT(ConnectionHint(gone, encrypted), HasSubstr("needs --tls_certificate"));
   const auto handshake = absl::UnavailableError("Ssl handshake failed");
   EXPECT_THAT(ConnectionHint(handshake, encrypted), HasSubstr("lead to --tls_ca"));
   EXPECT_EQ(ConnectionHint(absl::NotFoundError("no session"), encrypted), "");

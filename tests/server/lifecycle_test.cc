@@ -164,6 +164,7 @@ TEST(Lifecycle, AStreamIsToldHowLongItsTurnHas) {
   Conversation chat(server);
   chat.Open();
   chat.Send(kEndlessTurn);
+  EXPECT_TRUE(chat.Read()->has_delta());
   std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
   auto response = chat.Read();
   while (response && !response->has_go_away()) response = chat.Read();
