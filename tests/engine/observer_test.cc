@@ -119,8 +119,7 @@ TEST(EngineObserver, HearsTheTraceOfTheStreamThatAsked) {
 }
 
 TEST(EngineObserver, HearsOfPromptsThatAreShared) {
-  EngineOptions options = WideOptions();
-  Conversation world({}, options);
+  Conversation world({}, SmallOptions());
   OpenRequest with_prompt;
   with_prompt.system_prompt = "be kind";
   Stream& first = world.OpenStream(with_prompt);

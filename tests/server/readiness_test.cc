@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 
 #include "server/observers.h"
@@ -75,14 +76,12 @@ class Recorder final : public EngineObserver {
   void OnRoundBegun() override { log_ += "round "; }
   void OnStep(const StepStats& stats) override { log_ += "step" + Text(stats.decode_rows); }
   void OnPool(const PoolStats& stats) override { log_ += "pool" + Text(stats.sessions); }
-  void OnSessionOpened(bool resumed) override { log_ += "opened" + Text(resumed); }
-  void OnSessionClosed(CloseReason, absl::Duration lifetime) override {
-    log_ += "closed" + Text(absl::ToInt64Seconds(lifetime));
-  }
+  void OnSessionStart(const SessionStart& start) override { log_ += "start " + start.id + " "; }
+  void OnSessionEnd(const SessionEnd& end) override { log_ += "end" + Text(end.tokens); }
   void OnRejected(const std::string& reason) override { log_ += reason + " "; }
-  void OnTurnDone(const TurnDone& done) override { log_ += "done" + Text(done.request_id); }
+  void OnRequestEnd(const RequestEnd& end) override { log_ += "done" + Text(end.request_id); }
   void OnRequestFailed(const absl::Status&) override { log_ += "failed "; }
-  void OnParkFailed(const absl::Status&) override { log_ += "park "; }
+  void OnParkEnd(const ParkEnd& end) override { log_ += "park" + Text(end.bytes); }
   void OnDraining() override { log_ += "draining "; }
   void OnPaused() override { log_ += "paused "; }
 
@@ -101,19 +100,26 @@ TEST(EngineObservers, EachIsToldEverything) {
   observers.OnRoundBegun();
   StepStats step;
   step.decode_rows = 3;
-  TurnDone done;
-  done.request_id = 7;
+  const SessionId id = "id";
+  const std::optional<TraceContext> trace;
   observers.OnStep(step);
   observers.OnPool({.sessions = 2});
-  observers.OnSessionOpened(true);
-  observers.OnSessionClosed(CloseReason::kIdle, absl::Seconds(9));
+  observers.OnSessionStart({.id = id});
+  observers.OnSessionEnd({.id = id, .lifetime = absl::Seconds(9), .tokens = 9});
   observers.OnRejected("FULL");
-  observers.OnTurnDone(done);
+  observers.OnRequestEnd({.session_id = id,
+                          .principal = id,
+                          .trace = trace,
+                          .request_id = 7,
+                          .reason = std::nullopt,
+                          .status = absl::OkStatus(),
+                          .usage = {},
+                          .timings = {}});
   observers.OnRequestFailed(absl::CancelledError());
-  observers.OnParkFailed(absl::CancelledError());
+  observers.OnParkEnd({.status = absl::OkStatus(), .bytes = 5, .time = absl::ZeroDuration()});
   observers.OnDraining();
   observers.OnPaused();
-  EXPECT_EQ(first, "round step3 pool2 opened1 closed9 FULL done7 failed park draining paused ");
+  EXPECT_EQ(first, "round step3 pool2 start id end9 FULL done7 failed park5 draining paused ");
   EXPECT_EQ(second, first);
 }
 

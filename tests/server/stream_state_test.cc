@@ -11,7 +11,12 @@ namespace sinkstream {
 namespace {
 
 Event OpenedEvent() { return Opened{}; }
-Event Piece(const std::string& text) { return Delta{1, text, {}, {}}; }
+Event Piece(const std::string& text) {
+  Delta delta;
+  delta.request_id = 1;
+  delta.text = text;
+  return delta;
+}
 Event Refusal(uint64_t id) { return RequestFailed{id, absl::InvalidArgumentError("no")}; }
 
 // What a step asks for, in words: "read write:<event> finish:<CODE>".
