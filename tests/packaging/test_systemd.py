@@ -31,7 +31,7 @@ def analyze():
 
 def flags(folder):
     lines = (folder / "server.flags").read_text().splitlines()
-    return dict(line.removeprefix("--").split("=", 1) for line in lines if not line.startswith("#"))
+    return dict(line.removeprefix("--").split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def directives(folder, name):
