@@ -1,5 +1,6 @@
 #include "server/event_join.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <utility>
@@ -21,7 +22,7 @@ TEST(JoinDeltas, JoinsPiecesOfOneReplyThatFollowEachOther) {
   const auto joined = JoinDeltas({Piece(1, "a", 10), Piece(1, "", 11), Piece(1, "b", 12)});
   ASSERT_EQ(joined.size(), 1u);
   EXPECT_EQ(DeltaAt(joined, 0).text, "ab");
-  EXPECT_EQ(DeltaAt(joined, 0).tokens, (std::vector<TokenId>{10, 11, 12}));
+  EXPECT_THAT(DeltaAt(joined, 0).tokens, testing::ElementsAre(10, 11, 12));
   ASSERT_EQ(DeltaAt(joined, 0).logprobs.size(), 3u);
   EXPECT_EQ(DeltaAt(joined, 0).logprobs[2].chosen.token, 12);
 }
