@@ -55,6 +55,7 @@ struct DescribeEvent {
     return absl::StrCat("window at ", e.position, " evicted ", e.evicted, " from ", e.first_recent,
                         "\n");
   }
+  std::string operator()(const GoAway&) const { return "go away\n"; }
   std::string operator()(const RequestFailed& e) const {
     return absl::StrCat("failed ", e.status.ToString(), "\n");
   }
