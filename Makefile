@@ -5,21 +5,23 @@ model_suffix  = $(if $(filter float32,$(DTYPE)),,-$(DTYPE))
 MODEL        ?= build/models/smollm2-135m-instruct$(model_suffix).pt
 SERVER_FLAGS ?=
 CHAT_FLAGS   ?=
+LOAD_FLAGS   ?= --sessions=4 --turns=1000000 --max-tokens=exp:60 --think-ms=exp:3000 --cancel-share=0.05 --drop-share=0.05
+WATCH_PORT   ?=
 BENCH_FLAGS  ?=
 JOBS         ?= $(shell nproc)
 TORCH_INDEX  ?= https://download.pytorch.org/whl/cpu
 # run takes any free port, so that several can run; serve and chat meet at 50051.
 LISTEN       ?= 127.0.0.1:$(or $(PORT),50051)
 run: LISTEN := $(if $(filter file,$(origin LISTEN)),127.0.0.1:$(or $(PORT),0),$(LISTEN))
-export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS BENCH_FLAGS JOBS TORCH_INDEX
+export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS LOAD_FLAGS WATCH_PORT BENCH_FLAGS JOBS TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve chat tools package build model test bench lint tidy format asan tsan clean
+.PHONY: help run serve chat watch tools package build model test bench lint tidy format asan tsan clean
 .SILENT:
 
 help:  ## this list
 	sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
-	echo "Variables: PORT (or LISTEN=ADDRESS:PORT), MODEL, DTYPE, SERVER_FLAGS, CHAT_FLAGS, BENCH_FLAGS, JOBS, TORCH_INDEX"
+	echo "Variables: PORT (or LISTEN=ADDRESS:PORT), MODEL, DTYPE, SERVER_FLAGS, CHAT_FLAGS, LOAD_FLAGS, WATCH_PORT, BENCH_FLAGS, JOBS, TORCH_INDEX"
 
 run:  ## set up what is missing, start a server, chat with it
 	scripts/prepare </dev/null
@@ -33,6 +35,11 @@ chat:  ## chat with a server that is running
 	scripts/setup </dev/null
 	scripts/build release sinkstream-chat </dev/null
 	eval "set -- $$CHAT_FLAGS"; exec build/bin/sinkstream-chat --server="$$LISTEN" "$$@"
+
+watch:  ## a server, load, and Prometheus with a live dashboard
+	scripts/prepare </dev/null
+	scripts/build release sinkstream-loadgen </dev/null
+	scripts/watch
 
 tools:  ## build sinkstream-eval and sinkstream-loadgen
 	scripts/setup </dev/null

@@ -1,0 +1,74 @@
+"""Rules and dashboards by themselves: they are sound, each alert is tried both ways, and each tells what to do."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from sources import GRAFANA, PROMETHEUS, ROOT, RULES, dashboards, panels, rule_tests, rules, selectors
+
+
+def promtool(*arguments) -> None:
+    ran = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_prometheus_takes_the_settings_and_the_rules():
+    promtool("check", "config", PROMETHEUS / "prometheus.yaml")
+    promtool("check", "rules", *RULES)
+
+
+def test_alerts_fire_when_they_should_and_at_no_other_time():
+    promtool("test", "rules", *sorted((PROMETHEUS / "tests").glob("*.yaml")))
+
+
+@pytest.mark.parametrize("alert", [rule["alert"] for rule in rules("alert")])
+def test_each_alert_is_tried_firing_and_not_firing(alert):
+    tried = [case for test in rule_tests() for case in test.get("alert_rule_test", []) if case["alertname"] == alert]
+    silent = [case for test in rule_tests() for case in test.get("promql_expr_test", [])
+              if not case["exp_samples"] and re.search(case["expr"].split('"')[1], alert)]
+    assert any(case["exp_alerts"] for case in tried)
+    assert silent or any(not case["exp_alerts"] or len(case["exp_alerts"]) < len(instances(case)) for case in tried)
+
+
+def instances(case: dict) -> set[str]:
+    """The servers that a case's test has series of."""
+    [test] = [test for test in rule_tests() if case in test.get("alert_rule_test", [])]
+    return set(re.findall(r'instance="(\w+)"', str(test["input_series"])))
+
+
+@pytest.mark.parametrize("rule", rules("alert"), ids=lambda rule: rule["alert"])
+def test_each_alert_says_how_urgent_it_is_and_what_to_do(rule):
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["summary"] and rule["annotations"]["description"]
+    file, anchor = rule["annotations"]["runbook"].split("#")
+    headings = re.findall(r"^#+ (\w+)$", (ROOT / file).read_text(), flags=re.MULTILINE)
+    assert anchor in [heading.lower() for heading in headings]
+    assert anchor == rule["alert"].lower()
+
+
+def test_what_is_asked_for_is_in_the_list_of_metrics():
+    listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/metrics.md").read_text(), flags=re.MULTILINE)) | {"up"}
+    asked = [target["expr"] for dashboard in dashboards().values() for panel in panels(dashboard) for target in panel["targets"]]
+    asked += [rule["expr"] for kind in ("record", "alert") for rule in rules(kind)]
+    asked += [file.read_text() for folder in ("consoles", "console_libraries") for file in (PROMETHEUS / folder).iterdir()]
+    named = {re.match(r"\w+", selector)[0] for expression in asked for selector in selectors(expression)}
+    templates = set(re.findall(r'define "(\w+)"', (PROMETHEUS / "console_libraries/sinkstream.lib").read_text()))
+    of_histograms = {f"{name}_{part}" for name in listed for part in ("bucket", "sum", "count")}
+    assert named - templates <= listed | of_histograms
+
+
+def test_dashboards_are_what_their_code_makes(tmp_path):
+    subprocess.run([sys.executable, str(GRAFANA / "dashboards.py"), str(tmp_path)], check=True)
+    for made in ("fleet.json", "instance.json"):
+        assert (tmp_path / made).read_text() == (GRAFANA / "dashboards" / made).read_text(), f"run {GRAFANA / 'dashboards.py'}"
+
+
+@pytest.mark.parametrize("name", ["fleet", "instance"])
+def test_panels_have_numbers_and_places_of_their_own(name):
+    board = dashboards()[name]
+    numbers = [panel["id"] for panel in board["panels"]]
+    places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
+    assert board["uid"] == f"sinkstream-{name}"
+    assert len(set(numbers)) == len(numbers) and len(set(places)) == len(places)
