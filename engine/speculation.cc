@@ -5,8 +5,8 @@
 namespace sinkstream {
 namespace {
 
-// With weights of 4 bits a step of 8 rows takes 1.6 times as long as one of a single row; with
-// bfloat16 as long (docs/adr/0013).
+// The matrix products of 8 rows take 1.6 times those of one with weights of 4 bits
+// (docs/adr/0013).
 constexpr int32_t kCheapRows = 8;
 constexpr int64_t kLongestRun = 8;  // tokens, `last` among them: a longer one says no more
 constexpr int32_t kMostFailures = 6;
