@@ -206,7 +206,7 @@ def test_of_a_view_only_what_it_shows_is_serialised(tmp_path):
 @pytest.mark.parametrize(
     ("weight", "bias", "message"),
     [
-        (torch.zeros(4, 4, dtype=torch.float64), None, "float32, bfloat16 or uint8 blocks"),
+        (torch.zeros(4, 4, dtype=torch.float64), None, "float32, bfloat16 or uint8, not"),
         (torch.zeros(4), None, r"\[out, in\]"),
         (torch.zeros(4, 3), torch.zeros(3), r"bias must be float32 \[4\]"),
     ],
