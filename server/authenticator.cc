@@ -21,9 +21,10 @@ std::vector<absl::string_view> Authorizations(const grpc::ServerContextBase& con
 std::string CertificateName(const grpc::ServerContextBase& context) {
   const auto peer = context.auth_context();
   if (peer == nullptr || !peer->IsPeerAuthenticated()) return "";
-  return absl::StrJoin(peer->GetPeerIdentity(), ",", [](std::string* out, grpc::string_ref name) {
-    out->append(name.data(), name.size());
-  });
+  return absl::StrJoin(peer->GetPeerIdentity(), ",",
+                       [](std::string* out, const grpc::string_ref& name) {
+                         out->append(name.data(), name.size());
+                       });
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ class FileBacked {
   absl::StatusOr<bool> Refresh() {
     // Before they are read: who writes meanwhile is noticed at the next call.
     std::vector<FileStamp> stamps;
+    stamps.reserve(paths_.size());
     for (const std::string& path : paths_) stamps.push_back(StampOf(path));
     if (stamps == stamps_) return false;
     stamps_ = std::move(stamps);

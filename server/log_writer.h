@@ -69,7 +69,7 @@ class LogWriter {
 
   const Options options_;
   std::atomic<LogLevel> level_;
-  std::array<Counter*, 4> lines_;  // by level
+  std::array<Counter*, 4> lines_{};  // by level
   Counter& dropped_;
 
   Mutex mutex_;

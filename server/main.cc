@@ -88,7 +88,7 @@ int Serve(const ServerConfig& config) {
     if (!listening) std::_Exit(EXIT_SUCCESS);
     count == 1 ? stop.Notify() : activity.Hurry();
   });
-  Telemetry telemetry(*ParseLogLevel(config.log_level), clock);
+  Telemetry telemetry(ParseLogLevel(config.log_level).value_or(LogLevel::kInfo), clock);
   Readiness readiness(clock, config.stuck_step_limit);
   const auto ops = StartOps(config, telemetry, readiness);
   if (!ops.ok()) return Fail(ops.status());

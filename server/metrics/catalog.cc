@@ -176,6 +176,12 @@ std::vector<MetricInfo> TurnMetrics() {
        "From a turn's arrival to its end.",
        {},
        TurnBuckets()},
+  };
+}
+
+std::vector<MetricInfo> TokenMetrics() {
+  using enum Metric;
+  return {
       {kPromptTokens, "sinkstream_prompt_tokens_total", kCounter, "tokens",
        "Tokens read: of turns, appends and system prompts."},
       {kGeneratedTokens, "sinkstream_generated_tokens_total", kCounter, "tokens",
@@ -326,7 +332,7 @@ std::vector<MetricInfo> ProcessMetrics() {
 std::vector<MetricInfo> AllMetrics() {
   std::vector<MetricInfo> all;
   for (auto* const part : {&ServerMetrics, &SessionMetrics, &StreamMetrics, &TurnMetrics,
-                           &MemoryMetrics, &StepMetrics, &ProcessMetrics}) {
+                           &TokenMetrics, &MemoryMetrics, &StepMetrics, &ProcessMetrics}) {
     const std::vector<MetricInfo> metrics = part();
     all.insert(all.end(), metrics.begin(), metrics.end());
   }

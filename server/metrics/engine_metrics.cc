@@ -12,14 +12,14 @@ namespace {
 // Cells of a metric with one label, in the order of its values.
 template <size_t N>
 std::array<Counter*, N> Counters(MetricStore& store, Metric metric) {
-  std::array<Counter*, N> counters;
+  std::array<Counter*, N> counters{};
   for (size_t value = 0; value < N; ++value) counters[value] = &store.CounterOf(metric, {value});
   return counters;
 }
 
 template <size_t N>
 std::array<Gauge*, N> Gauges(MetricStore& store, Metric metric) {
-  std::array<Gauge*, N> gauges;
+  std::array<Gauge*, N> gauges{};
   for (size_t value = 0; value < N; ++value) gauges[value] = &store.GaugeOf(metric, {value});
   return gauges;
 }
