@@ -45,9 +45,10 @@ void SessionStream::OnOpenMissed() {
 
 void SessionStream::HandleMessage() {
   auto request = ParseAs<v1::ConverseRequest>(inbound_);
+  const bool parsed = request.ok();
   absl::StatusOr<std::optional<Event>> answer =
-      request.ok() ? Carry(*std::move(request)) : Refuse(request.status());
-  Count(answer, request.ok());
+      parsed ? Carry(*std::move(request)) : Refuse(request.status());
+  Count(answer, parsed);
   inbound_.Clear();
   Perform(answer.ok() ? state_.ReadDone(*std::move(answer)) : state_.End(answer.status()));
 }
@@ -55,8 +56,9 @@ void SessionStream::HandleMessage() {
 void SessionStream::Count(const absl::StatusOr<std::optional<Event>>& answer, bool parsed) {
   ServiceMetrics& metrics = environment_.metrics;
   if (!answer.ok()) return metrics.MessageRefused(answer.status(), parsed);
-  if (!answer->has_value()) return;
-  const absl::Status& status = std::get<RequestFailed>(**answer).status;
+  const std::optional<Event>& event = *answer;
+  if (!event) return;
+  const absl::Status& status = std::get<RequestFailed>(*event).status;
   metrics.MessageRefused(status, parsed);
   metrics.Told(ErrorScope::kRequest, status);
 }
