@@ -141,8 +141,8 @@ OpsServer::Reply OpsServer::SetLogLevel(mg_connection* connection) const {
   if (!IsLoopback(mg_get_request_info(connection)->remote_addr)) {
     return {403, "from loopback alone\n"};
   }
-  const std::optional<std::string> body = Body(connection);
-  const auto name = absl::StripAsciiWhitespace(body.value_or(""));
+  const std::string body = Body(connection).value_or("");
+  const auto name = absl::StripAsciiWhitespace(body);
   const auto level = ParseLogLevel(std::string_view(name.data(), name.size()));
   if (!level) return {400, "the body must be error, warning, info or debug\n"};
   sources_.log.SetLevel(*level);
