@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "server/metrics/catalog.h"
+
 namespace sinkstream {
 namespace {
 
@@ -21,36 +23,10 @@ std::string Message(const absl::Status& status) {
   return std::string(status.message().substr(0, kMostMessageBytes));
 }
 
-const char* ReasonName(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kEndOfTurn:
-      return "end_of_turn";
-    case FinishReason::kStopToken:
-      return "stop_token";
-    case FinishReason::kStopString:
-      return "stop_string";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-  }
-  return "";
-}
-
-const char* ReasonName(CloseReason reason) {
-  switch (reason) {
-    case CloseReason::kClient:
-      return "client";
-    case CloseReason::kIdle:
-      return "idle";
-    case CloseReason::kStreamEnd:
-      return "stream_end";
-    case CloseReason::kShutdown:
-      return "shutdown";
-    case CloseReason::kLost:
-      return "lost";
-  }
-  return "";
+// As the metrics' label says it, whose values are in the order of the reasons.
+template <typename Reason>
+const std::string& ReasonName(Metric metric, Reason reason) {
+  return InfoOf(metric).labels[0].values[static_cast<size_t>(reason)];
 }
 
 void AddCounts(const RequestEnd& end, ordered_json& fields) {
@@ -86,7 +62,7 @@ void RequestLog::OnRequestEnd(const RequestEnd& end) {
   ordered_json fields = {{"session", ShortId(end.session_id)}};
   if (!end.principal.empty()) fields["principal"] = end.principal;
   fields["request_id"] = end.request_id;
-  if (end.reason) fields["finish_reason"] = ReasonName(*end.reason);
+  if (end.reason) fields["finish_reason"] = ReasonName(Metric::kTurns, *end.reason);
   fields["code"] = absl::StatusCodeToString(end.status.code());
   if (fault) fields["message"] = Message(end.status);
   AddCounts(end, fields);
@@ -104,7 +80,7 @@ void RequestLog::OnSessionEnd(const SessionEnd& end) {
   if (!log_.Writes(LogLevel::kDebug)) return;
   log_.Write(LogLevel::kDebug, "session_closed",
              {{"session", ShortId(end.id)},
-              {"reason", ReasonName(end.reason)},
+              {"reason", ReasonName(Metric::kSessionsClosed, end.reason)},
               {"tokens", end.tokens},
               {"lifetime_seconds", absl::ToDoubleSeconds(end.lifetime)}});
 }
