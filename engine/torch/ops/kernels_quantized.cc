@@ -119,7 +119,7 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row, Ahead ahe
 // Each pass over a panel asks for its share of the next panel; one alone, for what comes soon.
 template <typename Format>
 Ahead AheadOf(const QuantizedLinearCall& call, int64_t panel, int64_t tile, int64_t tiles) {
-  constexpr int64_t kLine = 64, kLines = kGroupBytes<Format> / kLine, kSoon = 3072;
+  constexpr int64_t kLine = 64, kLines = kGroupBytes<Format> / kLine;
   const int64_t passes = tiles * kPasses, lines = (kLines + passes - 1) / passes;
   const int64_t share = call.in / Format::kGroup * lines * kLine;
   const auto from = reinterpret_cast<uintptr_t>(PanelOf<Format>(call, panel));

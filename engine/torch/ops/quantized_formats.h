@@ -71,11 +71,14 @@ const uint8_t* ScalesOf(const QuantizedLinearCall& call, const uint8_t* panel,
   return panel + call.in / Format::kGroup * kGroupBytes<Format>;
 }
 
+// Bytes ahead of what is at work: far enough to have come from memory by then.
+constexpr int64_t kSoon = 3072;
+
 // Asks for the weights some groups after `group`: the processor by itself stops at each page's end.
 template <typename Format>
 inline void PrefetchAfter(const uint8_t* group) {
   // A number, as no pointer may be beyond the end of what it points into.
-  const auto* ahead = reinterpret_cast<const uint8_t*>(reinterpret_cast<uintptr_t>(group) + 3072);
+  const auto* ahead = reinterpret_cast<const uint8_t*>(reinterpret_cast<uintptr_t>(group) + kSoon);
 #pragma GCC unroll 32
   for (int line = 0; line < kGroupBytes<Format>; line += 64) {
     __builtin_prefetch(ahead + line);
