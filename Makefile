@@ -13,6 +13,7 @@ TORCH_INDEX  ?= https://download.pytorch.org/whl/cpu
 # run takes any free port, so that several can run; serve and chat meet at 50051.
 LISTEN       ?= 127.0.0.1:$(or $(PORT),50051)
 run: LISTEN := $(if $(filter file,$(origin LISTEN)),127.0.0.1:$(or $(PORT),0),$(LISTEN))
+export CTEST_PARALLEL_LEVEL ?= $(JOBS)
 export LISTEN MODEL DTYPE SERVER_FLAGS CHAT_FLAGS LOAD_FLAGS WATCH_PORT BENCH_FLAGS JOBS TORCH_INDEX
 
 .DEFAULT_GOAL := help
