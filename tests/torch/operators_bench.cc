@@ -140,36 +140,39 @@ void SiluMul(benchmark::State& state) {
 }
 BENCHMARK(SiluMul)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
 
-// A token each of so many sessions whose window of 512 is full.
+// A token each of so many sessions whose window is full: one layer after the other of a model's 30,
+// so that KV comes from memory as it does in a step.
 void DecodeAttention(benchmark::State& state) {
-  constexpr int64_t kHeads = 9, kKvHeads = 3, kHeadDim = 64, kWindow = 512;
-  constexpr int64_t kBlocks = kWindow / kernels::kBlockTokens;
+  constexpr int64_t kHeads = 9, kKvHeads = 3, kHeadDim = 64;
   const auto attention = Operator<Tensor(
       const Tensor&, const std::optional<Tensor>&, int64_t, int64_t, int64_t, int64_t, double,
       const c10::intrusive_ptr<StepContext>&, const std::optional<Tensor>&)>("sink_attention");
-  const int64_t sessions = state.range(0);
-  const Tensor kv = at::randn(KvShape(1, sessions * kBlocks, kKvHeads, kHeadDim))
-                        .to(state.range(1) == kBfloat16 ? at::kBFloat16 : at::kFloat);
+  const int64_t sessions = state.range(0), window = state.range(1);
+  const int64_t blocks = window / kernels::kBlockTokens;
+  const Tensor kv = at::randn(KvShape(kLayers, sessions * blocks, kKvHeads, kHeadDim))
+                        .to(state.range(2) == kBfloat16 ? at::kBFloat16 : at::kFloat);
   Tensor lines = at::zeros({sessions, kSequenceFields}, at::kLong);
   for (int64_t s = 0; s < sessions; ++s) {
-    const int64_t first = s * kBlocks;
-    const int64_t line[] = {kWindow - 1, 1, 0, kWindow, first, first, kBlocks, 0, 0};
+    const int64_t first = s * blocks;
+    const int64_t line[] = {window - 1, 1, 0, window, first, first, blocks, 0, 0};
     std::copy(std::begin(line), std::end(line), lines[s].data_ptr<int64_t>());
   }
   const auto step = c10::make_intrusive<StepContext>(kv, kHeadDim, lines,
-                                                     at::arange(sessions * kBlocks, at::kInt));
+                                                     at::arange(sessions * blocks, at::kInt));
   const Tensor qkv = at::randn({sessions, (kHeads + 2 * kKvHeads) * kHeadDim});
+  int64_t layer = 0;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(attention.call(qkv, std::nullopt, 0, kHeads, kKvHeads, kHeadDim, 0.125,
-                                            step, std::nullopt));
+    benchmark::DoNotOptimize(attention.call(qkv, std::nullopt, layer, kHeads, kKvHeads, kHeadDim,
+                                            0.125, step, std::nullopt));
+    layer = (layer + 1) % kLayers;
   }
-  state.SetLabel(kStorageNames[state.range(1)]);
-  const auto attended = static_cast<double>(sessions * kWindow * kHeadDim);
-  Report(state, static_cast<double>(kv.nbytes()), 4 * attended * kHeads);
+  state.SetLabel(kStorageNames[state.range(2)]);
+  const auto attended = static_cast<double>(sessions * window * kHeadDim);
+  Report(state, static_cast<double>(kv.nbytes()) / kLayers, 4 * attended * kHeads);
 }
 BENCHMARK(DecodeAttention)
-    ->ArgNames({"sessions", ""})
-    ->ArgsProduct({{1, 8, 32}, {kFloat32, kBfloat16}})
+    ->ArgNames({"sessions", "window", ""})
+    ->ArgsProduct({{1, 8, 32}, {96, 512}, {kFloat32, kBfloat16}})
     ->UseRealTime();
 
 void StepArguments(benchmark::internal::Benchmark* bench) {
