@@ -7,8 +7,10 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -92,6 +94,22 @@ struct Shape {
 constexpr Shape kLayer[] = {{960, 576}, {576, 576}, {3072, 576}, {576, 1536}};
 constexpr Shape kHead = {49152, 576};
 constexpr int kLayers = 30;
+
+// What memory gives the operators' threads together: more than any cache holds, read once.
+void ReadMemory(benchmark::State& state) {
+  constexpr int64_t kWords = int64_t{1} << 27;  // of 8 bytes
+  const Tensor memory = at::ones({kWords}, at::kLong);
+  const int64_t* words = memory.const_data_ptr<int64_t>();
+  std::atomic<int64_t> sum = 0;
+  for (auto _ : state) {
+    OperatorPool().ParallelFor(kWords, int64_t{1} << 20, [&](int64_t begin, int64_t end) {
+      sum += std::accumulate(words + begin, words + end, int64_t{0});
+    });
+  }
+  if (sum % kWords != 0) state.SkipWithError("a sum is wrong");
+  Report(state, 8.0 * kWords, 0);
+}
+BENCHMARK(ReadMemory)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // All matrix products of a step; `head` rows go through the head too.
 void StepProducts(benchmark::State& state) {
