@@ -55,11 +55,12 @@ def resident_bytes(pid):
 class Session:
     """One Converse stream; blocking calls."""
 
-    def __init__(self, stub, pb, sinks, window):
+    def __init__(self, stub, pb, **fields):
+        """Opens a session: `fields` are those of Open."""
         self._pb = pb
         self._out = queue.Queue()
         self._in = stub.Converse(iter(self._out.get, None))
-        self._out.put(pb.ConverseRequest(open=pb.Open(sinks=sinks, window=window)))
+        self._out.put(pb.ConverseRequest(open=pb.Open(**fields)))
         self.opened = next(self._in).opened
 
     def append(self, text):
@@ -124,7 +125,7 @@ def main():
         process, address = start_server(arguments)
         try:
             stub = pb_grpc.ChatServiceStub(grpc.insecure_channel(address))
-            session = Session(stub, pb, arguments.sinks, arguments.window)
+            session = Session(stub, pb, sinks=arguments.sinks, window=arguments.window)
             rows = measure(session, process.pid, text, arguments.tokens, arguments.piece_bytes,
                            arguments.reply_tokens)
         finally:
