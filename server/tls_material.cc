@@ -78,8 +78,9 @@ absl::StatusOr<Key> ParseKey(const std::string& text, const std::string& path) {
   return key;
 }
 
-// What the TLS library itself has against it: a key that is too short, an old signature.
-absl::Status CheckStrength(X509& certificate, const std::string& path) {
+// What the TLS library itself has against one of them: a key that is too short, an old signature.
+// gRPC would learn of those behind the first at the handshake, and then of each one.
+absl::Status CheckStrength(const std::vector<Certificate>& chain, const std::string& path) {
   const std::unique_ptr<SSL_CTX, Free<SSL_CTX_free>> context(SSL_CTX_new(TLS_server_method()));
   ERR_clear_error();
   if (SSL_CTX_use_certificate(context.get(), &certificate) == 1) return absl::OkStatus();
@@ -115,7 +116,7 @@ absl::StatusOr<TlsMaterial> LoadTls(const TlsFiles& files) {
   const auto parsed_key = ParseKey(*key, files.key);
   if (!parsed_key.ok()) return parsed_key.status();
   X509& own = *chain->front();
-  if (absl::Status usable = CheckStrength(own, files.certificate); !usable.ok()) return usable;
+  if (absl::Status usable = CheckStrength(*chain, files.certificate); !usable.ok()) return usable;
   if (X509_check_private_key(&own, parsed_key->get()) != 1) {
     ERR_clear_error();
     return Fault(files.key,

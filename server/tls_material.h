@@ -18,8 +18,9 @@ struct TlsMaterial {
   std::string warning;                          // of the certificate's dates; empty: none
 };
 
-// INVALID_ARGUMENT, naming the file: it cannot be read, holds no certificate or key, a damaged or
-// weak one, a key with a passphrase; or the key is not the certificate's.
+// INVALID_ARGUMENT, naming the file: it cannot be read, holds no certificate or key, a damaged one,
+// one of its chain that the TLS library finds too weak, a key with a passphrase; or the key is not
+// the certificate's.
 absl::StatusOr<TlsMaterial> LoadTls(const TlsFiles& files);
 
 }  // namespace sinkstream

@@ -106,7 +106,19 @@ TEST_F(PortSecurityTest, SaysWhatTheTlsLibraryDoesNotTake) {
   const Identity weak = authority_.IssueWeak("localhost");
   const std::string path = files_.Write("server.pem", weak.certificate);
   files_.Write("server.key", weak.key);
-  EXPECT_EQ(Refusal(Tls()), path + ": the certificate cannot be used: ee key too small");
+  EXPECT_EQ(Refusal(Tls()), path + ": certificate 1 in it cannot be used: ee key too small");
+}
+
+// gRPC takes it, and then no handshake succeeds.
+TEST_F(PortSecurityTest, SaysWhichOfAChainTheTlsLibraryDoesNotTake) {
+  const std::string path = files_.Write(
+      "server.pem", identity_.certificate + authority_.IssueWeak("between").certificate);
+  EXPECT_EQ(Refusal(Tls()), path + ": certificate 2 in it cannot be used: ca key too small");
+}
+
+TEST_F(PortSecurityTest, TakesAChain) {
+  files_.Write("server.pem", identity_.certificate + authority_.certificate());
+  EXPECT_EQ(Load(Tls())->Tls()->certificates, identity_.certificate + authority_.certificate());
 }
 
 TEST_F(PortSecurityTest, SaysWhatIsWrongWithAKey) {
