@@ -14,12 +14,22 @@ void EngineActivity::OnDraining() {
   changed_.NotifyAll();
 }
 
+void EngineActivity::OnStreams(int64_t streams) {
+  MutexLock lock(mutex_);
+  streams_ = streams;
+  if (streams_ == 0) changed_.NotifyAll();
+}
+
 bool EngineActivity::WaitUntilDrained(std::chrono::steady_clock::time_point deadline) {
   MutexLock lock(mutex_);
-  while (!Drained() && !hurry_ && std::chrono::steady_clock::now() < deadline) {
-    changed_.WaitUntil(mutex_, deadline);
-  }
+  while (!Drained() && Patient(deadline)) changed_.WaitUntil(mutex_, deadline);
   return Drained();
+}
+
+bool EngineActivity::WaitUntilStreamsEnd(std::chrono::steady_clock::time_point deadline) {
+  MutexLock lock(mutex_);
+  while (streams_ > 0 && Patient(deadline)) changed_.WaitUntil(mutex_, deadline);
+  return streams_ == 0;
 }
 
 PoolStats EngineActivity::Pool() const {

@@ -130,6 +130,7 @@ void ServerLifecycle::Drain(absl::Duration timeout) {
   TellHealth();
   parts_.activity.WaitUntilDrained(deadline);
   environment_.streams.EndAll(ShuttingDown());
+  parts_.activity.WaitUntilStreamsEnd(deadline);
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();
   ticker_.reset();

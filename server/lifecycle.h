@@ -52,10 +52,10 @@ class ServerLifecycle {
   // With the port that it got.
   const std::string& Address() const { return address_; }
 
-  // Takes no new session, lets running requests go on for `timeout` (at most kMaxDrainTimeout of
-  // config.h) or until `activity` is told to hurry, then ends every stream with UNAVAILABLE and
-  // closes the port. Returns when no call is left; a client that does not read cannot hold it up
-  // for more than kFarewell.
+  // Takes no new session, lets running requests go on, then ends every stream with UNAVAILABLE,
+  // lets its reader take what waits for it, and closes the port. All that for `timeout` (at most
+  // kMaxDrainTimeout of config.h) or until `activity` is told to hurry. Returns when no call is
+  // left: what is left then is cancelled after kFarewell.
   void Drain(absl::Duration timeout);
 
   static constexpr absl::Duration kFarewell = absl::Seconds(1);
@@ -63,7 +63,7 @@ class ServerLifecycle {
  private:
   ServerLifecycle(const ListenOptions& options, const Parts& parts)
       : parts_(parts),
-        environment_(parts.engine, parts.metrics, options.service, options.security,
+        environment_(parts.engine, parts.activity, parts.metrics, options.service, options.security,
                      parts.on_error),
         chat_service_(environment_, parts.activity),
         score_service_(environment_) {}

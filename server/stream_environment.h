@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "engine/sync.h"
+#include "server/activity.h"
 #include "server/authenticator.h"
 #include "server/metrics/service_metrics.h"
 #include "server/request.h"
@@ -38,18 +39,26 @@ class LiveStream {
 // The streams that live: no more than a limit, and a server that stops can end them. Any thread.
 class LiveStreams {
  public:
-  explicit LiveStreams(int64_t most) : most_(most) {}
+  // `activity`, told how many live, outlives this.
+  LiveStreams(int64_t most, EngineActivity& activity) : most_(most), activity_(activity) {}
 
-  // RESOURCE_EXHAUSTED if `most` live already.
+  // RESOURCE_EXHAUSTED if `most` live already; after EndAll(), its status.
   absl::Status Add(LiveStream* stream);
   // No effect on one that was not added.
   void Remove(LiveStream* stream);
+  // For good.
   void EndAll(const absl::Status& status);
   int64_t most() const { return most_; }
 
  private:
+  void TellCount() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    activity_.OnStreams(static_cast<int64_t>(streams_.size()));
+  }
+
   const int64_t most_;
+  EngineActivity& activity_;
   Mutex mutex_;
+  absl::Status ended_ ABSL_GUARDED_BY(mutex_);
   std::unordered_set<LiveStream*> streams_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -58,11 +67,11 @@ using ErrorSink = std::function<void(const absl::Status&)>;
 
 // Outlives every call.
 struct StreamEnvironment {
-  // `engine_served`, `service_metrics`, `security` (null: none) and what `error_sink` uses outlive
-  // this.
-  StreamEnvironment(Engine& engine_served, ServiceMetrics& service_metrics,
-                    const ServiceOptions& options, const PortSecurity* security,
-                    ErrorSink error_sink);
+  // `engine_served`, `activity`, `service_metrics`, `security` (null: none) and what `error_sink`
+  // uses outlive this.
+  StreamEnvironment(Engine& engine_served, EngineActivity& activity,
+                    ServiceMetrics& service_metrics, const ServiceOptions& options,
+                    const PortSecurity* security, ErrorSink error_sink);
 
   Engine& engine;
   ServiceMetrics& metrics;

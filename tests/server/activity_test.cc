@@ -56,6 +56,22 @@ TEST(EngineActivity, WakesWhoeverWaitsWhenAnIdleEngineDrains) {
   engine.join();
 }
 
+TEST(EngineActivity, WaitsForTheLastStreamOrUntilTheDeadline) {
+  EngineActivity activity;
+  EXPECT_TRUE(activity.WaitUntilStreamsEnd(steady_clock::now())) << "there was none";
+  activity.OnStreams(2);
+  EXPECT_FALSE(activity.WaitUntilStreamsEnd(steady_clock::now()));
+  std::thread streams([&] {
+    activity.OnStreams(1);
+    activity.OnStreams(0);
+  });
+  EXPECT_TRUE(activity.WaitUntilStreamsEnd(steady_clock::now() + std::chrono::hours(1)));
+  streams.join();
+  activity.OnStreams(1);
+  activity.Hurry();
+  EXPECT_FALSE(activity.WaitUntilStreamsEnd(steady_clock::now() + std::chrono::hours(1)));
+}
+
 TEST(EngineActivity, TellsThePoolAsItWasLastTold) {
   EngineActivity activity;
   PoolStats stats;

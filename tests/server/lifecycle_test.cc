@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -252,6 +253,45 @@ TEST(Lifecycle, AHurryCutsTheDrainShort) {
   server.activity().Hurry();
   EXPECT_EQ(chat.Finish().error_code(), StatusCode::UNAVAILABLE);
   drain.join();
+}
+
+// A turn that is done, and of which more waits for its reader than the connection holds.
+void TalkWithoutReading(ChatServer& server, Conversation& chat) {
+  chat.Open();
+  chat.Send(
+      "turn { text: 'talk' sampling { top_logprobs: 20 max_tokens: 2000 ignore_end_of_turn: true "
+      "} }");
+  server.observer().Await([](const PoolStats& pool, int) { return pool.running_requests == 1; });
+  server.observer().Await([](const PoolStats& pool, int) { return pool.running_requests == 0; });
+}
+
+ChatServerOptions Talkative() {
+  ChatServerOptions options = SmallSessions();
+  options.engine.limits.outbox_capacity = 1 << 20;  // no pause
+  options.model.next = HashOfVisible;
+  return options;
+}
+
+TEST(Lifecycle, AReaderGetsTheLastEventsOfADrain) {
+  ChatServer server(Talkative());
+  Watch watch(server);
+  Conversation chat(server);
+  TalkWithoutReading(server, chat);
+  std::thread drain([&] { server.lifecycle().Drain(absl::Hours(1)); });
+  watch.AwaitDrain();
+  EXPECT_EQ(chat.ReadAnswer().tokens.size(), 2000u);
+  EXPECT_EQ(chat.Finish().error_code(), StatusCode::UNAVAILABLE);
+  drain.join();
+}
+
+TEST(Lifecycle, AReaderHasTheWholeTimeoutForThem) {
+  ChatServer server(Talkative());
+  Conversation chat(server);
+  TalkWithoutReading(server, chat);
+  const auto begun = std::chrono::steady_clock::now();
+  server.lifecycle().Drain(1.5 * ServerLifecycle::kFarewell);
+  EXPECT_GE(std::chrono::steady_clock::now() - begun,
+            absl::ToChronoNanoseconds(1.5 * ServerLifecycle::kFarewell));
 }
 
 TEST(Lifecycle, AClientThatDoesNotReadDoesNotHoldUpTheEnd) {
