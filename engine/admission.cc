@@ -25,11 +25,13 @@ AttachmentId AttachmentOf(const Command& command) {
 }  // namespace
 
 Admission::Admission(const EngineOptions& options, const ModelSpec& spec, SessionPool& pool,
-                     SessionParking& parking, const Clock& clock, std::function<uint64_t()> random)
+                     SessionParking& parking, EngineObserver& observer, const Clock& clock,
+                     std::function<uint64_t()> random)
     : options_(options),
       spec_(spec),
       pool_(pool),
       parking_(parking),
+      observer_(observer),
       clock_(clock),
       random_(std::move(random)) {}
 
@@ -72,8 +74,9 @@ bool Admission::Defer(Command& command) {
     then.push_back(std::move(command));
     return true;
   }
-  Take(place).open.outbox->Close(Exhausted(
-      "QUEUE_FULL", "inbox: too many calls of this stream wait for its session", absl::Seconds(1)));
+  Refuse(Take(place).open,
+         Exhausted("QUEUE_FULL", "inbox: too many calls of this stream wait for its session",
+                   absl::Seconds(1)));
   return true;
 }
 
@@ -83,8 +86,13 @@ std::optional<Admission::Arrival> Admission::Leave(AttachmentId attachment) {
   return Take(place);
 }
 
+void Admission::Refuse(const OpenCommand& command, const absl::Status& status) {
+  if (const auto reason = ErrorReason(status)) observer_.OnRejected(*reason);
+  command.outbox->Close(status);
+}
+
 void Admission::RefuseFirst(const absl::Status& status) {
-  Take(waiting_.begin()).open.outbox->Close(status);
+  Refuse(Take(waiting_.begin()).open, status);
 }
 
 void Admission::RefuseAll(const absl::Status& status) {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "engine/clock.h"
 #include "engine/commands.h"
+#include "engine/observer.h"
 #include "engine/options.h"
 #include "engine/session_parking.h"
 #include "engine/session_pool.h"
@@ -28,7 +29,8 @@ class Admission {
 
   // All outlive this. `random`: as in Scheduler::Parts.
   Admission(const EngineOptions& options, const ModelSpec& spec, SessionPool& pool,
-            SessionParking& parking, const Clock& clock, std::function<uint64_t()> random);
+            SessionParking& parking, EngineObserver& observer, const Clock& clock,
+            std::function<uint64_t()> random);
 
   void Arrive(OpenCommand command);
 
@@ -46,6 +48,8 @@ class Admission {
   // The session that it waits for is lost: it is told `status`.
   void RefuseFirst(const absl::Status& status);
   void RefuseAll(const absl::Status& status);
+  // One that does not wait: tells the observer and the stream. Every refusal comes this way.
+  void Refuse(const OpenCommand& command, const absl::Status& status);
 
  private:
   using Place = std::deque<Arrival>::iterator;
@@ -66,6 +70,7 @@ class Admission {
   const ModelSpec& spec_;
   SessionPool& pool_;
   SessionParking& parking_;
+  EngineObserver& observer_;
   const Clock& clock_;
   const std::function<uint64_t()> random_;
   std::deque<Arrival> waiting_;  // each claims the session that it asks for

@@ -33,7 +33,8 @@ Scheduler::Scheduler(const EngineOptions& options, Parts parts)
       parts_(std::move(parts)),
       pool_(parts_.model.Spec(), PoolOptions(options.limits, parts_.model.Spec())),
       parking_(pool_, parts_.park, parts_.observer, parts_.clock),
-      admission_(options_, parts_.model.Spec(), pool_, parking_, parts_.clock, parts_.random),
+      admission_(options_, parts_.model.Spec(), pool_, parking_, parts_.observer, parts_.clock,
+                 parts_.random),
       queue_({options.limits.max_queued_requests, options.limits.max_request_tokens},
              parts_.tokenizer, parts_.format, parts_.observer, parts_.clock),
       sampler_(parts_.model, parts_.format, parts_.clock),
@@ -54,7 +55,7 @@ void Scheduler::Dispatch(Command& command) {
 // ---- sessions ----
 
 void Scheduler::Carry(OpenCommand& command) {
-  if (draining_) return command.outbox->Close(ShuttingDown());
+  if (draining_) return admission_.Refuse(command, ShuttingDown());
   CloseExpired();
   admission_.Arrive(std::move(command));
 }
@@ -66,9 +67,7 @@ void Scheduler::AttachArrivals() {
       for (Command& command : arrival->then) Dispatch(command);
       continue;
     }
-    const auto& refusal = arrival->session.status();
-    if (const auto reason = ErrorReason(refusal)) parts_.observer.OnRejected(*reason);
-    arrival->open.outbox->Close(refusal);
+    admission_.Refuse(arrival->open, arrival->session.status());
   }
 }
 

@@ -90,6 +90,42 @@ TEST(EngineObserver, HearsNoEndOfARequestThatWasNotTakenUp) {
   EXPECT_TRUE(world.observer().ends.empty());
 }
 
+TEST(EngineObserver, ATurnThatIsCancelledWhileItWaitsHasWaitedAllItsLife) {
+  Conversation world({}, WideOptions());
+  Stream& stream = world.OpenStream();
+  stream.Append("some text");
+  stream.Say("hi");
+  world.clock().Advance(absl::Seconds(3));
+  stream.Cancel();
+  const auto& ends = world.observer().ends;
+  ASSERT_EQ(ends.size(), 2u);
+  EXPECT_EQ(ends[1].timings.total, absl::Seconds(3));
+  EXPECT_EQ(ends[1].timings.queue, absl::Seconds(3));
+}
+
+TEST(EngineObserver, ATurnWhoseFirstStepFailsHasWaitedUntilThatStep) {
+  Conversation world({}, WideOptions());
+  Stream& stream = world.OpenStream();
+  world.model().FailNextStep();
+  stream.Say("hi");
+  world.clock().Advance(absl::Seconds(3));
+  world.Run();
+  const auto& ends = world.observer().ends;
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].timings.queue, absl::Seconds(3));
+}
+
+TEST(EngineObserver, HearsOfEachStreamThatIsRefused) {
+  EngineOptions options = WideOptions();
+  options.limits.max_sessions = 1;
+  Conversation world({}, options);
+  world.OpenStream();
+  world.OpenStream();
+  world.scheduler().Handle(DrainCommand{absl::Seconds(5)});
+  world.OpenStream();
+  EXPECT_EQ(world.observer().rejected, (std::vector<std::string>{"MAX_SESSIONS", "SHUTTING_DOWN"}));
+}
+
 TEST(EngineObserver, HearsOfRowsThatAreNoNumbers) {
   Conversation world({}, WideOptions());
   Stream& stream = world.OpenStream();

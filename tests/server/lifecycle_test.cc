@@ -1,12 +1,15 @@
 #include "server/lifecycle.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "absl/strings/str_split.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/server/chat_server.h"
@@ -17,6 +20,7 @@ namespace {
 using grpc::StatusCode;
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
+using testing::Contains;
 
 constexpr char kService[] = "sinkstream.v1.ChatService";
 constexpr char kScoreService[] = "sinkstream.v1.ScoreService";
@@ -154,6 +158,9 @@ TEST(Lifecycle, ADrainingServerTakesNoNewSessionAndGivesNoOldOneBack) {
     EXPECT_EQ(status.error_message(), "the server is shutting down");
     EXPECT_EQ(RetrySeconds(status.error_details()), 1);
   }
+  const std::vector<std::string> metrics = absl::StrSplit(server.metrics().Text(), '\n');
+  EXPECT_THAT(metrics,
+              Contains("sinkstream_admission_rejections_total{reason=\"shutting_down\"} 2"));
   EXPECT_TRUE(running.Read().has_value()) << "a running turn goes on";
   server.activity().Hurry();
   running.Finish();
