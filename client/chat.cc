@@ -34,6 +34,9 @@ ABSL_FLAG(std::string, tls_certificate, "",
 ABSL_FLAG(std::string, tls_key, "", "PEM file of its key");
 ABSL_FLAG(std::string, token_file, "",
           "file that holds the bearer token to send to a server that asks for one");
+ABSL_FLAG(bool, insecure_token, false,
+          "send the token to another machine without encryption too, where whoever is on the way "
+          "reads it");
 ABSL_FLAG(
     absl::Duration, wait, absl::ZeroDuration(),
     "wait up to so long (30s, 2m) until the server's health service says SERVING (default: 0)");
@@ -379,7 +382,9 @@ int main(int argc, char** argv) {
   }
   const auto credentials = sinkstream::LoadCredentials(
       {absl::GetFlag(FLAGS_tls_ca), absl::GetFlag(FLAGS_tls_certificate),
-       absl::GetFlag(FLAGS_tls_key), absl::GetFlag(FLAGS_token_file)});
+       absl::GetFlag(FLAGS_tls_key), absl::GetFlag(FLAGS_token_file),
+       absl::GetFlag(FLAGS_insecure_token)},
+      server);
   if (!credentials.ok()) {
     sinkstream::Note(credentials.status().message());
     return 1;

@@ -18,6 +18,7 @@ std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const Credentials& 
 }
 
 // gRPC's own way to send a token refuses a connection without encryption, as that to loopback is.
+// LoadCredentials refuses those to anywhere else.
 class TokenSender final : public grpc::experimental::Interceptor {
  public:
   explicit TokenSender(const std::string& header) : header_(header) {}

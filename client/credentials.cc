@@ -1,5 +1,7 @@
 #include "client/credentials.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -57,10 +59,34 @@ absl::Status CheckTogether(const CredentialFiles& files) {
   return absl::OkStatus();
 }
 
+// True if no other machine reads what goes to this address of gRPC's: a socket of this one,
+// localhost, 127.0.0.0/8, [::1].
+bool IsLocal(const std::string& server) {
+  if (absl::StartsWith(server, "unix:")) return true;
+  std::string host = server.substr(0, server.rfind(':'));
+  for (const char* scheme : {"dns:///", "dns:", "ipv4:", "ipv6:"}) {
+    if (absl::StartsWith(host, scheme)) host.erase(0, std::strlen(scheme));
+  }
+  if (absl::EqualsIgnoreCase(host, "localhost")) return true;
+  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  in_addr four = {};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
+  in6_addr six = {};
+  return inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
 }  // namespace
 
-absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files) {
+absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files,
+                                            const std::string& server) {
   if (absl::Status together = CheckTogether(files); !together.ok()) return together;
+  const bool in_the_clear = files.tls_ca.empty() && !files.insecure_token && !IsLocal(server);
+  if (!files.token_file.empty() && in_the_clear) {
+    return Fault("--token_file", absl::StrCat("would be read by whoever is on the way to ", server,
+                                              "; encrypt with --tls_ca, or give --insecure_token"));
+  }
   Credentials credentials;
   auto roots = ReadPem(files.tls_ca, "BEGIN CERTIFICATE", "certificate");
   if (!roots.ok()) return roots.status();

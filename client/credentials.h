@@ -14,6 +14,7 @@ struct CredentialFiles {
   std::string tls_certificate = {};  // PEM: the client's own, where the server asks for one
   std::string tls_key = {};          // PEM: its key
   std::string token_file = {};       // a bearer token, and nothing else
+  bool insecure_token = false;       // send it without encryption, to other machines too
 };
 
 // What is in these files; by default nothing, and a connection neither encrypts nor has a token.
@@ -23,9 +24,11 @@ struct Credentials {
   std::string token;  // sent with every call as `authorization: Bearer TOKEN`; empty: none
 };
 
-// INVALID_ARGUMENT, in one line that names the flag or the file: files that do not go together,
-// that cannot be read, or that hold something else. No token is in it.
-absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files);
+// For connections to `server`, ADDRESS:PORT. INVALID_ARGUMENT, in one line that names the flag or
+// the file: files that do not go together, that cannot be read, are longer than a MiB or hold
+// something else; a token that would leave this machine unencrypted. No token is in it.
+absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files,
+                                            const std::string& server);
 
 // What a user may do about the error of a call: text to put behind it, " (...)". Empty: nothing
 // that has to do with the connection.

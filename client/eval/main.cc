@@ -51,7 +51,7 @@ int Run(std::span<const char* const> arguments, std::vector<Flag> (*flags)(Optio
     Note(absl::StrCat(status.message(), "; --help lists the flags"));
     return kUsage;
   }
-  const auto credentials = LoadCredentials(options.subject.credentials);
+  const auto credentials = LoadCredentials(options.subject.credentials, options.subject.server);
   if (!credentials.ok()) {
     Note(std::string(credentials.status().message()));
     return kFailure;

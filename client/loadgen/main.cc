@@ -139,7 +139,7 @@ absl::Status CheckFiles(const Options& options) {
 absl::Status Load(const Options& options, Interruption& interruption) {
   const absl::Status writable = CheckFiles(options);
   if (!writable.ok()) return writable;
-  const auto credentials = LoadCredentials(options.credentials);
+  const auto credentials = LoadCredentials(options.credentials, options.server);
   if (!credentials.ok()) return credentials.status();
   auto target = Target::Connect(options.server, *credentials);
   if (!target.ok()) return target.status();

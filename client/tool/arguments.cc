@@ -110,6 +110,8 @@ std::vector<Flag> CredentialFlags(CredentialFiles* target) {
       TextFlag("tls-key", "FILE", "PEM: its key", &target->tls_key),
       TextFlag("token-file", "FILE", "holds the bearer token to send to a server that asks for one",
                &target->token_file),
+      YesNoFlag("insecure-token", "send it to other machines without encryption too (default: no)",
+                &target->insecure_token),
   };
 }
 

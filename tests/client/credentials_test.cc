@@ -34,14 +34,16 @@ class File {
   const std::string path_;
 };
 
-std::string Refusal(const CredentialFiles& files) {
-  const auto credentials = LoadCredentials(files);
+constexpr char kHere[] = "127.0.0.1:50051";
+
+std::string Refusal(const CredentialFiles& files, const std::string& server = kHere) {
+  const auto credentials = LoadCredentials(files, server);
   EXPECT_EQ(credentials.status().code(), absl::StatusCode::kInvalidArgument);
   return std::string(credentials.status().message());
 }
 
 TEST(Credentials, WithoutFilesThereIsNeitherEncryptionNorAToken) {
-  const auto credentials = LoadCredentials({});
+  const auto credentials = LoadCredentials({}, kHere);
   ASSERT_TRUE(credentials.ok());
   EXPECT_EQ(credentials->roots, "");
   EXPECT_EQ(credentials->token, "");
@@ -49,7 +51,8 @@ TEST(Credentials, WithoutFilesThereIsNeitherEncryptionNorAToken) {
 
 TEST(Credentials, RootsEncryptAndATokenIsReadWithoutTheSpaceAroundIt) {
   const File roots(kCertificate), token(" secret-token\n");
-  const auto credentials = LoadCredentials({.tls_ca = roots.path(), .token_file = token.path()});
+  const auto credentials = LoadCredentials({.tls_ca = roots.path(), .token_file = token.path()},
+                                           "chat.example.org:50051");
   ASSERT_TRUE(credentials.ok()) << credentials.status();
   EXPECT_EQ(credentials->roots, kCertificate);
   EXPECT_EQ(credentials->token, "secret-token");
@@ -89,6 +92,26 @@ TEST(Credentials, FilesThatNeedEachOtherAreNamed) {
   EXPECT_EQ(Refusal({.tls_key = "k"}), "--tls_certificate: is empty; --tls_key needs it");
   EXPECT_EQ(Refusal({.tls_certificate = "c", .tls_key = "k"}),
             "--tls_ca: is empty; --tls_certificate needs it");
+}
+
+TEST(Credentials, ATokenLeavesNoMachineUnencryptedUnlessItMay) {
+  const File token("secret-token\n");
+  CredentialFiles files = {.token_file = token.path()};
+  for (const char* here :
+       {"127.0.0.1:50051", "127.8.9.10:1", "localhost:50051", "LocalHost:1", "[::1]:50051",
+        "dns:///localhost:50051", "ipv4:127.0.0.1:1", "unix:/s"}) {
+    EXPECT_TRUE(LoadCredentials(files, here).ok()) << here;
+  }
+  for (const char* elsewhere :
+       {"chat.example.org:50051", "10.0.0.1:50051", "[::2]:1", "localhost.example.org:1",
+        "127.0.0.1.example.org:1", "dns:///sinkstream:50051", "0.0.0.0:1"}) {
+    EXPECT_EQ(Refusal(files, elsewhere),
+              std::string("--token_file: would be read by whoever is on the way to ") + elsewhere +
+                  "; encrypt with --tls_ca, or give --insecure_token");
+  }
+  EXPECT_TRUE(LoadCredentials({}, "chat.example.org:50051").ok()) << "without a token";
+  files.insecure_token = true;
+  EXPECT_TRUE(LoadCredentials(files, "chat.example.org:50051").ok());
 }
 
 TEST(Credentials, TheTokenGoesWithEveryCallWithoutEncryptionToo) {
