@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -16,15 +15,23 @@
 namespace sinkstream {
 namespace {
 
+constexpr size_t kMostFileBytes = size_t{1} << 20;
+
 absl::Status Fault(const std::string& where, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  if (!file || !(content << file.rdbuf())) return Fault(path, std::strerror(errno));
-  return content.str();
+  if (!file) return Fault(path, std::strerror(errno));
+  std::string content(kMostFileBytes + 1, '\0');
+  file.read(content.data(), static_cast<std::streamsize>(content.size()));
+  if (file.bad()) return Fault(path, std::strerror(errno));
+  content.resize(static_cast<size_t>(file.gcount()));
+  if (content.size() > kMostFileBytes) {
+    return Fault(path, absl::StrCat("is longer than ", kMostFileBytes, " bytes"));
+  }
+  return content;
 }
 
 // Nothing if `path` is empty.

@@ -78,9 +78,16 @@ TEST(Credentials, NamesAFileThatHoldsSomethingElse) {
   EXPECT_EQ(Refusal({certificate.path(), certificate.path(), certificate.path(), ""}),
             certificate.path() + ": holds no private key in PEM form");
   EXPECT_EQ(Refusal({.token_file = empty.path()}), empty.path() + ": holds no token");
+  const File nothing("");
+  EXPECT_EQ(Refusal({.token_file = nothing.path()}), nothing.path() + ": holds no token");
+  EXPECT_EQ(Refusal({.tls_ca = nothing.path()}),
+            nothing.path() + ": holds no certificate in PEM form");
 }
 
 TEST(Credentials, ATokenFileHoldsOneTokenAndItIsNotTold) {
+  const File long_one(std::string((1 << 20) + 1, 'x'));
+  EXPECT_EQ(Refusal({.token_file = long_one.path()}),
+            long_one.path() + ": is longer than 1048576 bytes");
   const File two("alice secret-token\n");
   const std::string told = Refusal({.token_file = two.path()});
   EXPECT_EQ(told, two.path() + ": must hold one token and nothing else");
