@@ -13,8 +13,7 @@
 namespace sinkstream {
 namespace {
 
-// Ends a unary call with what `answer` returns, a Status, if the call may be made at all; the
-// environment is told of what breaks in it.
+// Ends a unary call with what `answer` returns, a Status, if the call may be made at all.
 template <typename Answer>
 grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context,
                                  const StreamEnvironment& environment, Answer answer) {
@@ -25,8 +24,8 @@ grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context,
     if (status.ok()) status = answer();
   } catch (const std::exception& error) {
     status = absl::InternalError(error.what());
-    environment.on_error(status);
   }
+  environment.on_error(status);
   environment.metrics.Told(ErrorScope::kCall, status);
   reactor->Finish(ToGrpcStatus(status));
   return reactor;

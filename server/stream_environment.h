@@ -62,7 +62,8 @@ class LiveStreams {
   std::unordered_set<LiveStream*> streams_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Any thread; must not throw. Told each error whose text clients are not told.
+// Any thread; must not throw. Told each error whose text clients are not told; others, and OK, are
+// passed over.
 using ErrorSink = std::function<void(const absl::Status&)>;
 
 // Outlives every call.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <memory>
@@ -75,6 +76,35 @@ TEST_F(InternalError, OfAUnaryCallIsLogged) {
   v1::TokenizeResponse response;
   ExpectInternal(server_.stub().Tokenize(&context, request, &response));
   EXPECT_THAT(Logged(), HasSubstr(R"("code":"INTERNAL","message":"the tokenizer broke"})"));
+}
+
+// For as long as it lives this process opens no file.
+class NoMoreFiles {
+ public:
+  NoMoreFiles() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const int next = dup(0);  // the lowest that is free
+    close(next);
+    const rlimit none = {static_cast<rlim_t>(next), before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoMoreFiles() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST_F(InternalError, ThatACallReturnsIsLoggedToo) {
+  v1::GetLoadResponse response;
+  const auto ask = [&] {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    return server_.stub().GetLoad(&context, {}, &response);
+  };
+  EXPECT_TRUE(ask().ok()) << "the connection is there";
+  const NoMoreFiles none;
+  ExpectInternal(ask());
+  EXPECT_THAT(Logged(), HasSubstr(R"("code":"INTERNAL","message":"/proc/self/)"));
 }
 
 TEST_F(InternalError, OfAMessageEndsTheStreamAndIsLogged) {
