@@ -7,7 +7,6 @@
 #include "server/request.h"
 #include "server/response.h"
 #include "server/trace_metadata.h"
-#include "sinkstream/v1/score.pb.h"
 
 namespace sinkstream {
 
@@ -16,7 +15,8 @@ ScoreStream::ScoreStream(const grpc::ServerContextBase& context, const grpc::Byt
     : EventStream(environment) {
   if (!Join(context)) return;
   Guarded([&] {
-    const absl::Status started = Start(context, request);
+    const auto message = ParseAs<v1::ScoreRequest>(request);
+    const absl::Status started = message.ok() ? Start(context, *message) : message.status();
     if (started.ok()) return;
     environment_.metrics.MessageRefused(started, /*parsed=*/true);
     Perform(state_.End(started));
@@ -24,11 +24,9 @@ ScoreStream::ScoreStream(const grpc::ServerContextBase& context, const grpc::Byt
 }
 
 absl::Status ScoreStream::Start(const grpc::ServerContextBase& context,
-                                const grpc::ByteBuffer& request) {
-  auto message = ParseAs<v1::ScoreRequest>(request);
-  if (!message.ok()) return message.status();
+                                const v1::ScoreRequest& request) {
   Engine& engine = environment_.engine;
-  auto call = ToScoreCall(*message, environment_.rules, engine);
+  auto call = ToScoreCall(request, environment_.rules, engine);
   if (!call.ok()) return call.status();
   call->open.principal = principal_;
   call->open.trace = TraceOf(context);

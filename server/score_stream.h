@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "server/event_stream.h"
+#include "sinkstream/v1/score.pb.h"
 
 namespace sinkstream {
 
@@ -20,7 +21,7 @@ class ScoreStream final : public EventStream<grpc::ServerWriteReactor<grpc::Byte
   // Scores and the end; a failure ends the call.
   std::optional<grpc::ByteBuffer> Message(const Event& event) override;
 
-  absl::Status Start(const grpc::ServerContextBase& context, const grpc::ByteBuffer& request);
+  absl::Status Start(const grpc::ServerContextBase& context, const v1::ScoreRequest& request);
 };
 
 }  // namespace sinkstream

@@ -31,10 +31,19 @@ grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext& context,
   return reactor;
 }
 
-template <typename Message>
-absl::Status Write(const absl::StatusOr<Message>& message, grpc::ByteBuffer& response) {
-  if (message.ok()) response = ToByteBuffer(*message);
-  return message.status();
+// Answers a raw request, which counts if it is refused.
+template <typename Request, typename Answer>
+absl::Status AnswerRaw(const grpc::ByteBuffer& bytes, ServiceMetrics& metrics, Answer answer,
+                       grpc::ByteBuffer& response) {
+  const auto request = ParseAs<Request>(bytes);
+  absl::Status status = request.status();
+  if (request.ok()) {
+    const auto message = answer(*request);
+    if (message.ok()) response = ToByteBuffer(*message);
+    status = message.status();
+  }
+  if (!status.ok()) metrics.MessageRefused(status, request.ok());
+  return status;
 }
 
 }  // namespace
@@ -56,13 +65,21 @@ grpc::ServerUnaryReactor* ChatServiceImpl::GetModel(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* ChatServiceImpl::Tokenize(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request,
                                                     grpc::ByteBuffer* response) {
-  return Finish(*context, environment_, [&] { return Write(Tokens(*request), *response); });
+  return Finish(*context, environment_, [&] {
+    return AnswerRaw<v1::TokenizeRequest>(
+        *request, environment_.metrics, [this](const auto& asked) { return Tokens(asked); },
+        *response);
+  });
 }
 
 grpc::ServerUnaryReactor* ChatServiceImpl::Detokenize(grpc::CallbackServerContext* context,
                                                       const grpc::ByteBuffer* request,
                                                       grpc::ByteBuffer* response) {
-  return Finish(*context, environment_, [&] { return Write(Text(*request), *response); });
+  return Finish(*context, environment_, [&] {
+    return AnswerRaw<v1::DetokenizeRequest>(
+        *request, environment_.metrics, [this](const auto& asked) { return Text(asked); },
+        *response);
+  });
 }
 
 grpc::ServerUnaryReactor* ChatServiceImpl::GetLoad(grpc::CallbackServerContext* context,
@@ -78,22 +95,18 @@ grpc::ServerUnaryReactor* ChatServiceImpl::GetLoad(grpc::CallbackServerContext* 
 }
 
 absl::StatusOr<v1::TokenizeResponse> ChatServiceImpl::Tokens(
-    const grpc::ByteBuffer& request) const {
-  const auto message = ParseAs<v1::TokenizeRequest>(request);
-  if (!message.ok()) return message.status();
-  const absl::Status fits = CheckText(message->text(), "text", environment_.rules);
+    const v1::TokenizeRequest& request) const {
+  const absl::Status fits = CheckText(request.text(), "text", environment_.rules);
   if (!fits.ok()) return fits;
-  const std::vector<TokenId> tokens = environment_.engine.GetTokenizer().Encode(message->text());
+  const std::vector<TokenId> tokens = environment_.engine.GetTokenizer().Encode(request.text());
   v1::TokenizeResponse response;
   response.mutable_token_ids()->Assign(tokens.begin(), tokens.end());
   return response;
 }
 
 absl::StatusOr<v1::DetokenizeResponse> ChatServiceImpl::Text(
-    const grpc::ByteBuffer& request) const {
-  const auto message = ParseAs<v1::DetokenizeRequest>(request);
-  if (!message.ok()) return message.status();
-  const auto tokens = ToTokens(message->token_ids(), 0, "token_ids", environment_.rules);
+    const v1::DetokenizeRequest& request) const {
+  const auto tokens = ToTokens(request.token_ids(), 0, "token_ids", environment_.rules);
   if (!tokens.ok()) return tokens.status();
   Detokenizer detokenizer(environment_.engine.GetTokenizer(), {});
   v1::DetokenizeResponse response;

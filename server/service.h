@@ -38,8 +38,8 @@ class ChatServiceImpl final : public ChatServiceBase {
                                     v1::GetLoadResponse* response) override;
 
  private:
-  absl::StatusOr<v1::TokenizeResponse> Tokens(const grpc::ByteBuffer& request) const;
-  absl::StatusOr<v1::DetokenizeResponse> Text(const grpc::ByteBuffer& request) const;
+  absl::StatusOr<v1::TokenizeResponse> Tokens(const v1::TokenizeRequest& request) const;
+  absl::StatusOr<v1::DetokenizeResponse> Text(const v1::DetokenizeRequest& request) const;
 
   StreamEnvironment& environment_;
   const EngineActivity& activity_;

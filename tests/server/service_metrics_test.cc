@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "sinkstream/v1/score.grpc.pb.h"
 #include "tests/server/chat_server.h"
 
 namespace sinkstream {
@@ -89,6 +90,37 @@ TEST(ServiceMetrics, AMessageThatDoesNotParseIsMalformed) {
   EXPECT_EQ(call.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(Lines(server),
               Contains("sinkstream_messages_rejected_total{reason=\"malformed\"} 1"));
+}
+
+TEST(ServiceMetrics, SoIsOneOfAnyOtherCall) {
+  ChatServer server;
+  for (const char* method :
+       {"ScoreService/Score", "ChatService/Tokenize", "ChatService/Detokenize"}) {
+    RawCall call(server, std::string("/sinkstream.v1.") + method);
+    call.Write("\xff\xff\xff");
+    EXPECT_EQ(call.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT) << method;
+  }
+  EXPECT_THAT(Lines(server),
+              IsSupersetOf({"sinkstream_messages_rejected_total{reason=\"malformed\"} 3",
+                            "sinkstream_messages_rejected_total{reason=\"invalid\"} 0"}));
+}
+
+TEST(ServiceMetrics, AFailedScoreIsOneError) {
+  ChatServer server;
+  server.model().GiveNaNNextStep();
+  const auto score = v1::ScoreService::NewStub(server.channel());
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::ScoreRequest request;
+  request.set_text("hello");
+  const auto reader = score->Score(&context, request);
+  v1::ScoreResponse response;
+  while (reader->Read(&response)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_THAT(Lines(server),
+              IsSupersetOf({"sinkstream_errors_total{scope=\"request\",code=\"INTERNAL\"} 1",
+                            "sinkstream_errors_total{scope=\"stream\",code=\"INTERNAL\"} 0"}));
 }
 
 TEST(ServiceMetrics, ARefusedSessionIsCountedByItsReason) {
