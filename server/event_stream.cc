@@ -103,7 +103,7 @@ void EventStream<Reactor>::Perform(StreamState::Step step) {
   }
   grpc::Status end;
   if (step.finish.has_value()) {
-    environment_.metrics.Told(ErrorScope::kStream, *step.finish);
+    if (!end_counted_) environment_.metrics.Told(ErrorScope::kStream, *step.finish);
     end = EndStatus(*step.finish);
   }
   if (read) Read();

@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -51,6 +52,8 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   const std::shared_ptr<Outbox> outbox_;
   StreamState state_;
   std::string principal_;  // set by Join()
+  // What ends the call is the failure of a request, which the engine has counted.
+  std::atomic<bool> end_counted_{false};
 
  private:
   void EndAfterWriting(const absl::Status& status) final;

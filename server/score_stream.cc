@@ -18,7 +18,7 @@ ScoreStream::ScoreStream(const grpc::ServerContextBase& context, const grpc::Byt
     const auto message = ParseAs<v1::ScoreRequest>(request);
     const absl::Status started = message.ok() ? Start(context, *message) : message.status();
     if (started.ok()) return;
-    environment_.metrics.MessageRefused(started, /*parsed=*/true);
+    environment_.metrics.MessageRefused(started, message.ok());
     Perform(state_.End(started));
   });
 }
@@ -49,6 +49,7 @@ std::optional<grpc::ByteBuffer> ScoreStream::Message(const Event& event) {
     return ToByteBuffer(ToScoreResponse(*done));
   }
   if (const auto* const failed = std::get_if<RequestFailed>(&event)) {
+    end_counted_ = true;
     Perform(state_.End(failed->status));
   }
   return std::nullopt;

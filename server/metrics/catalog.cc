@@ -117,7 +117,8 @@ std::vector<MetricInfo> StreamMetrics() {
        "sinkstream_errors_total",
        kCounter,
        "",
-       "Errors told to clients: of a request in band, of a stream's end, of a unary call.",
+       "Errors told to clients: of a request (in band, or as the end of its Score call), of a "
+       "stream's end otherwise, of a unary call.",
        {{"scope", {"request", "stream", "call"}}, Codes()}},
       {kOutboundEvents, "sinkstream_outbound_events", kGauge, "",
        "Events waiting for their readers, in all outboxes."},
