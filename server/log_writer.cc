@@ -26,6 +26,10 @@ int64_t SteadyNanoseconds() {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+std::string TextOf(const ordered_json& object) {
+  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + '\n';
+}
+
 // A reader that has gone is an error of write(), not the end of the process.
 void BlockBrokenPipe() {
   sigset_t signals;
@@ -72,13 +76,17 @@ void LogWriter::Write(LogLevel level, std::string_view event, const ordered_json
   object["time"] = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", options_.now(), absl::UTCTimeZone());
   object["level"] = LogLevelName(level);
   object["event"] = event;
-  object.update(fields);
-  std::string line = object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + '\n';
-  (Put(std::move(line)) ? *lines_[static_cast<size_t>(level)] : dropped_).Add();
+  ordered_json whole = object;
+  whole.update(fields);
+  std::string text = TextOf(whole);
+  if (text.size() > kMostLineBytes) {
+    object["truncated"] = true;
+    text = TextOf(object);
+  }
+  if (!Put({level, std::move(text)})) dropped_.Add();
 }
 
-bool LogWriter::Put(std::string line) {
-  if (line.size() > kMostLineBytes) return false;
+bool LogWriter::Put(Line line) {
   MutexLock lock(mutex_);
   if (waiting_.size() >= kMostLines) return false;
   waiting_.push_back(std::move(line));
@@ -86,19 +94,32 @@ bool LogWriter::Put(std::string line) {
   return true;
 }
 
-std::optional<std::string> LogWriter::Take() {
+void LogWriter::Flush() {
+  const auto deadline =
+      std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(options_.farewell);
   MutexLock lock(mutex_);
+  while ((writing_ || !waiting_.empty()) && std::chrono::steady_clock::now() < deadline) {
+    idle_.WaitUntil(mutex_, deadline);
+  }
+}
+
+std::optional<LogWriter::Line> LogWriter::Take() {
+  MutexLock lock(mutex_);
+  writing_ = false;
+  if (waiting_.empty()) idle_.NotifyAll();
   while (waiting_.empty() && !stopping_) arrived_.Wait(mutex_);
   if (waiting_.empty()) return std::nullopt;
-  std::string line = std::move(waiting_.front());
+  Line line = std::move(waiting_.front());
   waiting_.pop_front();
+  writing_ = true;
   return line;
 }
 
 void LogWriter::Run() {
   BlockBrokenPipe();
   while (const auto line = Take()) {
-    if (!WriteOut(*line)) dropped_.Add();
+    const bool written = WriteOut(line->text);
+    (written ? *lines_[static_cast<size_t>(line->level)] : dropped_).Add();
   }
 }
 

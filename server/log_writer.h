@@ -40,7 +40,7 @@ class LogWriter {
     absl::Duration farewell = absl::Seconds(1);   // for what waits at the end
   };
 
-  // `metrics` outlives this: it counts lines by level, and those dropped.
+  // `metrics` outlives this: it counts lines written, by level, and those dropped.
   LogWriter(Options options, MetricStore& metrics);
   // Writes what waits, for Options::farewell at most if nobody reads.
   ~LogWriter();
@@ -53,15 +53,25 @@ class LogWriter {
   bool Writes(LogLevel level) const { return level <= Level(); }
 
   // Any thread; never blocks on the reader. The line: time (UTC, RFC 3339), level, event, then the
-  // members of the object `fields`. Bytes that are no UTF-8 become U+FFFD.
+  // members of the object `fields`, or `"truncated":true` in their place if it were longer than
+  // kMostLineBytes. Bytes that are no UTF-8 become U+FFFD.
   void Write(LogLevel level, std::string_view event, const nlohmann::ordered_json& fields);
 
+  // Any thread. Before a process ends without the destructor: returns when what waits is written,
+  // or after Options::farewell.
+  void Flush();
+
  private:
+  struct Line {
+    LogLevel level;
+    std::string text;
+  };
+
   // False: there is no room for it.
-  bool Put(std::string line);
+  bool Put(Line line);
   void Run();
   // The next line; absent once none will come.
-  std::optional<std::string> Take();
+  std::optional<Line> Take();
   // False: nobody takes it.
   bool WriteOut(const std::string& line) const;
   // Until the reader takes a line; false if that is not in time.
@@ -73,8 +83,9 @@ class LogWriter {
   Counter& dropped_;
 
   Mutex mutex_;
-  CondVar arrived_;
-  std::deque<std::string> waiting_ ABSL_GUARDED_BY(mutex_);
+  CondVar arrived_, idle_;
+  std::deque<Line> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<int64_t> give_up_at_;  // nanoseconds of the steady clock
   std::thread thread_;               // last: it uses all of the above

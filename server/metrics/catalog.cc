@@ -306,10 +306,10 @@ std::vector<MetricInfo> StepMetrics() {
        "sinkstream_log_lines_total",
        kCounter,
        "",
-       "Lines logged.",
+       "Lines written.",
        {{"level", {"error", "warning", "info", "debug"}}}},
       {kLogLinesDropped, "sinkstream_log_lines_dropped_total", kCounter, "",
-       "Lines lost because standard error did not take them in time."},
+       "Lines lost because standard error did not take them, or not in time."},
   };
 }
 

@@ -21,12 +21,12 @@ using testing::ElementsAre;
 // A log whose reader is the test.
 class Log {
  public:
-  explicit Log(LogLevel level = LogLevel::kInfo) {
+  explicit Log(LogLevel level = LogLevel::kInfo, absl::Duration farewell = absl::ZeroDuration()) {
     EXPECT_EQ(pipe2(ends_, O_CLOEXEC), 0);
-    writer_.emplace(LogWriter::Options{ends_[1], level,
-                                       [] { return absl::FromUnixMicros(1'700'000'000'123'456); },
-                                       absl::ZeroDuration()},
-                    metrics_);
+    writer_.emplace(
+        LogWriter::Options{ends_[1], level,
+                           [] { return absl::FromUnixMicros(1'700'000'000'123'456); }, farewell},
+        metrics_);
   }
   ~Log() {
     Stop();
@@ -77,6 +77,7 @@ TEST(LogWriter, WritesAnObjectALine) {
             R"("reason":"length"})");
   EXPECT_EQ(log.ReadLine(),
             R"({"time":"2023-11-14T22:13:20.123456Z","level":"error","event":"failed"})");
+  log.Stop();
   EXPECT_EQ(log.Lines(LogLevel::kInfo), 1);
   EXPECT_EQ(log.Lines(LogLevel::kError), 1);
 }
@@ -119,8 +120,9 @@ TEST(LogWriter, DropsAndCountsWhatAReaderThatDoesNotReadLeavesNoRoomFor) {
   for (int i = 0; i < kLines; ++i)
     log.writer().Write(LogLevel::kInfo, "turn", {{"number", i}, {"field", field}});
   EXPECT_GT(log.Dropped(), kLines / 2);
-  EXPECT_EQ(log.Lines(LogLevel::kInfo) + log.Dropped(), kLines);
   const auto lines = log.ReadAll();
+  EXPECT_EQ(log.Lines(LogLevel::kInfo), static_cast<double>(lines.size()));
+  EXPECT_EQ(log.Lines(LogLevel::kInfo) + log.Dropped(), kLines);
   ASSERT_FALSE(lines.empty());
   for (size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(ordered_json::parse(lines[i])["number"], i);
 }
@@ -131,19 +133,40 @@ TEST(LogWriter, WritesWhatWaitsAtTheEnd) {
   EXPECT_EQ(log.ReadAll().size(), 50u);
 }
 
+TEST(LogWriter, AFlushWaitsForWhatWaits) {
+  Log log(LogLevel::kInfo, absl::Hours(1));
+  for (int i = 0; i < 50; ++i) log.writer().Write(LogLevel::kInfo, "turn", {{"number", i}});
+  log.writer().Flush();
+  EXPECT_EQ(log.Lines(LogLevel::kInfo), 50);
+}
+
+TEST(LogWriter, AFlushDoesNotWaitForAReaderThatDoesNotRead) {
+  Log log;
+  const std::string field(500, 'x');
+  for (int i = 0; i < 1000; ++i) log.writer().Write(LogLevel::kInfo, "turn", {{"field", field}});
+  log.writer().Flush();
+  EXPECT_LT(log.Lines(LogLevel::kInfo), 1000);
+}
+
 TEST(LogWriter, OutlivesItsReader) {
   Log log;
   log.CloseReader();
   log.writer().Write(LogLevel::kInfo, "turn", ordered_json::object());
   log.Stop();
   EXPECT_EQ(log.Dropped(), 1);
+  EXPECT_EQ(log.Lines(LogLevel::kInfo), 0);
 }
 
-TEST(LogWriter, DropsALineThatIsTooLong) {
+TEST(LogWriter, ALineThatIsTooLongIsThereWithoutItsFields) {
   Log log;
-  log.writer().Write(LogLevel::kInfo, "turn",
+  log.writer().Write(LogLevel::kError, "turn",
                      {{"field", std::string(LogWriter::kMostLineBytes, 'x')}});
-  EXPECT_EQ(log.Dropped(), 1);
+  log.Stop();
+  EXPECT_EQ(log.ReadLine(),
+            R"({"time":"2023-11-14T22:13:20.123456Z","level":"error","event":"turn",)"
+            R"("truncated":true})");
+  EXPECT_EQ(log.Lines(LogLevel::kError), 1);
+  EXPECT_EQ(log.Dropped(), 0);
 }
 
 TEST(LogLevel, IsNamed) {
