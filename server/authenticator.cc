@@ -1,7 +1,9 @@
 #include "server/authenticator.h"
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 
 namespace sinkstream {
 namespace {
@@ -17,14 +19,28 @@ std::vector<absl::string_view> Authorizations(const grpc::ServerContextBase& con
   return values;
 }
 
-// Empty: the client has shown no certificate.
-std::string CertificateName(const grpc::ServerContextBase& context) {
+// So that no other names, joined, are the same.
+void AppendEscaped(std::string* joined, const grpc::string_ref& name) {
+  absl::StrAppend(joined, absl::StrReplaceAll(absl::string_view(name.data(), name.size()),
+                                              {{"\\", "\\\\"}, {",", "\\,"}}));
+}
+
+absl::StatusOr<std::string> CertificateName(const grpc::ServerContextBase& context) {
   const auto peer = context.auth_context();
-  if (peer == nullptr || !peer->IsPeerAuthenticated()) return "";
-  return absl::StrJoin(peer->GetPeerIdentity(), ",",
-                       [](std::string* out, const grpc::string_ref& name) {
-                         out->append(name.data(), name.size());
-                       });
+  std::string name;
+  if (peer != nullptr && peer->IsPeerAuthenticated()) {
+    name = absl::StrJoin(peer->GetPeerIdentity(), ",", AppendEscaped);
+  }
+  if (name.empty()) {
+    return absl::UnauthenticatedError(
+        "certificate: has neither a subject alternative name nor a common name");
+  }
+  if (name.size() > Authenticator::kMostCertificateNameBytes) {
+    return absl::UnauthenticatedError(absl::StrCat("certificate: its names take ", name.size(),
+                                                   " bytes; at most ",
+                                                   Authenticator::kMostCertificateNameBytes));
+  }
+  return name;
 }
 
 }  // namespace
@@ -32,6 +48,8 @@ std::string CertificateName(const grpc::ServerContextBase& context) {
 absl::StatusOr<std::string> Authenticator::Principal(const grpc::ServerContextBase& context) const {
   if (security_ == nullptr) return "";
   if (const auto tokens = security_->Tokens()) return PrincipalOf(Authorizations(context), *tokens);
+  const auto tls = security_->Tls();
+  if (tls == nullptr || tls->client_roots.empty()) return "";
   return CertificateName(context);
 }
 

@@ -1,5 +1,6 @@
 // Authenticator: who makes a call. With tokens it is the principal of the call's bearer token;
-// else, where clients show certificates, the name in theirs; else nobody in particular, "".
+// else, where clients show certificates, the names in theirs, joined by commas (those in a name are
+// escaped by a backslash); else nobody in particular, "".
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -15,10 +16,13 @@ namespace sinkstream {
 
 class Authenticator {
  public:
+  static constexpr size_t kMostCertificateNameBytes = 1024;  // of all names in a certificate
+
   // Null: everybody may make calls. `security` outlives this.
   explicit Authenticator(const PortSecurity* security) : security_(security) {}
 
-  // Any thread. UNAUTHENTICATED: a token is asked for, and the call has none or a wrong one.
+  // Any thread. UNAUTHENTICATED: a token is asked for, and the call has none or a wrong one; or a
+  // certificate is, and the client's has no name or too many.
   absl::StatusOr<std::string> Principal(const grpc::ServerContextBase& context) const;
 
  private:

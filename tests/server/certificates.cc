@@ -55,12 +55,14 @@ CertificateAuthority::Certificate CertificateAuthority::Make(const std::string& 
   X509_gmtime_adj(X509_getm_notBefore(certificate), validity.from_seconds);
   X509_gmtime_adj(X509_getm_notAfter(certificate), validity.until_seconds);
   X509_set_pubkey(certificate, &key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
-                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  if (!name.empty()) {
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  }
   X509_set_issuer_name(certificate, X509_get_subject_name(issuer ? issuer : certificate));
   if (issuer == nullptr) {
     AddExtension(certificate, NID_basic_constraints, "critical,CA:TRUE");
-  } else {
+  } else if (!name.empty()) {
     AddExtension(certificate, NID_subject_alt_name, "DNS:" + name + ",IP:127.0.0.1");
   }
   EXPECT_GT(X509_sign(certificate, &issuer_key, EVP_sha256()), 0);

@@ -26,6 +26,8 @@ class CertificateAuthority {
   Identity Issue(const std::string& name, const Validity& validity = {}) const;
   // The same with an RSA key that is far too short.
   Identity IssueWeak(const std::string& name) const;
+  // Of a client whose certificate names nobody.
+  Identity IssueNameless() const { return Issue(""); }
 
  private:
   using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;

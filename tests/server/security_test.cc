@@ -268,6 +268,17 @@ TEST_F(TlsTest, ASessionIsThatOfTheNameInItsClientsCertificate) {
   EXPECT_EQ(attach(server, "alice", id), StatusCode::OK) << "with a certificate renewed since";
 }
 
+TEST_F(TlsTest, ACertificateMustNameItsClientBriefly) {
+  const auto security = Load(Files(true));
+  ChatServer server(Guarded(*security, Trusting(authority_, authority_.Issue("alice"))));
+  EXPECT_EQ(Reach(server, Trusting(authority_, authority_.IssueNameless())),
+            StatusCode::UNAUTHENTICATED);
+  std::string names = "a";
+  for (int i = 0; i < 100; ++i) names += ",DNS:a-name-of-forty-letters-or-a-little-fewer";
+  EXPECT_EQ(Reach(server, Trusting(authority_, authority_.Issue(names))),
+            StatusCode::UNAUTHENTICATED);
+}
+
 TEST_F(TlsTest, WithTokensTheTokenSaysWhoItIs) {
   SecurityFiles files = Files();
   files.auth_tokens = files_.Write("tokens", std::string("alice ") + kAlice + "\n");
