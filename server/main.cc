@@ -5,7 +5,9 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -25,9 +27,13 @@
 #include "server/start_facts.h"
 #include "server/stop_signals.h"
 #include "server/telemetry.h"
+#include "server/ticker.h"
 
 namespace sinkstream {
 namespace {
+
+// How long the end may take beyond the drain: its farewell of a second, and the step at hand.
+constexpr absl::Duration kLastPatience = absl::Seconds(6);
 
 int Fail(const std::string& problem) {
   std::fflush(stdout);  // the facts of the start come before what went wrong
@@ -68,7 +74,6 @@ absl::StatusOr<std::unique_ptr<OpsServer>> StartOps(const ServerConfig& config,
                                                     Telemetry& telemetry,
                                                     const Readiness& readiness) {
   if (config.metrics_listen.empty()) return nullptr;
-  telemetry.Watch(readiness);
   auto ops = OpsServer::Start(config.metrics_listen,
                               {telemetry.metrics, telemetry.log,
                                [&readiness] { return std::string(Name(readiness.Current())); }});
@@ -78,48 +83,106 @@ absl::StatusOr<std::unique_ptr<OpsServer>> StartOps(const ServerConfig& config,
   return ops;
 }
 
+absl::StatusOr<ModelFile> LoadWarmModel(const ServerConfig& config) {
+  auto file = LoadModelFile(config.model, ModelOptions(config));
+  if (!file.ok()) return file;
+  if (const absl::Status warm = WarmUp(*file->model); !warm.ok()) return warm;
+  return file;
+}
+
+// What signals act on, which come at any moment: it outlives their thread.
+class Process {
+ public:
+  Process(const ServerConfig& config, const Clock& clock) : config_(config), clock_(clock) {}
+
+  // Once, before anything is logged, and behind StopSignals.
+  Telemetry& StartTelemetry() {
+    const LogLevel level = ParseLogLevel(config_.log_level).value_or(LogLevel::kInfo);
+    telemetry_ = std::make_unique<Telemetry>(level, clock_);
+    logs_ = true;
+    return *telemetry_;
+  }
+
+  // The signals' thread.
+  void OnSignal(int count) {
+    // Loading cannot be interrupted, and nobody is served yet.
+    if (!listening) {
+      if (logs_) telemetry_->log.Flush();
+      std::_Exit(EXIT_SUCCESS);
+    }
+    if (count > 2) std::_Exit(EXIT_FAILURE);
+    EndWithin(kLastPatience + (count == 1 ? config_.drain_timeout : absl::ZeroDuration()));
+    count == 1 ? stop.Notify() : activity.Hurry();
+  }
+
+  absl::Notification stop;
+  EngineActivity activity;
+  std::atomic<bool> listening{false};
+
+ private:
+  // A step that never ends holds the engine's thread, and nothing can interrupt it.
+  void EndWithin(absl::Duration patience) {
+    last_resort_.emplace(patience, [this] {
+      telemetry_->log.Write(
+          LogLevel::kError, "not_stopped",
+          {{"message", "a model step does not end; the process ends without it"}});
+      telemetry_->log.Flush();
+      std::_Exit(EXIT_FAILURE);
+    });
+  }
+
+  const ServerConfig& config_;
+  const Clock& clock_;
+  std::atomic<bool> logs_{false};  // telemetry_ is there
+  std::unique_ptr<Telemetry> telemetry_;
+  std::optional<Ticker> last_resort_;  // last: it logs
+};
+
+absl::StatusOr<std::unique_ptr<ServerLifecycle>> Listen(const ServerConfig& config,
+                                                        PortSecurity& security, Engine& engine,
+                                                        Readiness& readiness, Telemetry& telemetry,
+                                                        Process& process) {
+  const ListenOptions listen{.address = config.listen,
+                             .service = {.max_message_bytes = config.max_message_bytes},
+                             .security = &security,
+                             .reflection = config.reflection};
+  auto server = ServerLifecycle::Start(
+      listen, {engine, process.activity, readiness, telemetry.service_metrics,
+               [&](const absl::Status& error) { telemetry.request_log.InternalError(error); }});
+  if (!server.ok()) return server;
+  process.listening = true;
+  std::printf("listening on %s\n", (*server)->Address().c_str());
+  std::fflush(stdout);
+  // For a unit of Type=notify; without one, nobody hears it.
+  sd_notify(/*unset_environment=*/0, "READY=1");
+  return server;
+}
+
 int Serve(const ServerConfig& config) {
   const MonotonicClock clock;
-  EngineActivity activity;
-  absl::Notification stop;
-  std::atomic<bool> listening = false;
-  const StopSignals signals([&](int count) {
-    // Loading cannot be interrupted, and nobody is served yet.
-    if (!listening) std::_Exit(EXIT_SUCCESS);
-    count == 1 ? stop.Notify() : activity.Hurry();
-  });
-  Telemetry telemetry(ParseLogLevel(config.log_level).value_or(LogLevel::kInfo), clock);
+  Process process(config, clock);
+  const StopSignals signals([&](int count) { process.OnSignal(count); });
+  Telemetry& telemetry = process.StartTelemetry();
   Readiness readiness(clock, config.stuck_step_limit);
-  const auto ops = StartOps(config, telemetry, readiness);
-  if (!ops.ok()) return Fail(ops.status());
   const auto security =
       PortSecurity::Load(config.security, [&](LogLevel level, const std::string& about) {
         telemetry.log.Write(level, "security", {{"message", about}});
       });
   if (!security.ok()) return Fail(security.status());
-  auto file = LoadModelFile(config.model, ModelOptions(config));
+  telemetry.Watch(readiness);
+  const auto ops = StartOps(config, telemetry, readiness);
+  if (!ops.ok()) return Fail(ops.status());
+  auto file = LoadWarmModel(config);
   if (!file.ok()) return Fail(file.status());
-  if (const absl::Status warm = WarmUp(*file->model); !warm.ok()) return Fail(warm);
   EngineObservers observers(
-      {&activity, &readiness, &telemetry.engine_metrics, &telemetry.request_log});
+      {&process.activity, &readiness, &telemetry.engine_metrics, &telemetry.request_log});
   const auto engine = MakeEngine(config, *std::move(file), observers, clock);
   if (!engine.ok()) return Fail(engine.status());
   telemetry.Describe(**engine);
   std::fputs(StartFacts(**engine).c_str(), stdout);
-  const ListenOptions listen{.address = config.listen,
-                             .service = {.max_message_bytes = config.max_message_bytes},
-                             .security = security->get(),
-                             .reflection = config.reflection};
-  const auto server = ServerLifecycle::Start(
-      listen, {**engine, activity, readiness, telemetry.service_metrics,
-               [&](const absl::Status& error) { telemetry.request_log.InternalError(error); }});
+  const auto server = Listen(config, **security, **engine, readiness, telemetry, process);
   if (!server.ok()) return Fail(server.status());
-  listening = true;
-  std::printf("listening on %s\n", (*server)->Address().c_str());
-  std::fflush(stdout);
-  // For a unit of Type=notify; without one, nobody hears it.
-  sd_notify(/*unset_environment=*/0, "READY=1");
-  stop.WaitForNotification();
+  process.stop.WaitForNotification();
   sd_notify(/*unset_environment=*/0, "STOPPING=1");
   (*server)->Drain(config.drain_timeout);
   return EXIT_SUCCESS;

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase)
 
 from client import Chat
-from process import START_SECONDS, ServerProcess, run
+from process import START_SECONDS, ServerProcess, busiest_thread, halted, run
 
 SERVICE = "sinkstream.v1.ChatService"
 
@@ -229,3 +229,30 @@ def test_a_second_signal_hurries(api, small_server):
     small_server.send_signal()
     assert chat.end().code() == grpc.StatusCode.UNAVAILABLE
     assert small_server.wait() == 0
+
+
+def run_with_a_stuck_step(api, server, stop):
+    """Its exit code, when `stop` has been called while a step does not end; what it has logged."""
+    chat = Chat(api, api.grpc.ChatServiceStub(server.channel))
+    chat.open()
+    engine = busiest_thread(server.pid, lambda: chat.ask("Count to ten.", max_tokens=50, ignore_end_of_turn=True))
+    chat.send_turn("Count for ever.", max_tokens=16000, ignore_end_of_turn=True)
+    chat.read()
+    try:
+        with halted(engine):
+            stop()
+    except PermissionError:
+        pytest.skip("no process may be traced here")
+    return server.wait(), [json.loads(line) for line in server.errors().splitlines()]
+
+
+def test_a_stuck_step_does_not_hold_up_the_end_for_ever(api, small_server):
+    code, logged = run_with_a_stuck_step(api, small_server, lambda: small_server.send_signals(2))
+    assert code == 1
+    assert (logged[-1]["level"], logged[-1]["event"]) == ("error", "not_stopped")
+
+
+def test_a_third_signal_ends_it_at_once(api, small_server):
+    code, logged = run_with_a_stuck_step(api, small_server, lambda: small_server.send_signals(3))
+    assert code == 1
+    assert "not_stopped" not in [line["event"] for line in logged]
