@@ -170,6 +170,7 @@ int Serve(const ServerConfig& config) {
       });
   if (!security.ok()) return Fail(security.status());
   telemetry.Watch(readiness);
+  telemetry.Watch(**security);
   const auto ops = StartOps(config, telemetry, readiness);
   if (!ops.ok()) return Fail(ops.status());
   auto file = LoadWarmModel(config);

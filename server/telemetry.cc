@@ -39,4 +39,12 @@ void Telemetry::Watch(const Readiness& readiness) {
   });
 }
 
+void Telemetry::Watch(const PortSecurity& security) {
+  metrics.FillBeforeText([this, &security] {
+    const auto tls = security.Tls();
+    const double expires = tls ? absl::ToDoubleSeconds(tls->expires - absl::UnixEpoch()) : 0;
+    metrics.GaugeOf(Metric::kTlsCertificateExpirySeconds).Set(expires);
+  });
+}
+
 }  // namespace sinkstream

@@ -8,6 +8,7 @@
 #include "server/metrics/engine_metrics.h"
 #include "server/metrics/metric_store.h"
 #include "server/metrics/service_metrics.h"
+#include "server/port_security.h"
 #include "server/readiness.h"
 #include "server/request_log.h"
 
@@ -19,8 +20,9 @@ struct Telemetry {
 
   // Tells what is constant of the engine. Once.
   void Describe(const Engine& engine) { engine_metrics.Describe(engine); }
-  // Tells what `readiness` says, which outlives the last scrape. Once.
+  // Tells what these say, which outlive the last scrape. Once.
   void Watch(const Readiness& readiness);
+  void Watch(const PortSecurity& security);
 
   MetricStore metrics;
   LogWriter log;

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <ctime>
 #include <memory>
 #include <vector>
 
@@ -83,11 +84,23 @@ absl::StatusOr<Key> ParseKey(const std::string& text, const std::string& path) {
 absl::Status CheckStrength(const std::vector<Certificate>& chain, const std::string& path) {
   const std::unique_ptr<SSL_CTX, Free<SSL_CTX_free>> context(SSL_CTX_new(TLS_server_method()));
   ERR_clear_error();
-  if (SSL_CTX_use_certificate(context.get(), &certificate) == 1) return absl::OkStatus();
-  const char* const reason = ERR_reason_error_string(ERR_get_error());
-  ERR_clear_error();
-  return Fault(path, absl::StrCat("the certificate cannot be used: ",
-                                  reason == nullptr ? "unknown" : reason));
+  for (size_t i = 0; i < chain.size(); ++i) {
+    X509* const certificate = chain[i].get();
+    const bool taken = (i == 0 ? SSL_CTX_use_certificate(context.get(), certificate)
+                               : SSL_CTX_add1_chain_cert(context.get(), certificate)) == 1;
+    if (taken) continue;
+    const char* const reason = ERR_reason_error_string(ERR_get_error());
+    ERR_clear_error();
+    return Fault(path, absl::StrCat("certificate ", i + 1, " in it cannot be used: ",
+                                    reason == nullptr ? "unknown" : reason));
+  }
+  return absl::OkStatus();
+}
+
+absl::Time Expiry(const X509& certificate) {
+  std::tm utc = {};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &utc) != 1) return absl::UnixEpoch();
+  return absl::FromTM(utc, absl::UTCTimeZone());
 }
 
 std::string DateWarning(const X509& certificate, const std::string& path) {
@@ -126,7 +139,7 @@ absl::StatusOr<TlsMaterial> LoadTls(const TlsFiles& files) {
     const auto parsed_roots = ParseCertificates(*roots, files.client_ca);
     if (!parsed_roots.ok()) return parsed_roots.status();
   }
-  return TlsMaterial{*std::move(certificates), *std::move(key), *std::move(roots),
+  return TlsMaterial{*std::move(certificates), *std::move(key), *std::move(roots), Expiry(own),
                      DateWarning(own, files.certificate)};
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace sinkstream {
 
@@ -15,7 +16,8 @@ struct TlsFiles {
 
 struct TlsMaterial {
   std::string certificates, key, client_roots;  // PEM, checked
-  std::string warning;                          // of the certificate's dates; empty: none
+  absl::Time expires;                           // the server's own certificate
+  std::string warning;                          // of its dates; empty: none
 };
 
 // INVALID_ARGUMENT, naming the file: it cannot be read, holds no certificate or key, a damaged one,

@@ -59,6 +59,8 @@ std::vector<MetricInfo> ServerMetrics() {
        "Threads that compute: the kernels' pool, the engine thread among them, and libtorch's "
        "(OpenMP).",
        {{"pool", {"kernels", "openmp"}}}},
+      {kTlsCertificateExpirySeconds, "sinkstream_tls_certificate_expiry_seconds", kGauge, "seconds",
+       "When the certificate in force expires, since the epoch; 0: the port is not encrypted."},
   };
 }
 

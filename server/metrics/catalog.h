@@ -25,6 +25,7 @@ enum class Metric {
   kReady,
   kStepInFlightSeconds,
   kThreads,
+  kTlsCertificateExpirySeconds,
 
   kSessions,
   kSessionsLimit,

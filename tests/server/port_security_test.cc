@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "server/small_file.h"
 #include "tests/server/certificates.h"
 #include "tests/server/scratch_files.h"
@@ -154,6 +155,15 @@ TEST_F(PortSecurityTest, WarnsOfACertificateThatNobodyWillTake) {
   files_.Write("server.key", early.key);
   Load(Tls());
   EXPECT_EQ(Log(), "warning: " + path + ": the certificate is not valid yet\n");
+}
+
+TEST_F(PortSecurityTest, KnowsWhenTheCertificateExpires) {
+  const Identity brief = authority_.Issue("brief", {.until_seconds = 600});
+  files_.Write("server.pem", brief.certificate);
+  files_.Write("server.key", brief.key);
+  const absl::Duration left = Load(Tls())->Tls()->expires - absl::Now();
+  EXPECT_GT(left, absl::Seconds(500));
+  EXPECT_LE(left, absl::Seconds(600));
 }
 
 TEST_F(PortSecurityTest, WarnsOfSecretsThatOthersMayRead) {
