@@ -2,6 +2,7 @@
 
 #include <civetweb.h>
 
+#include <chrono>
 #include <exception>
 #include <optional>
 #include <string_view>
@@ -23,6 +24,8 @@ namespace {
 
 constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr size_t kMostLevelBytes = 16;
+constexpr int64_t kMostDiscardedBytes = int64_t{1} << 20;
+constexpr auto kBodyPatience = std::chrono::seconds(5);
 
 const char* Phrase(int code) {
   switch (code) {
@@ -40,6 +43,19 @@ const char* Phrase(int code) {
       return "Service Unavailable";
     default:
       return "Internal Server Error";
+  }
+}
+
+// What is left of a body: a connection that is closed on it may lose the answer. Else the library
+// itself would read it, however long it says to be and takes.
+void DiscardBody(mg_connection* connection) {
+  const int64_t says = mg_get_request_info(connection)->content_length;
+  mg_disable_connection_keep_alive(connection);
+  if (says < 0 || says > kMostDiscardedBytes) return;
+  const auto deadline = std::chrono::steady_clock::now() + kBodyPatience;
+  char discarded[4096];
+  while (std::chrono::steady_clock::now() < deadline &&
+         mg_read(connection, discarded, sizeof(discarded)) > 0) {
   }
 }
 
@@ -115,6 +131,7 @@ int OpsServer::OnRequest(mg_connection* connection, void* self) {
             reply.code, Phrase(reply.code), reply.type, reply.body.size());
   const std::string_view method = mg_get_request_info(connection)->request_method;
   if (method != "HEAD") mg_write(connection, reply.body.data(), reply.body.size());
+  DiscardBody(connection);
   return reply.code;
 }
 

@@ -8,7 +8,7 @@
 //   PUT /log_level  one of these, from loopback alone (else 403); 400 for anything else
 //
 // Bounded: kThreads requests are carried out at a time, 20 connections wait, a request has 8 KiB of
-// header, and a client 5 seconds to send it; each connection carries one.
+// header, and a client 5 seconds to send it and 10 for a body; each connection carries one.
 #pragma once
 
 #include <functional>

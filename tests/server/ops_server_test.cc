@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -131,6 +132,17 @@ TEST_F(OpsServerTest, RefusesAHeadThatIsTooLong) {
       "GET /healthz HTTP/1.1\r\nHost: ops\r\nX-Long: " + std::string(20'000, 'x') + "\r\n\r\n");
   EXPECT_THAT(answer, Not(StartsWith("HTTP/1.1 200 ")));
   EXPECT_THAT(Ask("GET", "/healthz"), StartsWith("HTTP/1.1 200 ")) << "and serves on";
+}
+
+// Whoever says that much more comes, and sends it slowly, takes nobody's place.
+TEST_F(OpsServerTest, WaitsForNoBodyThatItDoesNotWant) {
+  for (const char* head : {"POST /x", "POST /metrics", "GET /healthz", "PUT /log_level"}) {
+    const auto begun = std::chrono::steady_clock::now();
+    Exchange(PortOf(server_->Address()),
+             absl::StrCat(head, " HTTP/1.1\r\nHost: ops\r\nContent-Length: 1000000000\r\n\r\n",
+                          std::string(100, 'x')));
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(3)) << head;
+  }
 }
 
 TEST_F(OpsServerTest, SaysThatAPortIsTaken) {
