@@ -5,8 +5,12 @@
 
 namespace sinkstream {
 
-// Something before the last colon, a port in [0, 65535] behind it.
+// Something before the last colon, without ',' and '+', which begin another address for the library
+// behind --metrics_listen; a port in [0, 65535] behind it.
 bool IsAddressAndPort(const std::string& listen);
+
+// An address alone: in 127.0.0.0/8 or ::1, without brackets.
+bool IsLoopbackAddress(const std::string& address);
 
 // True if no other machine can reach it: localhost, 127.0.0.0/8, [::1]. Any other name: false.
 bool IsLoopback(const std::string& listen);

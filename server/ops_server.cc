@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/listen_address.h"
 
 namespace sinkstream {
 
@@ -46,6 +46,15 @@ const char* Phrase(int code) {
   }
 }
 
+// The first thing that the library has had to say to this thread, since that was last cleared: its
+// start tells the reason of a failure in no other way.
+thread_local std::string problem;
+
+int KeepMessage(const mg_connection*, const char* message) {
+  if (problem.empty()) problem = message;
+  return 1;
+}
+
 // What is left of a body: a connection that is closed on it may lose the answer. Else the library
 // itself would read it, however long it says to be and takes.
 void DiscardBody(mg_connection* connection) {
@@ -57,11 +66,6 @@ void DiscardBody(mg_connection* connection) {
   while (std::chrono::steady_clock::now() < deadline &&
          mg_read(connection, discarded, sizeof(discarded)) > 0) {
   }
-}
-
-bool IsLoopback(std::string_view address) {
-  return absl::StartsWith(absl::string_view(address.data(), address.size()), "127.") ||
-         address == "::1";
 }
 
 // Absent for one that is too long.
@@ -94,19 +98,15 @@ absl::StatusOr<std::unique_ptr<OpsServer>> OpsServer::Start(const std::string& a
                            "access_control_allow_methods",
                            "",
                            nullptr};
-  const mg_callbacks callbacks = {};
-  mg_init_data init = {&callbacks, server.get(), options};
-  char problem[256] = {};
-  mg_error_data error = {};
-  error.text = problem;
-  error.text_buffer_size = sizeof(problem);
+  mg_callbacks callbacks = {};
+  callbacks.log_message = KeepMessage;
+  problem.clear();
   mg_init_library(0);
-  server->context_ = mg_start2(&init, &error);
+  server->context_ = mg_start(&callbacks, server.get(), options);
   mg_server_port port = {};
   if (server->context_ == nullptr || mg_get_server_ports(server->context_, 1, &port) != 1) {
     return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", address,
-                     " (--metrics_listen): the address is in use or not one of ", "this machine"));
+        absl::StrCat("cannot listen on ", address, " (--metrics_listen): ", problem));
   }
   server->address_ = absl::StrCat(address.substr(0, address.rfind(':')), ":", port.port);
   mg_set_request_handler(server->context_, "**", &OpsServer::OnRequest, server.get());
@@ -155,7 +155,7 @@ OpsServer::Reply OpsServer::Readiness() const {
 }
 
 OpsServer::Reply OpsServer::SetLogLevel(mg_connection* connection) const {
-  if (!IsLoopback(mg_get_request_info(connection)->remote_addr)) {
+  if (!IsLoopbackAddress(mg_get_request_info(connection)->remote_addr)) {
     return {403, "from loopback alone\n"};
   }
   const std::string body = Body(connection).value_or("");

@@ -36,10 +36,11 @@ class OpsServer {
     std::function<std::string()> readiness;
   };
 
-  // `address`: ADDRESS:PORT; port 0: any free one. UNAVAILABLE if it cannot be had.
+  // `address`: ADDRESS:PORT (IsAddressAndPort); port 0: any free one. UNAVAILABLE, saying why, if
+  // it cannot be had.
   static absl::StatusOr<std::unique_ptr<OpsServer>> Start(const std::string& address,
                                                           Sources sources);
-  // The requests at hand are carried out.
+  // Waits for the requests at hand, whose answers may be cut off.
   ~OpsServer();
   OpsServer(const OpsServer&) = delete;
   OpsServer& operator=(const OpsServer&) = delete;

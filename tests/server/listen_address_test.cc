@@ -17,11 +17,21 @@ TEST(ListenAddress, LoopbackIsWhatNoOtherMachineReaches) {
   }
 }
 
+TEST(ListenAddress, AnAddressAloneIsOfLoopbackOrNot) {
+  for (const char* address : {"127.0.0.1", "127.8.9.10", "::1"}) {
+    EXPECT_TRUE(IsLoopbackAddress(address)) << address;
+  }
+  for (const char* address : {"", "10.0.0.1", "::", "::2", "127.evil", "127.0.0.1:1", "[::1]"}) {
+    EXPECT_FALSE(IsLoopbackAddress(address)) << address;
+  }
+}
+
 TEST(ListenAddress, HasAnAddressAndAPort) {
   for (const char* address : {"127.0.0.1:0", "[::1]:65535", "name:1"}) {
     EXPECT_TRUE(IsAddressAndPort(address)) << address;
   }
-  for (const char* address : {"", ":1", "name", "name:", "name:x", "name:65536", "name:-1"}) {
+  for (const char* address : {"", ":1", "name", "name:", "name:x", "name:65536", "name:-1",
+                              "0.0.0.0:80,127.0.0.1:9464", "127.0.0.1:1+127.0.0.1:2"}) {
     EXPECT_FALSE(IsAddressAndPort(address)) << address;
   }
 }
