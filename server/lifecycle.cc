@@ -24,14 +24,16 @@ namespace {
 constexpr absl::Duration kKeepaliveTime = absl::Seconds(60);
 constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(20);
 constexpr absl::Duration kMinPingInterval = absl::Seconds(10);
-constexpr int kStreamsBesideSessions = 64;  // unary calls, health and reflection of one connection
+// Of one connection beside its streams: unary calls, health, reflection, and streams that are about
+// to hear that there are too many, which would wait unheard otherwise.
+constexpr int kCallsBesideStreams = 64;
 constexpr size_t kGrpcMemory = size_t{512} << 20;
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
 }
 
-void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
+void SetChannelArguments(const ListenOptions& options, int64_t most_streams,
                          grpc::ServerBuilder& builder) {
   // Two servers on one port would share its clients at random.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -42,7 +44,7 @@ void SetChannelArguments(const ListenOptions& options, int32_t max_sessions,
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              Milliseconds(kMinPingInterval));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
-                             max_sessions + kStreamsBesideSessions);
+                             static_cast<int>(most_streams) + kCallsBesideStreams);
   // A compressed message would be inflated before it is measured: whoever sends one gets
   // UNIMPLEMENTED.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
@@ -83,7 +85,7 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   int port = 0;
   credentials_ = Credentials(options.security);
   builder.AddListeningPort(options.address, credentials_, &port);
-  SetChannelArguments(options, parts_.engine.Options().limits.max_sessions, builder);
+  SetChannelArguments(options, environment_.streams.most(), builder);
   builder.RegisterService(&chat_service_);
   builder.RegisterService(&score_service_);
   server_ = builder.BuildAndStart();

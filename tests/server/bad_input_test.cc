@@ -375,6 +375,23 @@ TEST(BadInputAdmission, MoreStreamsThanAllowed) {
   EXPECT_EQ(first.Ask("turn { text: 'hi' }").text, "hello");
 }
 
+TEST(BadInputAdmission, MoreStreamsThanAllowedOnOneConnection) {
+  ChatServerOptions options = SmallSessions();
+  options.engine.limits.max_sessions = 1;
+  ChatServer server(options);
+  std::vector<std::unique_ptr<Conversation>> silent;
+  for (int i = 0; i < 1 + options.service.streams_beside_sessions; ++i) {
+    silent.push_back(std::make_unique<Conversation>(server));
+    silent.back()->AwaitInitialMetadata();
+  }
+  Conversation another(server);
+  EXPECT_EQ(another.Finish().error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::GetLoadResponse response;
+  EXPECT_TRUE(server.stub().GetLoad(&context, {}, &response).ok());
+}
+
 TEST(BadInputAdmission, AStreamThatEndsLeavesItsPlace) {
   ChatServerOptions options = SmallSessions();
   options.engine.limits.max_sessions = 1;
