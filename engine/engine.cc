@@ -152,6 +152,7 @@ class Engine::Impl {
       scheduler_->CloseExpired();
       patience_ = scheduler_->RunStep() ? absl::ZeroDuration() : scheduler_->Patience();
       scheduler_->ReportPool();
+      observer_.OnRoundEnded();
     }
     for (auto& command : inbox_->TakeAll(absl::ZeroDuration())) {
       scheduler_->Handle(std::move(command));

@@ -94,10 +94,11 @@ struct ParkEnd {
 class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
-  // The loop has woken: commands are at hand, or a step is due. OnPool ends the round.
+  // The loop has woken: commands are at hand, or a step is due.
   virtual void OnRoundBegun() {}
+  virtual void OnRoundEnded() {}
   virtual void OnStep(const StepStats&) {}
-  virtual void OnPool(const PoolStats&) {}  // at the start, and after each round of the loop
+  virtual void OnPool(const PoolStats&) {}  // before a round ends, and before OnDraining
   virtual void OnSessionStart(const SessionStart&) {}
   virtual void OnSessionEnd(const SessionEnd&) {}
   virtual void OnRejected(const std::string& /*reason*/) {}  // ErrorReason() of the refusal

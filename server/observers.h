@@ -16,6 +16,7 @@ class EngineObservers final : public EngineObserver {
       : observers_(std::move(observers)) {}
 
   void OnRoundBegun() override { Tell(&EngineObserver::OnRoundBegun); }
+  void OnRoundEnded() override { Tell(&EngineObserver::OnRoundEnded); }
   void OnStep(const StepStats& stats) override { Tell(&EngineObserver::OnStep, stats); }
   void OnPool(const PoolStats& stats) override { Tell(&EngineObserver::OnPool, stats); }
   void OnSessionStart(const SessionStart& start) override {

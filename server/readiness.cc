@@ -23,7 +23,7 @@ absl::Duration Readiness::RoundInFlight() const {
 
 void Readiness::OnRoundBegun() { round_begun_.store(Nanoseconds(), std::memory_order_relaxed); }
 
-void Readiness::OnPool(const PoolStats&) { round_begun_.store(kIdle, std::memory_order_relaxed); }
+void Readiness::OnRoundEnded() { round_begun_.store(kIdle, std::memory_order_relaxed); }
 
 std::string_view Name(Readiness::State state) {
   switch (state) {

@@ -35,7 +35,7 @@ class Readiness final : public EngineObserver {
 
   // Engine thread; neither takes a lock.
   void OnRoundBegun() override;
-  void OnPool(const PoolStats& stats) override;
+  void OnRoundEnded() override;
 
  private:
   static constexpr int64_t kIdle = 0;

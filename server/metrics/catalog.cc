@@ -51,7 +51,8 @@ std::vector<MetricInfo> ServerMetrics() {
       {kReady, "sinkstream_ready", kGauge, "",
        "1 while the server takes sessions: what /readyz and grpc.health.v1 say."},
       {kStepInFlightSeconds, "sinkstream_step_in_flight_seconds", kGauge, "seconds",
-       "How long the model step at hand has run; 0: none does. A long one is a stuck step loop."},
+       "How long the round of the engine's loop at hand has taken, its model step included; 0: the "
+       "loop waits. A long one is a stuck step."},
       {kThreads,
        "sinkstream_threads",
        kGauge,

@@ -48,6 +48,7 @@ class WatchingObserver final : public EngineObserver {
  public:
   explicit WatchingObserver(EngineObserver& server) : server_(server) {}
   void OnRoundBegun() override { server_.OnRoundBegun(); }
+  void OnRoundEnded() override { server_.OnRoundEnded(); }
   void OnStep(const StepStats& stats) override { server_.OnStep(stats); }
   void OnPool(const PoolStats& stats) override;
   void OnSessionStart(const SessionStart& start) override { server_.OnSessionStart(start); }

@@ -32,16 +32,26 @@ TEST_F(ReadinessTest, IsStuckWhileARoundTakesLongerThanTheLimit) {
   EXPECT_EQ(readiness_.Current(), State::kReady);
   clock_.Advance(absl::Nanoseconds(1));
   EXPECT_EQ(readiness_.Current(), State::kStuck);
-  readiness_.OnPool({});
+  readiness_.OnRoundEnded();
   EXPECT_EQ(readiness_.Current(), State::kReady);
 }
 
 TEST_F(ReadinessTest, AnEngineThatWaitsForWorkIsNotStuck) {
   readiness_.Started();
   readiness_.OnRoundBegun();
-  readiness_.OnPool({});
+  readiness_.OnRoundEnded();
   clock_.Advance(absl::Hours(24));
   EXPECT_EQ(readiness_.Current(), State::kReady);
+}
+
+// As it is when a drain begins in the round.
+TEST_F(ReadinessTest, WhatIsToldInARoundDoesNotEndIt) {
+  readiness_.Started();
+  readiness_.OnRoundBegun();
+  clock_.Advance(absl::Seconds(5));
+  readiness_.OnPool({});
+  readiness_.OnDraining();
+  EXPECT_EQ(readiness_.RoundInFlight(), absl::Seconds(5));
 }
 
 TEST_F(ReadinessTest, ManyShortRoundsAreNotOneLongOne) {
@@ -50,7 +60,7 @@ TEST_F(ReadinessTest, ManyShortRoundsAreNotOneLongOne) {
     readiness_.OnRoundBegun();
     clock_.Advance(absl::Seconds(50));
     EXPECT_EQ(readiness_.Current(), State::kReady);
-    readiness_.OnPool({});
+    readiness_.OnRoundEnded();
   }
 }
 
@@ -74,6 +84,7 @@ class Recorder final : public EngineObserver {
  public:
   explicit Recorder(std::string& log) : log_(log) {}
   void OnRoundBegun() override { log_ += "round "; }
+  void OnRoundEnded() override { log_ += "over "; }
   void OnStep(const StepStats& stats) override { log_ += "step" + Text(stats.decode_rows); }
   void OnPool(const PoolStats& stats) override { log_ += "pool" + Text(stats.sessions); }
   void OnSessionStart(const SessionStart& start) override { log_ += "start " + start.id + " "; }
@@ -98,6 +109,7 @@ TEST(EngineObservers, EachIsToldEverything) {
   Recorder one(first), two(second);
   EngineObservers observers({&one, &two});
   observers.OnRoundBegun();
+  observers.OnRoundEnded();
   StepStats step;
   step.decode_rows = 3;
   const SessionId id = "id";
@@ -119,7 +131,7 @@ TEST(EngineObservers, EachIsToldEverything) {
   observers.OnParkEnd({.status = absl::OkStatus(), .bytes = 5, .time = absl::ZeroDuration()});
   observers.OnDraining();
   observers.OnPaused();
-  EXPECT_EQ(first, "round step3 pool2 start id end9 FULL done7 failed park5 draining paused ");
+  EXPECT_EQ(first, "round over step3 pool2 start id end9 FULL done7 failed park5 draining paused ");
   EXPECT_EQ(second, first);
 }
 
