@@ -162,8 +162,8 @@ TurnDone Sequence::Done(FinishReason reason, const KvWindow& window, absl::Time 
 Timings Sequence::FinalTimings(absl::Time now) const {
   Timings timings;
   timings.total = now - request_.accepted;
-  if (state_ == State::kWaiting) return timings;
   timings.queue = planned_.value_or(now) - request_.accepted;
+  if (state_ == State::kWaiting) return timings;
   if (planned_ && prompt_left() == 0) timings.prefill = prompt_read_ - *planned_;
   if (decodes()) timings.first_token = first_token_ - request_.accepted;
   return timings;

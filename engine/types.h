@@ -146,8 +146,8 @@ struct Usage {
 };
 
 struct Timings {
-  absl::Duration queue;        // accepted -> first prefill chunk planned
-  absl::Duration prefill;      // -> last prefill chunk done
+  absl::Duration queue;    // accepted -> first prefill chunk planned; without one: its whole life
+  absl::Duration prefill;  // -> last prefill chunk done
   absl::Duration first_token;  // accepted -> first token sampled (TTFT as the engine sees it)
   absl::Duration total;        // accepted -> done
 };

@@ -167,10 +167,7 @@ void EngineMetrics::OnRequestEnd(const RequestEnd& end) {
 void EngineMetrics::CountTurn(const RequestEnd& end) {
   turns_[end.reason ? static_cast<size_t>(*end.reason) : kTurnError]->Add();
   turn_seconds_.Observe(absl::ToDoubleSeconds(end.timings.total));
-  // One that ends before it has a place in a step has waited all its life.
-  const bool begun = end.usage.prompt_tokens > 0;
-  const absl::Duration queue = begun ? end.timings.queue : end.timings.total;
-  queue_seconds_.Observe(absl::ToDoubleSeconds(queue));
+  queue_seconds_.Observe(absl::ToDoubleSeconds(end.timings.queue));
 }
 
 void EngineMetrics::OnRequestFailed(const absl::Status& status) {

@@ -29,7 +29,7 @@ class CountingObserver final : public EngineObserver {
   void OnSessionEnd(const SessionEnd& end) override { closed.push_back(end.reason); }
   void OnStep(const StepStats& stats) override { steps.push_back(stats); }
   void OnRequestEnd(const RequestEnd& end) override {
-    ends.push_back({end.replies, end.reason, end.status, end.usage, end.trace});
+    ends.push_back({end.replies, end.reason, end.status, end.usage, end.timings, end.trace});
   }
   void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
   void OnParkEnd(const ParkEnd& end) override {
@@ -43,6 +43,7 @@ class CountingObserver final : public EngineObserver {
     std::optional<FinishReason> reason;
     absl::Status status;
     Usage usage;
+    Timings timings;
     std::optional<TraceContext> trace;
   };
   int opened = 0, resumed = 0, prefixes = 0;

@@ -62,6 +62,21 @@ TEST_F(EngineMetricsTest, CountsATurnByItsEndAndItsTimes) {
                                      "sinkstream_turn_duration_seconds_count 3"}));
 }
 
+TEST_F(EngineMetricsTest, ATurnWhoseFirstStepFailedHasWaitedUntilThen) {
+  Timings timings;
+  timings.queue = absl::Milliseconds(30);
+  timings.total = absl::Seconds(4);
+  metrics_.OnRequestEnd({.session_id = id_,
+                         .principal = id_,
+                         .trace = no_trace_,
+                         .replies = true,
+                         .reason = std::nullopt,
+                         .status = absl::InternalError("broken"),
+                         .usage = {},
+                         .timings = timings});
+  EXPECT_THAT(Lines(), testing::Contains("sinkstream_turn_queue_seconds_bucket{le=\"0.04\"} 1"));
+}
+
 TEST_F(EngineMetricsTest, CountsAnAppendByItsEnd) {
   EndAppend(absl::OkStatus());
   EndAppend(absl::CancelledError("by the client"));
