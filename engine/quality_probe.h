@@ -1,6 +1,7 @@
 // QualityProbe: which row of a step is looked at closely, so that an operator sees whether the
 // model still does what it should: how much of its attention the pinned tokens get, and how likely
-// it finds what is sampled. One row of every kEverySteps-th step, so that it costs next to nothing.
+// it finds what is sampled. One row of every kEverySteps-th step, so that it costs little: a
+// layer's attention on one thread, of a bounded number of scores, and a pass over a row of logits.
 // Engine thread only.
 #pragma once
 

@@ -33,8 +33,8 @@ def rotated(x: np.ndarray, position: int, case: Case) -> np.ndarray:
     return np.concatenate([a * cos - b * sin, b * cos + a * sin, x[:, 2 * half :]], axis=1)
 
 
-def pinned_part(case: Case, qkv: torch.Tensor, n: int) -> float:
-    """What token n's softmax gives to the first `sinks` tokens: the mean over heads, from the definition."""
+def pinned_parts(case: Case, qkv: torch.Tensor, n: int) -> np.ndarray:
+    """What token n's softmax gives to the first `sinks` tokens: [heads], from the definition."""
     whole = qkv.double().numpy().reshape(len(qkv), -1, case.head_dim)
     query, group = whole[n, : case.heads], case.heads // case.kv_heads
     place = n - max(0, n - case.window + 1 - case.sinks)
@@ -53,12 +53,17 @@ def pinned_part(case: Case, qkv: torch.Tensor, n: int) -> float:
         scores.append(products * case.scale - slopes * distance)
         pinned.append(m < case.sinks)
     weights = np.exp(np.array(scores) - np.max(scores, axis=0))
-    return float((weights[pinned].sum(0) / weights.sum(0)).mean())
+    return weights[pinned].sum(0) / weights.sum(0)
+
+
+def pinned_part(case: Case, qkv: torch.Tensor, n: int) -> float:
+    """The mean over heads."""
+    return float(pinned_parts(case, qkv, n).mean())
 
 
 def probe(case: Case, qkv: torch.Tensor, row: int, dtype: torch.dtype, layer: int = 1, probed_layer: int = 1) -> float:
     """Feeds the text up to and with a last chunk, of which row `row` is looked at."""
-    pool = 2 + -(-ROWS // BLOCK) + -(-case.sinks // BLOCK)
+    pool = 2 + -(-len(qkv) // BLOCK) + -(-case.sinks // BLOCK)
     kv = poisoned_kv(case, pool, dtype)
     stream = make_stream(case, len(qkv), list(range(pool - 1, -1, -1)))
     for piece in qkv.split(ROWS - 20):
@@ -98,6 +103,14 @@ def test_is_high_where_queries_look_at_the_sinks(rng: torch.Generator) -> None:
     qkv[:4, 2] = 8.0  # the sinks' keys
     qkv[-1, :2] = 1.0  # both heads' queries
     assert probe(case, qkv.flatten(1), ROWS - 1, torch.float32) > 0.99
+
+
+def test_a_row_that_sees_much_is_looked_at_under_fewer_heads(rng: torch.Generator) -> None:
+    case, rows = Case(heads=512, kv_heads=1, head_dim=8, rotary_dims=0, window=1000), 1000
+    qkv = case.random_qkv(rows, rng)
+    looked_at = 2**18 // rows
+    some = pinned_parts(case, qkv, rows - 1)[[i * case.heads // looked_at for i in range(looked_at)]]
+    assert probe(case, qkv, rows - 1, torch.float32) == pytest.approx(float(some.mean()), abs=2e-6)
 
 
 def test_another_layer_answers_nothing(rng: torch.Generator) -> None:

@@ -1,9 +1,10 @@
 #include "engine/torch/ops/attention_probe.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
-#include <vector>
+#include <limits>
 
 namespace sinkstream {
 namespace {
@@ -26,36 +27,60 @@ struct Head {
   float slope;  // ALiBi's; 0 without
 };
 
+using Query = std::array<float, kernels::kMaxHeadDim>;
+
 // The query rotated by halves, by the angles for pinned tokens or for recent ones, and scaled.
-std::vector<float> Rotated(const AttentionCall& call, const float* query, const float* cos_sin) {
-  std::vector<float> rotated(query, query + call.head_dim);
+Query Rotated(const AttentionCall& call, const float* query, const float* cos_sin) {
+  Query rotated;
+  std::copy_n(query, call.head_dim, rotated.begin());
   const int half = call.rotary_half;
   for (int j = 0; j < half; ++j) {
     const float cosine = cos_sin[j], sine = cos_sin[half + j];
     rotated[j] = query[j] * cosine - query[half + j] * sine;
     rotated[half + j] = query[half + j] * cosine + query[j] * sine;
   }
-  for (float& value : rotated) value *= call.scale;
+  for (int j = 0; j < call.head_dim; ++j) rotated[j] *= call.scale;
   return rotated;
 }
+
+// The softmax of scores as they come, and the part of it that pinned tokens have.
+class Softmax {
+ public:
+  void Add(double score, bool pinned) {
+    if (score > highest_) {
+      const double fade = std::exp(highest_ - score);
+      pinned_ *= fade;
+      all_ *= fade;
+      highest_ = score;
+    }
+    const double weight = std::exp(score - highest_);
+    all_ += weight;
+    if (pinned) pinned_ += weight;
+  }
+  double PinnedPart() const { return pinned_ / all_; }
+
+ private:
+  double highest_ = -std::numeric_limits<double>::infinity();
+  double pinned_ = 0, all_ = 0;
+};
 
 float ToFloat(float value) { return value; }
 float ToFloat(uint16_t bfloat16) { return std::bit_cast<float>(uint32_t{bfloat16} << 16); }
 
 // Of all slots of a block, of which the keys are [dim][slot]. Those not seen may hold anything.
 template <typename Stored>
-void ScoreBlock(const Stored* keys, const std::vector<float>& query, float* scores) {
+void ScoreBlock(const Stored* keys, const Query& query, int head_dim, float* scores) {
   std::fill_n(scores, kBlockTokens, 0.0f);
-  for (const float factor : query) {
-    for (int slot = 0; slot < kBlockTokens; ++slot) scores[slot] += factor * ToFloat(keys[slot]);
+  for (int j = 0; j < head_dim; ++j) {
+    for (int slot = 0; slot < kBlockTokens; ++slot) scores[slot] += query[j] * ToFloat(keys[slot]);
     keys += kBlockTokens;
   }
 }
 
-// Appends the scores of the visible tokens.
+// Adds the scores of the visible tokens.
 template <typename Stored>
-void Score(const AttentionCall& call, const Head& head, const std::vector<float>& query,
-           const Visible& visible, std::vector<double>& scores) {
+void Score(const AttentionCall& call, const Head& head, const Query& query, const Visible& visible,
+           bool pinned, Softmax& softmax) {
   float block_scores[kBlockTokens];
   const int64_t block_size = int64_t{2} * kBlockTokens * call.padded_dim;
   for (int64_t slot = visible.begin; slot < visible.end; ++slot) {
@@ -63,24 +88,17 @@ void Score(const AttentionCall& call, const Head& head, const std::vector<float>
       const int64_t block = visible.blocks[slot / kBlockTokens];
       const auto* const keys =
           static_cast<const Stored*>(call.kv) + (block * call.kv_heads + head.kv_head) * block_size;
-      ScoreBlock(keys, query, block_scores);
+      ScoreBlock(keys, query, call.head_dim, block_scores);
     }
-    scores.push_back(block_scores[slot % kBlockTokens] -
-                     static_cast<double>(head.slope) *
-                         static_cast<double>(visible.distance - slot));
+    softmax.Add(block_scores[slot % kBlockTokens] -
+                    static_cast<double>(head.slope) * static_cast<double>(visible.distance - slot),
+                pinned);
   }
 }
 
-// The part of the softmax of `scores` that the first `pinned` of them have.
-double FirstPart(const std::vector<double>& scores, size_t pinned) {
-  const double highest = *std::max_element(scores.begin(), scores.end());
-  double first = 0, all = 0;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    const double weight = std::exp(scores[i] - highest);
-    all += weight;
-    if (i < pinned) first += weight;
-  }
-  return first / all;
+// Evenly spaced ones, if all would be too much.
+int HeadsLookedAt(const AttentionCall& call, int64_t visible) {
+  return static_cast<int>(std::clamp<int64_t>(kMostProbedScores / visible, 1, call.heads));
 }
 
 template <typename Stored>
@@ -94,20 +112,22 @@ double MeanOverHeads(const AttentionCall& call, const AttentionTile& tile, int64
   const float* const queries =
       call.qkv + row * (call.heads + int64_t{2} * call.kv_heads) * call.head_dim;
   const float* const recent_angles = call.rotary + row * 4 * call.rotary_half;
-  std::vector<double> scores;
+  const int count =
+      HeadsLookedAt(call, std::max<int64_t>(1, pinned.end + recent.end - recent.begin));
   double sum = 0;
-  for (int index = 0; index < call.heads; ++index) {
+  for (int i = 0; i < count; ++i) {
+    const int index = i * call.heads / count;
     const Head head = {index / (call.heads / call.kv_heads),
                        call.slopes != nullptr ? call.slopes[index] : 0};
     const float* const query = queries + int64_t{index} * call.head_dim;
-    scores.clear();
+    Softmax softmax;
     Score<Stored>(call, head, Rotated(call, query, recent_angles + 2 * call.rotary_half), pinned,
-                  scores);
-    const size_t count = scores.size();
-    Score<Stored>(call, head, Rotated(call, query, recent_angles), recent, scores);
-    sum += FirstPart(scores, count);
+                  /*pinned=*/true, softmax);
+    Score<Stored>(call, head, Rotated(call, query, recent_angles), recent, /*pinned=*/false,
+                  softmax);
+    sum += softmax.PinnedPart();
   }
-  return sum / call.heads;
+  return sum / count;
 }
 
 }  // namespace
