@@ -1,6 +1,5 @@
 #include "server/lifecycle.h"
 
-#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
@@ -92,23 +91,21 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   if (server_ == nullptr || port == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", options.address,
-                     ": the address is in use or not one of this machine"));
+                     ": the address is in use, not one of this machine, or not allowed"));
   }
   address_ = absl::StrCat(HostOf(options.address), ":", port);
   parts_.readiness.Started();
   TellHealth();
-  ticker_ = std::make_unique<Ticker>(options.tick,
-                                     [this, security = options.security] { Tick(security); });
+  health_ticker_ = std::make_unique<Ticker>(options.tick, [this] { TellHealth(); });
+  if (options.security != nullptr) {
+    files_ticker_ = std::make_unique<Ticker>(
+        options.tick, [security = options.security] { security->Refresh(); });
+  }
   return absl::OkStatus();
 }
 
 ServerLifecycle::~ServerLifecycle() {
   if (server_ != nullptr) Drain(absl::ZeroDuration());
-}
-
-void ServerLifecycle::Tick(PortSecurity* security) {
-  TellHealth();
-  if (security != nullptr) security->Refresh();
 }
 
 void ServerLifecycle::TellHealth() {
@@ -135,7 +132,8 @@ void ServerLifecycle::Drain(absl::Duration timeout) {
   parts_.activity.WaitUntilStreamsEnd(deadline);
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(kFarewell));
   server_->Wait();
-  ticker_.reset();
+  health_ticker_.reset();
+  files_ticker_.reset();
   server_.reset();
 }
 

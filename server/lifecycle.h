@@ -1,6 +1,6 @@
 // ServerLifecycle: the gRPC server from its port to its end. States: serving -> draining ->
 // stopped. grpc.health.v1 says SERVING in the first alone, and there while Readiness is kReady: it
-// is looked at every `tick`, and so are the files of PortSecurity.
+// is looked at every `tick`, and so, by a thread of their own, are the files of PortSecurity.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -68,7 +68,6 @@ class ServerLifecycle {
         chat_service_(environment_, parts.activity),
         score_service_(environment_) {}
   absl::Status Listen(const ListenOptions& options);
-  void Tick(PortSecurity* security);
   // Any thread.
   void TellHealth();
 
@@ -81,7 +80,8 @@ class ServerLifecycle {
   std::unique_ptr<grpc::Server> server_;  // behind the services, which it uses
   Mutex health_mutex_;  // held while health is told, so that the last word is true
   std::optional<bool> told_serving_ ABSL_GUARDED_BY(health_mutex_);
-  std::unique_ptr<Ticker> ticker_;  // last: it uses the server
+  // Last: they use the server. Two, so that a slow disk does not keep health from being told.
+  std::unique_ptr<Ticker> health_ticker_, files_ticker_;
 };
 
 }  // namespace sinkstream

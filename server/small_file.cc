@@ -1,6 +1,8 @@
 #include "server/small_file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -25,13 +27,17 @@ int64_t Nanoseconds(const timespec& time) {
 }  // namespace
 
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
+  // A pipe would hold us up until somebody writes.
+  const int fd = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return Fault(path, std::strerror(errno));
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(fdopen(fd, "rb"), std::fclose);
+  if (file == nullptr) {
+    close(fd);
+    return Fault(path, std::strerror(ENOMEM));
+  }
   struct stat facts = {};
-  if (stat(path.c_str(), &facts) != 0) return Fault(path, std::strerror(errno));
-  // A pipe or a terminal would hold the start up.
+  if (fstat(fd, &facts) != 0) return Fault(path, std::strerror(errno));
   if (!S_ISREG(facts.st_mode)) return Fault(path, "is not a plain file");
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  if (file == nullptr) return Fault(path, std::strerror(errno));
   std::string content(kMostFileBytes + 1, '\0');
   content.resize(std::fread(content.data(), 1, content.size(), file.get()));
   if (std::ferror(file.get()) != 0) return Fault(path, "cannot be read");
