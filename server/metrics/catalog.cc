@@ -304,7 +304,8 @@ std::vector<MetricInfo> StepMetrics() {
        {},
        NllBuckets()},
       {kNonfiniteLogits, "sinkstream_nonfinite_logits_total", kCounter, "",
-       "Rows of logits that hold a NaN or an infinity; their request fails."},
+       "Rows of logits that give no distribution (a NaN, an infinity, none that is finite); their "
+       "request fails."},
       {kLogLines,
        "sinkstream_log_lines_total",
        kCounter,
