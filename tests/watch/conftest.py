@@ -56,7 +56,8 @@ def await_data(watch: Watch) -> None:
     deadline = time.monotonic() + START_SECONDS
     enough = ["count_over_time(sinkstream_ready[10m]) > 8", "increase(sinkstream_evicted_tokens_total[1m]) > 100",
               "increase(sinkstream_time_to_first_token_seconds_count[1m]) > 3",
-              "increase(sinkstream_pinned_attention_ratio_count[1m]) > 3", "sinkstream:late_tokens:ratio_rate5m >= 0"]
+              "sinkstream:pinned_attention_ratio:mean1h", "sinkstream:generated_nll_nats:mean1h",
+              "sinkstream:late_tokens:ratio_rate5m >= 0"]
     while not all(watch.query(expression) for expression in enough):
         assert watch.process.poll() is None and time.monotonic() < deadline, enough
         time.sleep(0.5)
