@@ -8,7 +8,14 @@
 #include <functional>
 #include <memory>
 
+#include "engine/model.h"
+
 namespace sinkstream {
+
+// Of one distribution.
+inline int64_t DistributionBytes(const ModelSpec& spec) {
+  return int64_t{spec.vocab_size} * static_cast<int64_t>(sizeof(float));
+}
 
 class DistributionBudget {
  public:

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/commands.h"
 #include "engine/disk_park.h"
+#include "engine/distribution_budget.h"
 #include "engine/errors.h"
 #include "engine/inbox.h"
 #include "engine/kv_window.h"
@@ -78,7 +79,7 @@ absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spe
                      "; one session of the default size, and what a step takes beside it, need ",
                      needed * spec.block_bytes));
   }
-  const int64_t row_bytes = int64_t{spec.vocab_size} * static_cast<int64_t>(sizeof(float));
+  const int64_t row_bytes = DistributionBytes(spec);
   if (options.limits.distribution_bytes < row_bytes) {
     return InvalidField("distribution_bytes",
                         absl::StrCat("is ", options.limits.distribution_bytes,
