@@ -24,6 +24,10 @@ struct StepStats {
   int32_t scored_tokens = 0;
   int32_t nonfinite_rows = 0;  // of logits; their requests have failed
   int64_t evicted_tokens = 0;
+  // Blocks that windows have moved past, as their positions say, and those that went back to the
+  // pool for it: the same, or windows do not slide.
+  int64_t evicted_blocks = 0;
+  int64_t freed_blocks = 0;
   // sample: sampling, detokenizing and scoring; emit: what follows from it, events to outboxes.
   absl::Duration plan, model, sample, emit;
   // Of one row of a step now and then: Model::PinnedAttention(), and the negative log-likelihood of

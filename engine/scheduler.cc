@@ -17,10 +17,6 @@ SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& sp
           StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens)};
 }
 
-int64_t DistributionBytes(const ModelSpec& spec) {
-  return int64_t{spec.vocab_size} * static_cast<int64_t>(sizeof(float));
-}
-
 // So many of a session's distributions fill an outbox: a step makes no more of them.
 int64_t MostDistributions(const ModelSpec& spec) {
   return std::max<int64_t>(1, static_cast<int64_t>(Outbox::kManyBytes) / DistributionBytes(spec));
@@ -429,11 +425,15 @@ void Scheduler::ReadRows(Session& session, int32_t rows, absl::Span<const float>
 
 void Scheduler::AdvanceWindow(Session& session, int32_t rows, StepStats& stats) {
   const int64_t evicted_before = session.window.evicted();
+  const size_t blocks_before = session.window.recent_blocks().size();
   session.window.Advance(rows, pool_.blocks());
+  stats.freed_blocks += blocks_before - session.window.recent_blocks().size();
   pool_.ShareReadPrefix(session);
   const int64_t evicted = session.window.evicted() - evicted_before;
   if (evicted_before == 0 && evicted > 0) RequestQueue::TellWindow(session);
   stats.evicted_tokens += evicted;
+  const int64_t block_tokens = parts_.model.Spec().block_tokens;
+  stats.evicted_blocks += session.window.evicted() / block_tokens - evicted_before / block_tokens;
 }
 
 // After prompt rows: tells how far it is, or that an append is done.

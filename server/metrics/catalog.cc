@@ -221,6 +221,11 @@ std::vector<MetricInfo> MemoryMetrics() {
        "blocks",
        "KV blocks: of pinned tokens, of recent ones, reserved but empty, free.",
        {{"use", {"pinned", "recent", "reserved", "free"}}}},
+      {kKvBlocksEvicted, "sinkstream_kv_blocks_evicted_total", kCounter, "blocks",
+       "KV blocks that the windows of their sessions have moved past, as positions say."},
+      {kKvBlocksFreed, "sinkstream_kv_blocks_freed_total", kCounter, "blocks",
+       "KV blocks that sessions gave back because their windows moved on: as many, or windows do "
+       "not slide."},
       {kSharedPrefixLookups, "sinkstream_shared_prefix_lookups_total", kCounter, "",
        "New sessions with a system prompt that may be shared."},
       {kSharedPrefixHits, "sinkstream_shared_prefix_hits_total", kCounter, "",

@@ -63,6 +63,8 @@ enum class Metric {
   kKvSessionBytes,
   kKvTokens,
   kKvBlocks,
+  kKvBlocksEvicted,
+  kKvBlocksFreed,
   kSharedPrefixLookups,
   kSharedPrefixHits,
   kSharedPrefixTokens,

@@ -57,6 +57,8 @@ EngineMetrics::EngineMetrics(MetricStore& store)
       kv_used_(store.GaugeOf(Metric::kKvUsedBytes)),
       kv_tokens_(store.GaugeOf(Metric::kKvTokens)),
       blocks_(Gauges<4>(store, Metric::kKvBlocks)),
+      evicted_blocks_(store.CounterOf(Metric::kKvBlocksEvicted)),
+      freed_blocks_(store.CounterOf(Metric::kKvBlocksFreed)),
       prefix_lookups_(store.CounterOf(Metric::kSharedPrefixLookups)),
       prefix_hits_(store.CounterOf(Metric::kSharedPrefixHits)),
       prefix_tokens_(store.CounterOf(Metric::kSharedPrefixTokens)),
@@ -115,6 +117,8 @@ void EngineMetrics::OnStep(const StepStats& stats) {
   accepted_guesses_.Add(stats.accepted_guesses);
   rejected_guesses_.Add(stats.guessed_tokens - stats.accepted_guesses);
   evicted_tokens_.Add(static_cast<double>(stats.evicted_tokens));
+  evicted_blocks_.Add(static_cast<double>(stats.evicted_blocks));
+  freed_blocks_.Add(static_cast<double>(stats.freed_blocks));
   nonfinite_.Add(stats.nonfinite_rows);
   if (stats.pinned_attention) pinned_attention_.Observe(*stats.pinned_attention);
   if (stats.negative_log_likelihood) nll_.Observe(*stats.negative_log_likelihood);

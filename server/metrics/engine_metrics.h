@@ -56,6 +56,7 @@ class EngineMetrics final : public EngineObserver {
 
   Gauge &kv_reserved_, &kv_used_, &kv_tokens_;
   std::array<Gauge*, 4> blocks_;
+  Counter &evicted_blocks_, &freed_blocks_;
   Counter &prefix_lookups_, &prefix_hits_, &prefix_tokens_;
   Gauge &distribution_bytes_, &parked_bytes_;
   std::array<Parking, 2> parking_;

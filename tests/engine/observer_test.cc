@@ -42,6 +42,22 @@ TEST(EngineObserver, HearsOfEachTokenOnce) {
   EXPECT_EQ(SumOf(observer, &StepStats::evicted_tokens), told.evicted_tokens);
 }
 
+// Several tokens a step, guesses among them, and a pinned prompt that is shared.
+TEST(EngineObserver, HearsOfEachBlockThatAWindowMovedPast) {
+  Conversation world({}, SmallOptions());
+  OpenRequest with_prompt;
+  with_prompt.system_prompt = "be kind";
+  for (int i = 0; i < 2; ++i) {
+    Stream& stream = world.OpenStream(with_prompt);
+    stream.Append("a long text that is read in several chunks");
+    stream.Say("hi", Greedy(50));
+  }
+  world.Run();
+  EXPECT_GT(SumOf(world.observer(), &StepStats::freed_blocks), 20);
+  EXPECT_EQ(SumOf(world.observer(), &StepStats::freed_blocks),
+            SumOf(world.observer(), &StepStats::evicted_blocks));
+}
+
 TEST(EngineObserver, HearsOfScoredTokens) {
   Conversation world({}, WideOptions());
   Stream& stream = world.OpenStream();

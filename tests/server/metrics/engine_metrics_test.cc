@@ -96,6 +96,8 @@ TEST_F(EngineMetricsTest, SplitsTheTimeOfAStep) {
   stats.guessed_tokens = 9;
   stats.accepted_guesses = 4;
   stats.evicted_tokens = 7;
+  stats.evicted_blocks = 3;
+  stats.freed_blocks = 2;
   stats.nonfinite_rows = 1;
   stats.plan = absl::Milliseconds(125);
   stats.model = absl::Milliseconds(250);
@@ -115,7 +117,8 @@ TEST_F(EngineMetricsTest, SplitsTheTimeOfAStep) {
                     "sinkstream_guessed_tokens_total{outcome=\"accepted\"} 4",
                     "sinkstream_guessed_tokens_total{outcome=\"rejected\"} 5",
                     "sinkstream_generated_tokens_total 2", "sinkstream_scored_tokens_total 5",
-                    "sinkstream_evicted_tokens_total 7", "sinkstream_nonfinite_logits_total 1",
+                    "sinkstream_evicted_tokens_total 7", "sinkstream_kv_blocks_evicted_total 3",
+                    "sinkstream_kv_blocks_freed_total 2", "sinkstream_nonfinite_logits_total 1",
                     "sinkstream_step_rows_sum{phase=\"prefill\"} 20",
                     "sinkstream_step_rows_bucket{phase=\"decode\",le=\"2\"} 0",
                     "sinkstream_step_rows_bucket{phase=\"decode\",le=\"4\"} 1",
