@@ -15,6 +15,7 @@
 #include "engine/errors.h"
 #include "server/config.h"
 #include "server/listen_address.h"
+#include "server/memory_limit.h"
 #include "server/tls_credentials.h"
 
 namespace sinkstream {
@@ -26,7 +27,6 @@ constexpr absl::Duration kMinPingInterval = absl::Seconds(10);
 // Of one connection beside its streams: unary calls, health, reflection, and streams that are about
 // to hear that there are too many, which would wait unheard otherwise.
 constexpr int kCallsBesideStreams = 64;
-constexpr size_t kGrpcMemory = size_t{512} << 20;
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));

@@ -32,6 +32,7 @@ class Readiness final : public EngineObserver {
   State Current() const;
   // Any thread; takes no lock. How long the round at hand has taken; zero: the loop waits.
   absl::Duration RoundInFlight() const;
+  absl::Duration StuckStepLimit() const { return absl::Nanoseconds(limit_); }
 
   // Engine thread; neither takes a lock.
   void OnRoundBegun() override;

@@ -1,5 +1,6 @@
 #include "server/telemetry.h"
 
+#include "server/memory_limit.h"
 #include "server/process_stats.h"
 #include "server/version.h"
 
@@ -30,7 +31,18 @@ Telemetry::Telemetry(LogLevel level, const Clock& engine_clock)
   metrics.FillBeforeText([this] { FillProcess(metrics); });
 }
 
+void Telemetry::Describe(const Engine& engine) {
+  engine_metrics.Describe(engine);
+  const auto process = ReadProcessStats();
+  if (!process.ok()) return;
+  const int64_t limit =
+      MemoryLimit(engine.Spec(), engine.Options().limits, process->resident_bytes);
+  metrics.GaugeOf(Metric::kMemoryLimitBytes).Set(static_cast<double>(limit));
+}
+
 void Telemetry::Watch(const Readiness& readiness) {
+  const absl::Duration stuck = readiness.StuckStepLimit();
+  metrics.GaugeOf(Metric::kStuckStepLimitSeconds).Set(absl::ToDoubleSeconds(stuck));
   metrics.FillBeforeText([this, &readiness] {
     const bool ready = readiness.Current() == Readiness::State::kReady;
     metrics.GaugeOf(Metric::kReady).Set(ready ? 1 : 0);

@@ -18,8 +18,8 @@ struct Telemetry {
   // `engine_clock` outlives this.
   Telemetry(LogLevel level, const Clock& engine_clock);
 
-  // Tells what is constant of the engine. Once.
-  void Describe(const Engine& engine) { engine_metrics.Describe(engine); }
+  // Tells what is constant of the engine, whose model is warm. Once, before it serves.
+  void Describe(const Engine& engine);
   // Tells what these say, which outlive the last scrape. Once.
   void Watch(const Readiness& readiness);
   void Watch(const PortSecurity& security);

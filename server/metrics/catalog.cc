@@ -53,6 +53,12 @@ std::vector<MetricInfo> ServerMetrics() {
       {kStepInFlightSeconds, "sinkstream_step_in_flight_seconds", kGauge, "seconds",
        "How long the round of the engine's loop at hand has taken, its model step included; 0: the "
        "loop waits. A long one is a stuck step."},
+      {kStuckStepLimitSeconds, "sinkstream_stuck_step_limit_seconds", kGauge, "seconds",
+       "A step that takes longer is stuck (--stuck_step_limit)."},
+      {kMemoryLimitBytes, "sinkstream_memory_limit_bytes", kGauge, "bytes",
+       "Most memory that the process takes: what it had when it was ready, and the limits of KV "
+       "memory, distributions, gRPC, and of what may wait for the engine and for readers. 0 until "
+       "the model is loaded."},
       {kThreads,
        "sinkstream_threads",
        kGauge,
@@ -211,6 +217,8 @@ std::vector<MetricInfo> MemoryMetrics() {
       {kKvReservedBytes, "sinkstream_kv_reserved_bytes", kGauge, "bytes",
        "KV memory reserved for open sessions: what admission counts."},
       {kKvUsedBytes, "sinkstream_kv_used_bytes", kGauge, "bytes", "KV memory that holds tokens."},
+      {kKvPeakBytes, "sinkstream_kv_peak_bytes", kGauge, "bytes",
+       "Most that it has held: so much of it is in RAM."},
       {kKvSessionBytes, "sinkstream_kv_session_bytes", kGauge, "bytes",
        "What a session of the default sinks and window reserves."},
       {kKvTokens, "sinkstream_kv_tokens", kGauge, "tokens",

@@ -24,6 +24,8 @@ enum class Metric {
   kModelInfo,
   kReady,
   kStepInFlightSeconds,
+  kStuckStepLimitSeconds,
+  kMemoryLimitBytes,
   kThreads,
   kTlsCertificateExpirySeconds,
 
@@ -60,6 +62,7 @@ enum class Metric {
   kKvLimitBytes,
   kKvReservedBytes,
   kKvUsedBytes,
+  kKvPeakBytes,
   kKvSessionBytes,
   kKvTokens,
   kKvBlocks,

@@ -55,6 +55,7 @@ EngineMetrics::EngineMetrics(MetricStore& store)
       rejected_guesses_(store.CounterOf(Metric::kGuessedTokens, {1})),
       kv_reserved_(store.GaugeOf(Metric::kKvReservedBytes)),
       kv_used_(store.GaugeOf(Metric::kKvUsedBytes)),
+      kv_peak_(store.GaugeOf(Metric::kKvPeakBytes)),
       kv_tokens_(store.GaugeOf(Metric::kKvTokens)),
       blocks_(Gauges<4>(store, Metric::kKvBlocks)),
       evicted_blocks_(store.CounterOf(Metric::kKvBlocksEvicted)),
@@ -133,7 +134,9 @@ void EngineMetrics::OnPool(const PoolStats& stats) {
   running_.Set(stats.running_requests);
   waiting_.Set(stats.waiting_requests);
   kv_reserved_.Set(static_cast<double>(stats.kv_bytes_reserved));
-  kv_used_.Set(static_cast<double>(stats.blocks_used * stats.block_bytes));
+  const auto used = static_cast<double>(stats.blocks_used * stats.block_bytes);
+  kv_used_.Set(used);
+  kv_peak_.Set(std::max(kv_peak_.Value(), used));
   kv_tokens_.Set(static_cast<double>(stats.kv_tokens));
   distribution_bytes_.Set(static_cast<double>(stats.distribution_bytes));
   parked_bytes_.Set(static_cast<double>(stats.parked_bytes));

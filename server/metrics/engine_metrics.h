@@ -54,7 +54,7 @@ class EngineMetrics final : public EngineObserver {
   Counter &prompt_tokens_, &generated_tokens_, &evicted_tokens_, &scored_tokens_;
   Counter &accepted_guesses_, &rejected_guesses_;
 
-  Gauge &kv_reserved_, &kv_used_, &kv_tokens_;
+  Gauge &kv_reserved_, &kv_used_, &kv_peak_, &kv_tokens_;
   std::array<Gauge*, 4> blocks_;
   Counter &evicted_blocks_, &freed_blocks_;
   Counter &prefix_lookups_, &prefix_hits_, &prefix_tokens_;

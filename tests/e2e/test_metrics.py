@@ -116,7 +116,7 @@ def test_counts_what_the_client_saw(api, watched):
     assert told["sinkstream_turn_duration_seconds_count"] == 3
     seconds = sum(reply.done.timings.total.ToNanoseconds() for reply in replies) / 1e9
     assert told["sinkstream_turn_duration_seconds_sum"] == pytest.approx(seconds, rel=0.01)
-    assert told["sinkstream_kv_used_bytes"] == 0
+    assert told["sinkstream_kv_used_bytes"] == 0 < told["sinkstream_kv_peak_bytes"] <= told["sinkstream_kv_limit_bytes"]
     assert told['sinkstream_sessions{state="attached"}'] == 0
 
 
@@ -143,6 +143,9 @@ def test_tells_the_model_the_limits_and_the_process(api, watched):
     assert told["sinkstream_kv_limit_bytes"] == model.limits.kv_bytes
     assert told["sinkstream_sessions_limit"] == model.limits.max_sessions
     assert told["process_resident_memory_bytes"] > 100e6
+    parts = told["sinkstream_kv_limit_bytes"] + told["sinkstream_distribution_limit_bytes"]
+    assert told["process_resident_memory_bytes"] + parts < told["sinkstream_memory_limit_bytes"] < 10e9
+    assert told["sinkstream_stuck_step_limit_seconds"] == 60
     assert time.time() - 600 < told["process_start_time_seconds"] <= time.time() + 1
     assert told["process_threads"] > 4 and told["process_open_fds"] > 4
 

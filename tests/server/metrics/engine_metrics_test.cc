@@ -173,6 +173,17 @@ TEST_F(EngineMetricsTest, PutsEveryBlockToOneUse) {
            "sinkstream_kv_used_bytes 35000", "sinkstream_kv_tokens 123"}));
 }
 
+TEST_F(EngineMetricsTest, KeepsTheMostThatThePoolHasHeld) {
+  for (const int32_t used : {10, 35, 20}) {
+    PoolStats pool;
+    pool.blocks_used = used;
+    pool.block_bytes = 1000;
+    metrics_.OnPool(pool);
+  }
+  EXPECT_THAT(Lines(), IsSupersetOf({"sinkstream_kv_used_bytes 20000",
+                                     "sinkstream_kv_peak_bytes 35000"}));
+}
+
 TEST_F(EngineMetricsTest, CountsTheLivesOfSessionsAndWhatTheyShared) {
   metrics_.OnSessionStart({.id = id_, .has_prefix = true});
   metrics_.OnSessionStart({.id = id_, .has_prefix = true, .shared_tokens = 40});
