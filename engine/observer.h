@@ -40,7 +40,7 @@ struct PoolStats {
   int32_t sessions = 0;
   int32_t attached_sessions = 0;
   int32_t running_requests = 0;
-  int32_t paused_requests = 0;  // of these, those whose outbox is full
+  int32_t paused_requests = 0;  // of these, those that wait for readers that are behind
   int32_t waiting_requests = 0;
   int32_t blocks_used = 0;
   int32_t recent_blocks = 0;    // of these, those of recent tokens; the others hold pinned ones

@@ -233,6 +233,7 @@ std::optional<StepCandidate> Scheduler::CandidateOf(Session& session, size_t ind
     candidate.prompt_left =
         std::min(candidate.prompt_left, *rows + MostDistributions(parts_.model.Spec()));
     candidate.tells_distributions = true;
+    session.paused = *rows == 0 && distributions_.RowsLeft() == 0;
   }
   return candidate;
 }

@@ -78,7 +78,8 @@ struct Session {
   absl::Time detached_at;             // when outbox became null
 
   uint64_t planned_at = 0;  // StepCandidate::planned_at
-  bool paused = false;      // has a request, but its outbox is full
+  // Has a request that waits for readers: its own, whose outbox is full, or those of distributions.
+  bool paused = false;
 };
 
 }  // namespace sinkstream

@@ -78,8 +78,9 @@ std::vector<MetricInfo> SessionMetrics() {
        "sinkstream_sessions",
        kGauge,
        "",
-       "Sessions alive, each in one state: a request runs; it would run but its reader is behind; "
-       "a stream is attached; no stream is, in memory; no stream is, on disk.",
+       "Sessions alive, each in one state: a request runs; it would run but its reader is behind, "
+       "or, if it asks for distributions, others' readers; a stream is attached; no stream is, in "
+       "memory; no stream is, on disk.",
        {{"state", {"running", "paused", "attached", "idle", "parked"}}}},
       {kSessionsLimit, "sinkstream_sessions_limit", kGauge, "",
        "Most sessions alive at a time (--max_sessions)."},

@@ -65,6 +65,19 @@ TEST_F(DistributionBudgetTest, WhereItIsSpentOnlyThosePauseThatAskForMore) {
   EXPECT_EQ(chat.Read().tokens, ReplyByDefinition(Numbers(20, 4), 4, 12, 5));
 }
 
+// No step is made for it, and nothing is stuck.
+TEST_F(DistributionBudgetTest, WhoWaitsForItCountsAsPaused) {
+  auto& greedy = Greediest();
+  auto& other = talk_.OpenStream();
+  other.Score(Numbers(30, 2), {.distributions = true});
+  EXPECT_EQ(talk_.Run(), 0);
+  EXPECT_EQ(talk_.scheduler().Stats().running_requests, 2);
+  EXPECT_EQ(talk_.scheduler().Stats().paused_requests, 2);
+  greedy.Vanish();
+  EXPECT_GT(talk_.Run(1), 0);
+  EXPECT_EQ(talk_.scheduler().Stats().paused_requests, 0);
+}
+
 TEST_F(DistributionBudgetTest, ItGoesOnWhenTheReaderReads) {
   auto& alice = Greediest();
   EXPECT_EQ(talk_.Run(), 0);
