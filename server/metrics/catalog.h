@@ -51,6 +51,7 @@ enum class Metric {
   kTurnQueueSeconds,
   kTimeToFirstTokenSeconds,
   kInterTokenLatencySeconds,
+  kUnansweredTurnSeconds,
   kTurnDurationSeconds,
 
   kPromptTokens,

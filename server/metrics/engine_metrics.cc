@@ -47,6 +47,7 @@ EngineMetrics::EngineMetrics(MetricStore& store)
       waiting_(store.GaugeOf(Metric::kWaitingRequests)),
       queue_seconds_(store.HistogramOf(Metric::kTurnQueueSeconds)),
       turn_seconds_(store.HistogramOf(Metric::kTurnDurationSeconds)),
+      unanswered_seconds_(store.HistogramOf(Metric::kUnansweredTurnSeconds)),
       prompt_tokens_(store.CounterOf(Metric::kPromptTokens)),
       generated_tokens_(store.CounterOf(Metric::kGeneratedTokens)),
       evicted_tokens_(store.CounterOf(Metric::kEvictedTokens)),
@@ -173,7 +174,9 @@ void EngineMetrics::OnRequestEnd(const RequestEnd& end) {
 
 void EngineMetrics::CountTurn(const RequestEnd& end) {
   turns_[end.reason ? static_cast<size_t>(*end.reason) : kTurnError]->Add();
-  turn_seconds_.Observe(absl::ToDoubleSeconds(end.timings.total));
+  const double total = absl::ToDoubleSeconds(end.timings.total);
+  turn_seconds_.Observe(total);
+  if (end.usage.generated_tokens == 0) unanswered_seconds_.Observe(total);
   queue_seconds_.Observe(absl::ToDoubleSeconds(end.timings.queue));
 }
 

@@ -50,7 +50,7 @@ class EngineMetrics final : public EngineObserver {
   std::array<Counter*, 6> turns_;
   std::array<Counter*, 3> appends_;
   Gauge &running_, &waiting_;
-  HistogramCell &queue_seconds_, &turn_seconds_;
+  HistogramCell &queue_seconds_, &turn_seconds_, &unanswered_seconds_;
   Counter &prompt_tokens_, &generated_tokens_, &evicted_tokens_, &scored_tokens_;
   Counter &accepted_guesses_, &rejected_guesses_;
 

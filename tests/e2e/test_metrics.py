@@ -114,6 +114,8 @@ def test_counts_what_the_client_saw(api, watched):
     assert told["sinkstream_time_to_first_token_seconds_count"] == 3
     assert told["sinkstream_inter_token_latency_seconds_count"] == generated - 3
     assert told["sinkstream_turn_duration_seconds_count"] == 3
+    assert told["sinkstream_unanswered_turn_seconds_count"] == 0
+    assert told["sinkstream_kv_blocks_freed_total"] == told["sinkstream_kv_blocks_evicted_total"] > 0
     seconds = sum(reply.done.timings.total.ToNanoseconds() for reply in replies) / 1e9
     assert told["sinkstream_turn_duration_seconds_sum"] == pytest.approx(seconds, rel=0.01)
     assert told["sinkstream_kv_used_bytes"] == 0 < told["sinkstream_kv_peak_bytes"] <= told["sinkstream_kv_limit_bytes"]

@@ -17,9 +17,11 @@ class EngineMetricsTest : public testing::Test {
  protected:
   std::vector<std::string> Lines() { return absl::StrSplit(store_.Text(), '\n'); }
 
-  void EndTurn(std::optional<FinishReason> reason, absl::Status status = absl::OkStatus()) {
+  void EndTurn(std::optional<FinishReason> reason, absl::Status status = absl::OkStatus(),
+               int64_t generated_tokens = 1) {
     Usage usage;
     usage.prompt_tokens = 3;
+    usage.generated_tokens = generated_tokens;
     Timings timings;
     timings.queue = absl::Milliseconds(30);
     timings.total = absl::Seconds(4);
@@ -60,6 +62,16 @@ TEST_F(EngineMetricsTest, CountsATurnByItsEndAndItsTimes) {
                                      "sinkstream_turn_queue_seconds_bucket{le=\"0.04\"} 3",
                                      "sinkstream_turn_duration_seconds_sum 12",
                                      "sinkstream_turn_duration_seconds_count 3"}));
+}
+
+TEST_F(EngineMetricsTest, TimesTurnsThatNobodyAnsweredApart) {
+  EndTurn(FinishReason::kCancelled, absl::OkStatus(), 0);
+  EndTurn(std::nullopt, absl::InternalError("broken"), 0);
+  EndTurn(FinishReason::kCancelled, absl::OkStatus(), 1);
+  EndAppend(absl::CancelledError("by the client"));
+  EXPECT_THAT(Lines(), IsSupersetOf({"sinkstream_unanswered_turn_seconds_bucket{le=\"2.5\"} 0",
+                                     "sinkstream_unanswered_turn_seconds_bucket{le=\"5\"} 2",
+                                     "sinkstream_unanswered_turn_seconds_sum 8"}));
 }
 
 TEST_F(EngineMetricsTest, ATurnWhoseFirstStepFailedHasWaitedUntilThen) {
@@ -106,25 +118,27 @@ TEST_F(EngineMetricsTest, SplitsTheTimeOfAStep) {
   stats.pinned_attention = 0.25;
   stats.negative_log_likelihood = 1.75;
   metrics_.OnStep(stats);
-  EXPECT_THAT(
-      Lines(),
-      IsSupersetOf({"sinkstream_steps_total{outcome=\"ok\"} 1",
-                    "sinkstream_step_phase_seconds_total{phase=\"plan\"} 0.125",
-                    "sinkstream_step_phase_seconds_total{phase=\"model\"} 0.25",
-                    "sinkstream_step_phase_seconds_total{phase=\"sample\"} 0.5",
-                    "sinkstream_step_phase_seconds_total{phase=\"emit\"} 1",
-                    "sinkstream_step_seconds_sum 1.875", "sinkstream_prompt_tokens_total 20",
-                    "sinkstream_guessed_tokens_total{outcome=\"accepted\"} 4",
-                    "sinkstream_guessed_tokens_total{outcome=\"rejected\"} 5",
-                    "sinkstream_generated_tokens_total 2", "sinkstream_scored_tokens_total 5",
-                    "sinkstream_evicted_tokens_total 7", "sinkstream_kv_blocks_evicted_total 3",
-                    "sinkstream_kv_blocks_freed_total 2", "sinkstream_nonfinite_logits_total 1",
-                    "sinkstream_step_rows_sum{phase=\"prefill\"} 20",
-                    "sinkstream_step_rows_bucket{phase=\"decode\",le=\"2\"} 0",
-                    "sinkstream_step_rows_bucket{phase=\"decode\",le=\"4\"} 1",
-                    "sinkstream_pinned_attention_ratio_sum 0.25",
-                    "sinkstream_generated_nll_nats_bucket{le=\"1.5\"} 0",
-                    "sinkstream_generated_nll_nats_bucket{le=\"2\"} 1"}));
+  EXPECT_THAT(Lines(), IsSupersetOf({"sinkstream_steps_total{outcome=\"ok\"} 1",
+                                     "sinkstream_step_phase_seconds_total{phase=\"plan\"} 0.125",
+                                     "sinkstream_step_phase_seconds_total{phase=\"model\"} 0.25",
+                                     "sinkstream_step_phase_seconds_total{phase=\"sample\"} 0.5",
+                                     "sinkstream_step_phase_seconds_total{phase=\"emit\"} 1",
+                                     "sinkstream_step_seconds_sum 1.875",
+                                     "sinkstream_prompt_tokens_total 20",
+                                     "sinkstream_guessed_tokens_total{outcome=\"accepted\"} 4",
+                                     "sinkstream_guessed_tokens_total{outcome=\"rejected\"} 5",
+                                     "sinkstream_generated_tokens_total 2",
+                                     "sinkstream_scored_tokens_total 5",
+                                     "sinkstream_evicted_tokens_total 7",
+                                     "sinkstream_kv_blocks_evicted_total 3",
+                                     "sinkstream_kv_blocks_freed_total 2",
+                                     "sinkstream_nonfinite_logits_total 1",
+                                     "sinkstream_step_rows_sum{phase=\"prefill\"} 20",
+                                     "sinkstream_step_rows_bucket{phase=\"decode\",le=\"2\"} 0",
+                                     "sinkstream_step_rows_bucket{phase=\"decode\",le=\"4\"} 1",
+                                     "sinkstream_pinned_attention_ratio_sum 0.25",
+                                     "sinkstream_generated_nll_nats_bucket{le=\"1.5\"} 0",
+                                     "sinkstream_generated_nll_nats_bucket{le=\"2\"} 1"}));
 }
 
 TEST_F(EngineMetricsTest, OfAStepWithoutALookCountsNone) {
@@ -180,8 +194,8 @@ TEST_F(EngineMetricsTest, KeepsTheMostThatThePoolHasHeld) {
     pool.block_bytes = 1000;
     metrics_.OnPool(pool);
   }
-  EXPECT_THAT(Lines(), IsSupersetOf({"sinkstream_kv_used_bytes 20000",
-                                     "sinkstream_kv_peak_bytes 35000"}));
+  EXPECT_THAT(Lines(),
+              IsSupersetOf({"sinkstream_kv_used_bytes 20000", "sinkstream_kv_peak_bytes 35000"}));
 }
 
 TEST_F(EngineMetricsTest, CountsTheLivesOfSessionsAndWhatTheyShared) {
