@@ -73,9 +73,11 @@ absl::StatusOr<ProcessStats> ReadProcessStats() {
   };
   if (fields.size() <= kResidentPages) return absl::InternalError("/proc/self/stat cannot be read");
   const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+  // Once: it moves with the system's clock, and a process starts but once.
+  static const double boot_seconds = BootSeconds();
   ProcessStats stats;
   stats.cpu_seconds = (number(kUserTicks) + number(kSystemTicks)) / ticks;
-  stats.start_seconds = BootSeconds() + number(kStartTicks) / ticks;
+  stats.start_seconds = boot_seconds + number(kStartTicks) / ticks;
   stats.resident_bytes = static_cast<int64_t>(number(kResidentPages)) * sysconf(_SC_PAGESIZE);
   stats.virtual_bytes = static_cast<int64_t>(number(kVirtualBytes));
   stats.threads = static_cast<int32_t>(number(kThreads));
