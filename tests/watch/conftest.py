@@ -3,15 +3,19 @@
 SINKSTREAM_MODEL: the model file (default: what `make model` leaves).
 """
 
+import http.server
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -51,6 +55,42 @@ def start(**settings: str) -> subprocess.Popen:
     return subprocess.Popen([ROOT / "scripts/watch"], env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+# Where Debian's package serves what Prometheus' own builds serve below vendor/.
+VENDOR = {"vendor/rickshaw/rickshaw.min.css": "rickshaw/rickshaw.min.css",
+          "vendor/rickshaw/rickshaw.min.js": "rickshaw/rickshaw.min.js",
+          "vendor/rickshaw/vendor/d3.v3.js": "d3/d3.min.js"}
+
+
+@contextmanager
+def as_upstream(watch: Watch) -> Iterator[Watch]:
+    """The same Prometheus, with the scripts of the console pages where its own builds have them, and nowhere else."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, static = self.path, "/classic/static/"
+            if path.startswith(static):
+                name = path.removeprefix(static)
+                path = None if name in VENDOR.values() else static + VENDOR.get(name, name)
+            if path is None:
+                return self.send_error(404)
+            with urllib.request.urlopen(f"{watch.url}{path}", timeout=30) as answer:
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.end_headers()
+                self.wfile.write(answer.read())
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Watch(watch.process, f"http://127.0.0.1:{server.server_port}", watch.instance)
+        server.shutdown()
+
+
 def await_data(watch: Watch) -> None:
     """Until there is something to show: some scrapes, turns that ended, tokens that left their windows."""
     deadline = time.monotonic() + START_SECONDS
@@ -58,7 +98,14 @@ def await_data(watch: Watch) -> None:
               "increase(sinkstream_time_to_first_token_seconds_count[1m]) > 3",
               "sinkstream:pinned_attention_ratio:mean1h", "sinkstream:generated_nll_nats:mean1h",
               "sinkstream:late_tokens:ratio_rate5m >= 0"]
-    while not all(watch.query(expression) for expression in enough):
+
+    def is_told(expression: str) -> bool:
+        try:
+            return bool(watch.query(expression))
+        except urllib.error.HTTPError:  # Prometheus itself is not ready yet
+            return False
+
+    while not all(map(is_told, enough)):
         assert watch.process.poll() is None and time.monotonic() < deadline, enough
         time.sleep(0.5)
 

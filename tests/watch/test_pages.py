@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Watch
+from conftest import Watch, as_upstream
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -28,6 +28,12 @@ def test_every_chart_is_drawn(watch, tmp_path, page, charts):
     document = look(watch, f"{page}.html", tmp_path, "--dump-dom")
     assert document.count('class="chart"') == charts
     assert document.count('class="rickshaw_legend"') == charts and "prom_graph_error" not in document.split("<body>")[1]
+
+
+def test_every_chart_is_drawn_with_the_scripts_of_prometheus_own_builds(watch, tmp_path):
+    with as_upstream(watch) as upstream:
+        document = look(upstream, "index.html", tmp_path, "--dump-dom")
+        assert document.count('class="rickshaw_legend"') == 9 and "prom_graph_error" not in document.split("<body>")[1]
 
 
 @pytest.mark.parametrize("page,height", [("index", 890), ("instance", 1500)])
