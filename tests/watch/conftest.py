@@ -23,7 +23,7 @@ import pytest
 from sources import ROOT
 
 MODEL = os.environ.get("SINKSTREAM_MODEL", str(ROOT / "build/models/smollm2-135m-instruct.pt"))
-START_SECONDS = 120
+START_SECONDS = 240
 # Windows that slide at once; users of every kind, who never go.
 SERVER_FLAGS = "--window=60 --kv_bytes=256MiB"
 LOAD_FLAGS = ("--sessions=3 --turns=1000000 --max-tokens=20-60 --think-ms=exp:200 --cancel-share=0.1 --drop-share=0.1"
