@@ -29,7 +29,9 @@ RUN --mount=type=bind,from=build,source=/src/build/package,target=/packages \
 USER 10001:10001
 EXPOSE 50051
 ENTRYPOINT ["sinkstream-server", "--flagfile=/etc/sinkstream/server.flags", "--listen=0.0.0.0:50051"]
-HEALTHCHECK --start-period=2m --interval=10s --timeout=5s CMD ["sinkstream-chat", "--check"]
+# Of the operators' port, which server.flags opens on loopback: it needs neither a certificate nor a token.
+HEALTHCHECK --start-period=2m --interval=10s --timeout=5s CMD ["bash", "-c", \
+  "exec 3<>/dev/tcp/127.0.0.1/9464 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [[ $code == 200 ]]"]
 
 FROM server AS server-with-model
 COPY --from=model --chmod=0444 /src/build/models/model.pt /var/lib/sinkstream/model.pt
