@@ -105,7 +105,9 @@ def test_everything_selects_the_servers_and_clients_are_not_asked_to_be_servers(
     assert production["Service"]["spec"]["selector"] == NAME
     policy = production["NetworkPolicy"]["spec"]
     assert policy["podSelector"]["matchLabels"] == NAME
-    assert policy["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {"sinkstream-client": "true"}}}]
+    # In whatever namespace: the servers are in one of their own.
+    assert policy["ingress"][0]["from"] == [
+        {"namespaceSelector": {}, "podSelector": {"matchLabels": {"sinkstream-client": "true"}}}]
 
 
 def test_the_autoscaler_follows_what_the_adapter_serves(root, production):
