@@ -1,5 +1,6 @@
 """deploy/kubernetes, rendered by kubectl and checked against Kubernetes' schemas."""
 
+import json
 import subprocess
 import sys
 
@@ -47,8 +48,8 @@ def seconds(flag, arguments):
 
 def check(found):
     """Raises if an object has an unknown, missing or wrong field."""
-    if found["kind"] == "ServiceMonitor":
-        read = prometheus_operator.ServiceMonitor.model_validate(found)
+    if found["kind"] in ("ServiceMonitor", "PrometheusRule"):
+        read = getattr(prometheus_operator, found["kind"]).model_validate(found)
         # Its models pass over what they do not know.
         assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == found
     else:
@@ -60,13 +61,14 @@ def test_the_base_needs_no_custom_resources(base):
 
 
 def test_every_object_has_the_fields_of_its_schema(base, production):
-    assert {"HorizontalPodAutoscaler", "Namespace", "ServiceMonitor"} < set(production)
+    assert {"ConfigMap", "HorizontalPodAutoscaler", "Namespace", "PrometheusRule", "ServiceMonitor"} < set(production)
     for found in [*base.values(), *production.values()]:
         check(found)
 
 
 @pytest.mark.parametrize("kind, path", [
-    ("StatefulSet", "replica"), ("ServiceMonitor", "endpoint"), ("PodDisruptionBudget", "minAvailabel")])
+    ("StatefulSet", "replica"), ("ServiceMonitor", "endpoint"), ("PrometheusRule", "group"),
+    ("PodDisruptionBudget", "minAvailabel")])
 def test_a_field_that_no_schema_knows_is_found(production, kind, path):
     found = production[kind] | {"spec": production[kind]["spec"] | {path: 1}}
     with pytest.raises((AssertionError, kubernetes_validate.ValidationError)):
@@ -116,3 +118,26 @@ def test_the_autoscaler_follows_what_the_adapter_serves(root, production):
     [metric] = production["HorizontalPodAutoscaler"]["spec"]["metrics"]
     assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
     assert "replicas" not in production["StatefulSet"]["spec"]
+
+
+def test_the_rules_are_those_of_prometheus(root, production, tmp_path):
+    folder = root / "deploy/kubernetes/components/monitoring"
+    subprocess.run([sys.executable, folder / "prometheus_rule.py", tmp_path / "made.yaml"], check=True)
+    assert (tmp_path / "made.yaml").read_text() == (folder / "prometheus-rule.yaml").read_text(), "run prometheus_rule.py"
+    files = sorted((root / "deploy/prometheus/rules").glob("*.yaml"))
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    assert production["PrometheusRule"]["spec"]["groups"] == groups
+
+
+def test_rules_ask_for_the_job_that_the_service_monitor_makes(production):
+    """Its name is the Service's, unless `jobLabel` says otherwise."""
+    assert production["Service"]["metadata"]["name"] == "sinkstream"
+    assert "jobLabel" not in production["ServiceMonitor"]["spec"]
+    assert 'job="sinkstream"' in str(production["PrometheusRule"])
+
+
+def test_the_dashboards_are_grafana_s(root, production):
+    folder = root / "deploy/grafana/dashboards"
+    assert production["ConfigMap"]["data"] == {name: (folder / name).read_text() for name in ("fleet.json", "instance.json")}
+    # kubectl keeps a copy in an annotation, which may have 256 KiB.
+    assert len(json.dumps(production["ConfigMap"])) < 200_000
