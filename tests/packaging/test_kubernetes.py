@@ -1,6 +1,7 @@
 """deploy/kubernetes, rendered by kubectl and checked against Kubernetes' schemas."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,10 @@ import pytest
 import yaml
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
-KUBERNETES = "1.37"
+OLDEST, NEWEST = "1.30", "1.37"
+GIB = 2 ** 30
+SESSION_BYTES = 47 * 2 ** 20  # of the default model and window, as a server tells at its start
+UNITS = {"Gi": GIB, "GiB": GIB}
 NAME = {"app.kubernetes.io/name": "sinkstream"}
 
 
@@ -41,9 +45,18 @@ def container(pod):
     return only
 
 
-def seconds(flag, arguments):
+def value_of(flag, arguments):
     [value] = [argument.split("=")[1] for argument in arguments if argument.startswith(f"{flag}=")]
-    return int(value.removesuffix("s"))
+    return value
+
+
+def seconds(flag, arguments):
+    return int(value_of(flag, arguments).removesuffix("s"))
+
+
+def bytes_of(size):
+    number, unit = re.fullmatch(r"(\d+)(Gi|GiB)", size).groups()
+    return int(number) * UNITS[unit]
 
 
 def check(found):
@@ -53,7 +66,8 @@ def check(found):
         # Its models pass over what they do not know.
         assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == found
     else:
-        kubernetes_validate.validate(found, KUBERNETES, strict=True)
+        for version in (OLDEST, NEWEST):
+            kubernetes_validate.validate(found, version, strict=True)
 
 
 def test_the_base_needs_no_custom_resources(base):
@@ -89,6 +103,19 @@ def test_a_pod_has_time_to_drain(pod, container):
     assert pod["terminationGracePeriodSeconds"] > before + seconds("--drain_timeout", container["args"])
 
 
+def test_a_pod_has_room_for_its_sessions(pod, container):
+    arguments = container["args"]
+    kv, parked = (bytes_of(value_of(flag, arguments)) for flag in ("--kv_bytes", "--park_bytes"))
+    sessions = int(value_of("--max_sessions", arguments))
+    assert kv < sessions * SESSION_BYTES < kv + parked, "some are parked, and all have room"
+    limits = container["resources"]["limits"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "parked"]
+    assert parked < bytes_of(volume["emptyDir"]["sizeLimit"]) <= bytes_of(limits["ephemeral-storage"])
+    # The server's own limit, server/memory_limit.h: weights and libraries, KV memory, distributions, gRPC, inbox, sessions.
+    most = 0.8 * GIB + kv + (256 + 512 + 64) * 2 ** 20 + sessions * 8.5 * 2 ** 20
+    assert most < bytes_of(limits["memory"]) == bytes_of(container["resources"]["requests"]["memory"])
+
+
 def test_probes_and_ports_meet(production, container):
     ports = {port["name"] for port in container["ports"]}
     probes = [container[probe]["httpGet"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")]
@@ -114,9 +141,8 @@ def test_everything_selects_the_servers_and_clients_are_not_asked_to_be_servers(
 
 def test_the_autoscaler_follows_what_the_adapter_serves(root, production):
     rules = yaml.safe_load((root / "deploy/kubernetes/components/autoscaling/adapter-rules.yaml").read_text())
-    [rule] = rules["rules"]["custom"]
-    [metric] = production["HorizontalPodAutoscaler"]["spec"]["metrics"]
-    assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
+    metrics = production["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert [metric["pods"]["metric"]["name"] for metric in metrics] == [rule["name"]["as"] for rule in rules["rules"]["custom"]]
     assert "replicas" not in production["StatefulSet"]["spec"]
 
 
