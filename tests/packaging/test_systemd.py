@@ -57,6 +57,18 @@ def test_the_service_has_time_to_drain(folder):
     assert int(stop.removesuffix("s")) > int(flags(folder)["drain_timeout"].removesuffix("s"))
 
 
+def test_a_server_that_cannot_start_is_not_started_again(folder, prefix):
+    refused = subprocess.run([prefix / "bin/sinkstream-server", f"--flagfile={folder}/server.flags", "--metrics_listen="],
+                             capture_output=True, text=True)
+    assert "model.pt" in refused.stderr
+    assert directives(folder, "RestartPreventExitStatus") == [str(refused.returncode)]
+
+
+def test_there_are_files_for_sessions_that_are_parked_and_no_core_dump(folder):
+    assert int(directives(folder, "LimitNOFILE")[0]) > 1024
+    assert directives(folder, "LimitCORE") == ["0"]
+
+
 def test_settings_name_folders_that_the_service_may_use(folder):
     assert flags(folder)["model"].startswith(f"/var/lib/{directives(folder, 'StateDirectory')[0]}/")
     assert flags(folder)["park_directory"] == f"/var/cache/{directives(folder, 'CacheDirectory')[0]}"
