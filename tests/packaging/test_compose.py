@@ -49,6 +49,17 @@ def test_targets_are_those_of_the_dockerfile(root, services):
     assert {service["build"]["target"] for service in services.values() if "build" in service} <= set(stages)
 
 
+def test_what_is_parked_has_room(services):
+    [parked] = [flag for flag in services["server"]["command"] if flag.startswith("--park_bytes=")]
+    size = re.search(r"size=(\d+)m,", services["server"]["tmpfs"][0])[1]
+    assert int(parked.removesuffix("GiB").split("=")[1]) * 1024 < int(size)
+
+
+def test_nobody_can_log_in_with_a_password_that_all_know(services):
+    environment = services["grafana"]["environment"]
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false" and environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+
+
 def test_the_server_has_time_to_drain(services):
     [drain] = [flag for flag in services["server"]["command"] if flag.startswith("--drain_timeout=")]
     assert int(services["server"]["stop_grace_period"].removesuffix("s")) > int(drain.split("=")[1].removesuffix("s"))
