@@ -66,6 +66,15 @@ def test_dashboards_are_what_their_code_makes(tmp_path):
         assert (tmp_path / made).read_text() == (GRAFANA / "dashboards" / made).read_text(), f"run {GRAFANA / 'dashboards.py'}"
 
 
+def test_every_metric_of_the_server_is_drawn():
+    """But what is told once, and what another one holds."""
+    listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/metrics.md").read_text(), flags=re.MULTILINE))
+    drawn = "".join(target["expr"] for panel in panels(dashboards()["instance"]) for target in panel["targets"])
+    elsewhere = {"sinkstream_build_info", "sinkstream_model_info", "sinkstream_kv_session_bytes",
+                 "sinkstream_shared_prefix_tokens_total", "sinkstream_park_transfer_bytes_total", "process_virtual_memory_bytes"}
+    assert {metric for metric in listed if metric not in drawn} == elsewhere
+
+
 @pytest.mark.parametrize("name", ["fleet", "instance"])
 def test_panels_have_numbers_and_places_of_their_own(name):
     board = dashboards()[name]

@@ -32,7 +32,10 @@ def test_every_panel_of_grafana_has_data(watch, name):
             for variable, value in variables.items():
                 expression = expression.replace(variable, value)
             assert "$" not in expression
-            assert_tells_something(watch, expression)
+            if expression.startswith("ALERTS"):
+                watch.query(expression)  # nothing fires on a sound server
+            else:
+                assert_tells_something(watch, expression)
 
 
 @pytest.mark.parametrize("name", PAGES)
