@@ -260,6 +260,8 @@ def process(scope: str) -> list[timeseries.Panel]:
               [Line("all", total("process_threads", scope)), Line("{{pool}}", total("sinkstream_threads", scope, "pool"))]),
         chart("Open files", "And the most there may be.", [Line("open", total("process_open_fds", scope)),
                                                            Line("limit", total("process_max_fds", scope))]),
+        chart("Certificate", "Until the one in force expires; 0 where nothing is encrypted.",
+              [Line(each, f"clamp_min({total('sinkstream_tls_certificate_expiry_seconds', scope, 'instance')} - time(), 0)")], "s"),
         chart("Log", "Lines a second, by level, and those that were lost.",
               [Line("{{level}}", rate("sinkstream_log_lines_total", scope, "level")),
                Line("lost", rate("sinkstream_log_lines_dropped_total", scope))]),
