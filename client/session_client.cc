@@ -55,7 +55,7 @@ SessionClient::~SessionClient() { Leave().IgnoreError(); }
 
 absl::Status SessionClient::CheckServing(absl::Duration patience) {
   const Call call(*this);
-  const absl::Status status = AskHealth(absl::Now() + patience);
+  const absl::Status status = AskHealth(absl::Now() + patience, Connecting::kOnce);
   if (!absl::IsDeadlineExceeded(status)) return status;
   return absl::UnavailableError(
       absl::StrCat("nobody answers within ", absl::FormatDuration(patience)));
@@ -66,7 +66,7 @@ absl::Status SessionClient::WaitForServing(absl::Duration patience) {
   std::string problem = "nobody answers";
   const Call call(*this);
   do {
-    const absl::Status status = AskHealth(deadline);
+    const absl::Status status = AskHealth(deadline, Connecting::kUntilDeadline);
     if (status.ok()) return status;
     if (!absl::IsDeadlineExceeded(status)) problem = std::string(status.message());
     absl::MutexLock lock(&mutex_);
@@ -78,10 +78,10 @@ absl::Status SessionClient::WaitForServing(absl::Duration patience) {
       absl::StrCat("not ready after ", absl::FormatDuration(patience), ": ", problem));
 }
 
-absl::Status SessionClient::AskHealth(absl::Time deadline) {
+absl::Status SessionClient::AskHealth(absl::Time deadline, Connecting connecting) {
   const auto health = grpc::health::v1::Health::NewStub(channel_);
   grpc::ClientContext context;
-  context.set_wait_for_ready(true);
+  context.set_wait_for_ready(connecting == Connecting::kUntilDeadline);
   context.set_deadline(absl::ToChronoTime(deadline));
   grpc::health::v1::HealthCheckResponse response;
   {

@@ -77,8 +77,11 @@ class SessionClient {
  private:
   class Call;
 
+  // Whether a connection that fails is tried again until the deadline.
+  enum class Connecting { kOnce, kUntilDeadline };
+
   // One question to the health service. OK: it says SERVING.
-  absl::Status AskHealth(absl::Time deadline);
+  absl::Status AskHealth(absl::Time deadline, Connecting connecting);
   // Reads what is left, for a while, and drops the stream; its status.
   absl::Status EndStream();
 

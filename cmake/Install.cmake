@@ -41,6 +41,8 @@ function(sinkstream_install_server)
   install(FILES deploy/systemd/sinkstream.conf DESTINATION lib/sysusers.d COMPONENT server)
   install(FILES deploy/systemd/server.flags DESTINATION "${SINKSTREAM_DATADIR}" COMPONENT server)
   install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/sinkstream-server" COMPONENT server)
+  install(DIRECTORY deploy/prometheus deploy/grafana DESTINATION
+    "${CMAKE_INSTALL_DATADIR}/doc/sinkstream-server/deploy" COMPONENT server PATTERN "__pycache__" EXCLUDE)
   install(DIRECTORY docs DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/sinkstream-server" COMPONENT server)
 endfunction()
 

@@ -27,7 +27,7 @@ PortSecurity::PortSecurity(SecurityFiles files, Notice notice)
     : files_(std::move(files)), notice_(std::move(notice)) {
   if (!files_.tls.certificate.empty()) {
     tls_ = std::make_unique<FileBacked<TlsMaterial>>(Paths(files_.tls),
-                                                     [this] { return LoadTls(files_.tls); });
+                                                     [this] { return LoadUsableTls(); });
   }
   if (!files_.auth_tokens.empty()) {
     tokens_ = std::make_unique<FileBacked<BearerTokens>>(
@@ -51,6 +51,14 @@ void PortSecurity::Refresh() {
     notice_(LogLevel::kError,
             absl::StrCat("what was there before stays in force: ", std::string(status.message())));
   }
+}
+
+absl::StatusOr<TlsMaterial> PortSecurity::LoadUsableTls() const {
+  auto material = LoadTls(files_.tls);
+  if (started_ && material.ok() && !material->warning.empty()) {
+    return absl::InvalidArgumentError(material->warning);
+  }
+  return material;
 }
 
 absl::Status PortSecurity::RefreshTls() {

@@ -39,6 +39,8 @@ class PortSecurity {
 
  private:
   PortSecurity(SecurityFiles files, Notice notice);
+  // One whose dates are wrong does not replace another.
+  absl::StatusOr<TlsMaterial> LoadUsableTls() const;
   absl::Status RefreshTls();
   absl::Status RefreshTokens();
   void Warn(const std::string& warning) const;

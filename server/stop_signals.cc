@@ -1,6 +1,7 @@
 #include "server/stop_signals.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -10,6 +11,11 @@ StopSignals::StopSignals(std::function<void(int)> on_signal) : on_signal_(std::m
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
+  if (isatty(STDIN_FILENO) == 1) {
+    sigaddset(&signals_, SIGHUP);
+  } else {
+    signal(SIGHUP, SIG_IGN);
+  }
   pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   thread_ = std::thread([this] { Run(); });
 }

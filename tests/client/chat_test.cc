@@ -22,6 +22,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 // `input` is quoted for the shell's printf. `redirect`: where standard error goes.
 Outcome Pipe(const std::string& input, const std::string& arguments, const std::string& redirect) {
@@ -55,9 +56,10 @@ TEST(CheckTest, ExitsWithWhatTheHealthServiceSays) {
   EXPECT_EQ(draining.exit_code, 1);
 }
 
-TEST(CheckTest, AServerThatIsNotThereFailsWithinItsPatience) {
+TEST(CheckTest, AServerThatIsNotThereFailsWithTheReason) {
   const Outcome outcome = RunCommand(SINKSTREAM_CHAT " --check --server=127.0.0.1:1 2>&1");
-  EXPECT_EQ(outcome.out, "sinkstream-chat: 127.0.0.1:1: UNAVAILABLE: nobody answers within 2s\n");
+  EXPECT_THAT(outcome.out, StartsWith("sinkstream-chat: 127.0.0.1:1: UNAVAILABLE: "));
+  EXPECT_THAT(outcome.out, HasSubstr("Connection refused"));
   EXPECT_EQ(outcome.exit_code, 1);
 }
 

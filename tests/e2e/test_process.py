@@ -202,6 +202,15 @@ def test_a_signal_while_the_model_loads_ends_the_server(binary, model, number):
         assert server.errors() == ""
 
 
+def test_a_hangup_without_a_terminal_ends_nothing(api, small_server):
+    chat = Chat(api, api.grpc.ChatServiceStub(small_server.channel))
+    chat.open()
+    small_server.send_signal(signal.SIGHUP)
+    assert chat.ask("Hello.", max_tokens=2, ignore_end_of_turn=True).done.usage.generated_tokens == 2
+    chat.leave()
+    assert small_server.stop() == 0
+
+
 def test_a_signal_lets_the_running_turn_end(api, small_server):
     chat = Chat(api, api.grpc.ChatServiceStub(small_server.channel))
     chat.open()

@@ -157,6 +157,18 @@ TEST_F(PortSecurityTest, WarnsOfACertificateThatNobodyWillTake) {
   EXPECT_EQ(Log(), "warning: " + path + ": the certificate is not valid yet\n");
 }
 
+TEST_F(PortSecurityTest, KeepsACertificateRatherThanTakeOneOfAnotherTime) {
+  const auto security = Load(Tls());
+  const auto before = security->Tls();
+  const Identity old = authority_.Issue("old", {.from_seconds = -7200, .until_seconds = -3600});
+  files_.Write("server.pem", old.certificate);
+  files_.Write("server.key", old.key);
+  security->Refresh();
+  EXPECT_EQ(security->Tls(), before);
+  EXPECT_EQ(Log(), "error: what was there before stays in force: " + files_.Path("server.pem") +
+                       ": the certificate has expired\n");
+}
+
 TEST_F(PortSecurityTest, KnowsWhenTheCertificateExpires) {
   const Identity brief = authority_.Issue("brief", {.until_seconds = 600});
   files_.Write("server.pem", brief.certificate);
