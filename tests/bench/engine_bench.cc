@@ -20,8 +20,6 @@
 namespace sinkstream {
 namespace {
 
-using benchmark::Counter;
-
 // Of so many sessions seven in eight decode, the others read prompts.
 void PlanStep(benchmark::State& state) {
   std::vector<StepCandidate> sessions(static_cast<size_t>(state.range(0)));
@@ -99,8 +97,7 @@ std::unique_ptr<Tokenizer> TokenizerOf(benchmark::State& state) {
 constexpr char kPassage[] =
     "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age "
     "of foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the "
-    "season "
-    "of Light, it was the season of Darkness; 24 hours a day, caf\xc3\xa9s and all.\n";
+    "season of Light, it was the season of Darkness; 24 hours a day, caf\xc3\xa9s and all.\n";
 
 std::string Text(int64_t bytes) {
   std::string text;

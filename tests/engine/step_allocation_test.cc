@@ -3,32 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "tests/engine/conversation.h"
-
-namespace {
-
-bool counting = false;
-int64_t allocations = 0;
-
-void* Allocate(std::size_t size) {
-  if (counting) ++allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return Allocate(size); }
-void* operator new[](std::size_t size) { return Allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+#include "tests/fakes/counted_heap.h"
 
 namespace sinkstream {
 namespace {
@@ -38,9 +17,9 @@ class UncountedModel final : public FakeModel {
  public:
   using FakeModel::FakeModel;
   absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override {
-    const bool before = std::exchange(counting, false);
+    const bool before = std::exchange(counted_heap.counting, false);
     auto logits = FakeModel::Step(batch);
-    counting = before;
+    counted_heap.counting = before;
     return logits;
   }
 };
@@ -73,18 +52,18 @@ class StepAllocationTest : public testing::Test {
 
   // As the engine thread does, while readers keep up.
   void Step() {
-    counting = true;
+    counted_heap.counting = true;
     scheduler_.CloseExpired();
     EXPECT_TRUE(scheduler_.RunStep());
     scheduler_.ReportPool();
-    counting = false;
+    counted_heap.counting = false;
     for (const auto& stream : streams_) stream->Read();
   }
 
   int64_t AllocationsOfSteps() {
-    allocations = 0;
+    counted_heap.allocations = 0;
     for (int i = 0; i < kSteps; ++i) Step();
-    return allocations;
+    return counted_heap.allocations;
   }
 
   FakeTokenizer tokenizer_;
@@ -98,10 +77,10 @@ class StepAllocationTest : public testing::Test {
 };
 
 TEST_F(StepAllocationTest, TheCounterCounts) {
-  counting = true;
+  counted_heap.counting = true;
   const auto number = std::make_unique<int>(1);
-  counting = false;
-  EXPECT_GE(allocations, *number);
+  counted_heap.counting = false;
+  EXPECT_GE(counted_heap.allocations, *number);
 }
 
 TEST_F(StepAllocationTest, GreedyStepsWithGuessesTakeNoMemory) {

@@ -2,41 +2,21 @@
 // it replaces operator new.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <memory>
-#include <new>
 
 #include "server/metrics/engine_metrics.h"
 #include "server/metrics/service_metrics.h"
+#include "tests/fakes/counted_heap.h"
 #include "tests/fakes/fake_clock.h"
-
-namespace {
-
-int64_t allocations = 0;
-
-void* Allocate(std::size_t size) {
-  ++allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-// gcc 12 takes free() for a mistake where it inlines one of a pair.
-[[gnu::noinline]] void* operator new(std::size_t size) { return Allocate(size); }
-[[gnu::noinline]] void* operator new[](std::size_t size) { return Allocate(size); }
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace sinkstream {
 namespace {
 
 TEST(MetricsAllocation, TheCounterCounts) {
-  const int64_t before = allocations;
+  counted_heap.counting = true;
+  const int64_t before = counted_heap.allocations;
   const auto number = std::make_unique<int>(1);
-  EXPECT_EQ(allocations - before, *number);
+  EXPECT_EQ(counted_heap.allocations - before, *number);
 }
 
 TEST(MetricsAllocation, CountingTakesNoMemory) {
@@ -63,14 +43,15 @@ TEST(MetricsAllocation, CountingTakesNoMemory) {
                        .status = {},
                        .usage = {},
                        .timings = {}};
-  const int64_t before = allocations;
+  counted_heap.counting = true;
+  const int64_t before = counted_heap.allocations;
   engine_metrics.OnStep(step);
   engine_metrics.OnPool({});
   engine_metrics.OnPaused();
   engine_metrics.OnRequestEnd(end);
   times.HandedOut(batch);
   service_metrics.StreamBegun();
-  EXPECT_EQ(allocations - before, 0);
+  EXPECT_EQ(counted_heap.allocations - before, 0);
 }
 
 }  // namespace
