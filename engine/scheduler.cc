@@ -7,7 +7,6 @@
 #include "engine/pool_stats.h"
 #include "engine/sampling_rules.h"
 #include "engine/scoring.h"
-#include "engine/speculation.h"
 
 namespace sinkstream {
 namespace {
@@ -33,6 +32,7 @@ Scheduler::Scheduler(const EngineOptions& options, Parts parts)
                  parts_.random),
       queue_({options.limits.max_queued_requests, options.limits.max_request_tokens},
              parts_.tokenizer, parts_.format, parts_.observer, parts_.clock),
+      guesser_(options.limits.speculative_tokens, parts_.format),
       sampler_(parts_.model, parts_.format, parts_.clock),
       distributions_(options.limits.distribution_bytes, DistributionBytes(parts_.model.Spec()),
                      parts_.on_room) {}
@@ -246,27 +246,6 @@ void Scheduler::ListCandidates() {
   }
 }
 
-void Scheduler::Guess() {
-  const auto decodes = std::count_if(candidates_.begin(), candidates_.end(),
-                                     [](const auto& candidate) { return candidate.decodes; });
-  const auto prompts = static_cast<int64_t>(candidates_.size()) - decodes;
-  const int32_t most = GuessesEach(decodes, prompts, options_.limits.speculative_tokens);
-  if (most == 0) return;
-  for (auto& candidate : candidates_) {
-    candidate.guesses = GuessesOf(*sessions_[candidate.index], most);
-  }
-}
-
-int32_t Scheduler::GuessesOf(Session& session, int32_t most) {
-  Sequence& sequence = session.requests.front();
-  const int64_t wanted = session.guesses.rest > 0 ? 0 : session.guesses.most;
-  const int64_t useful = std::min<int64_t>(
-      {most, wanted, sequence.tokens_left() - 1, session.window.RowsWithinReservation() - 1});
-  if (useful <= 0) return 0;
-  GuessTokens(session.recent, sequence.last(), useful, guesses_);
-  return sequence.Guess(guesses_, parts_.format);
-}
-
 void Scheduler::PlanRows() {
   const auto& limits = options_.limits;
   PlanStep(absl::MakeSpan(candidates_),
@@ -304,7 +283,7 @@ bool Scheduler::RunStep() {
   AttachArrivals();
   const auto begun = parts_.clock.Now();
   ListCandidates();
-  Guess();
+  guesser_.Run(absl::MakeSpan(candidates_), sessions_);
   PlanRows();
   if (plan_.empty()) return false;
   BuildBatch();

@@ -22,6 +22,7 @@
 #include "engine/request_queue.h"
 #include "engine/session_parking.h"
 #include "engine/session_pool.h"
+#include "engine/step_guesser.h"
 #include "engine/step_planner.h"
 #include "engine/step_sampler.h"
 #include "engine/text/chat_format.h"
@@ -86,14 +87,12 @@ class Scheduler {
 
   // Of a step, in this order.
   void ListCandidates();
-  void Guess();
   void PlanRows();
   void BuildBatch();
   // What the model made of the batch: `stats` counts it. `looked_at`: of the plan, if any.
   void CarryOut(absl::Span<const float> logits, std::optional<int32_t> looked_at, StepStats& stats);
 
   std::optional<StepCandidate> CandidateOf(Session& session, size_t index);
-  int32_t GuessesOf(Session& session, int32_t most);
   size_t ListReplies(absl::Span<const float> logits);
   void Look(const ReplyStep& reply, StepStats& stats) const;
   void CarryOutReply(ReplyStep& reply, StepStats& stats);
@@ -112,13 +111,13 @@ class Scheduler {
   SessionParking parking_;
   Admission admission_;
   RequestQueue queue_;
+  StepGuesser guesser_;
   StepSampler sampler_;
   DistributionBudget distributions_;
   QualityProbe probe_;
   // Of the step at hand; kept for their memory.
   std::vector<Session*> sessions_;
   std::vector<StepCandidate> candidates_;  // index: of sessions_
-  std::vector<TokenId> guesses_;
   std::vector<PlannedRows> plan_;
   StepBatch batch_;
   std::vector<ReplyStep> replies_;

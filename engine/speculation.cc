@@ -5,11 +5,14 @@
 namespace sinkstream {
 namespace {
 
-// The matrix products of 8 rows take 1.6 times those of one with weights of 4 bits
-// (docs/adr/0013).
-constexpr int32_t kCheapRows = 8;
+// A step takes as long for reading the weights as for so many rows; from so many rows on guesses
+// gain little, and every sequence waits for them (docs/adr/0013-prompt-lookup.md).
+constexpr float kRowsOfReading = 12;
+constexpr float kMostRows = 48;
+
 constexpr int64_t kLongestRun = 8;  // tokens, `last` among them: a longer one says no more
-constexpr int32_t kMostFailures = 6;
+constexpr float kLearning = 1.0f / 8;
+constexpr float kForgetting = 1.0f / 64;
 
 // Tokens of `text` that end before `end` and are the same as those that end it: at most `most`.
 int64_t CommonRun(absl::Span<const TokenId> text, int64_t end, int64_t most) {
@@ -19,56 +22,70 @@ int64_t CommonRun(absl::Span<const TokenId> text, int64_t end, int64_t most) {
   return run;
 }
 
-// Where the continuation of the longest earlier run begins, `last` counted as text[size]; behind
-// that if there is none.
-int64_t FindContinuation(absl::Span<const TokenId> text, TokenId last) {
-  const auto size = static_cast<int64_t>(text.size());
-  int64_t best = size + 1;
-  int64_t longest = 0;  // of `text`, `last` aside
-  for (int64_t at = size - 1; at > 0 && longest < kLongestRun - 1; --at) {
-    if (text[at] != last || text[at - 1] != text[size - 1]) continue;
-    const int64_t run = CommonRun(text, at, kLongestRun - 1);
-    if (run <= longest) continue;
-    longest = run;
-    best = at + 1;
-  }
-  return best;
-}
+size_t KindOfRun(int32_t run) { return run < 4 ? 0 : run < 7 ? 1 : 2; }
+
+float Toward(float from, float to, float part) { return from + (to - from) * part; }
 
 }  // namespace
 
-int32_t GuessesEach(int64_t decodes, int64_t prompts, int32_t most) {
-  if (decodes == 0 || prompts > 0) return 0;
-  const int64_t rows = std::max(kCheapRows, most + 1);
-  return static_cast<int32_t>(std::clamp<int64_t>(rows / decodes - 1, 0, most));
+Continuation FindContinuation(absl::Span<const TokenId> text, TokenId last) {
+  const auto size = static_cast<int64_t>(text.size());
+  Continuation found;
+  for (int64_t at = size - 1; at > 0 && found.run < kLongestRun; --at) {
+    if (text[at] != last || text[at - 1] != text[size - 1]) continue;
+    const auto run = static_cast<int32_t>(CommonRun(text, at, kLongestRun - 1)) + 1;
+    if (run > found.run) found = {at + 1, run};
+  }
+  return found;
+}
+
+void GuessTokens(absl::Span<const TokenId> text, TokenId last, const Continuation& from,
+                 int32_t count, std::vector<TokenId>& guesses) {
+  guesses.clear();
+  const auto size = static_cast<int64_t>(text.size());
+  for (int64_t at = from.begin; at < from.begin + count; ++at) {
+    guesses.push_back(at < size ? text[at] : at == size ? last : guesses[at - size - 1]);
+  }
+}
+
+float ChanceBehind(const GuessRecord& record, int32_t run) {
+  return run == 0 ? 0 : std::min(record.chances[KindOfRun(run)], kSurest);
 }
 
 GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted) {
   if (guessed == 0) {
-    record.rest = std::max(0, record.rest - 1);
-  } else if (accepted == 0) {
-    record.most = 1;
-    record.failures = std::min(record.failures + 1, kMostFailures);
-    record.rest = 1 << record.failures;
-  } else {
-    const int32_t doubled = std::max(record.most, std::min(2 * guessed, kMaxSpeculativeTokens));
-    record.most = accepted == guessed ? doubled : accepted;
-    record.failures = 0;
+    const GuessRecord fresh;
+    for (size_t kind = 0; kind < record.chances.size(); ++kind) {
+      record.chances[kind] = Toward(record.chances[kind], fresh.chances[kind], kForgetting);
+    }
+    return record;
   }
+  float& chance = record.chances[KindOfRun(record.run)];
+  for (int32_t i = 0; i < accepted; ++i) chance = Toward(chance, 1, kLearning);
+  if (accepted < guessed) chance = Toward(chance, 0, kLearning);
   return record;
 }
 
-void GuessTokens(absl::Span<const TokenId> text, TokenId last, int64_t most,
-                 std::vector<TokenId>& guesses) {
-  guesses.clear();
-  const auto size = static_cast<int64_t>(text.size());
-  const int64_t begin = FindContinuation(text, last);
-  if (begin > size) return;
-  const auto at = [&](int64_t i) {
-    if (i < size) return text[i];
-    return i == size ? last : guesses[i - size - 1];
+float LeastChance(absl::Span<const float> chances, int32_t most) {
+  const auto sequences = static_cast<float>(chances.size());
+  const float step = kRowsOfReading + sequences;
+  const float room = std::min(step, kMostRows - sequences);
+  const auto guesses = [&](float least) {
+    float sum = 0;
+    for (const float chance : chances)
+      sum += static_cast<float>(GuessesWithChance(chance, least, most));
+    return sum;
   };
-  for (int64_t i = begin; i < begin + most; ++i) guesses.push_back(at(i));
+  // A row has to give as many tokens in its time as the step gives without it.
+  float least = sequences / step;
+  while (guesses(least) > std::max(room, 0.0f)) least = Toward(least, 1, kLearning);
+  return least;
+}
+
+int32_t GuessesWithChance(float chance, float least, int32_t most) {
+  int32_t guesses = 0;
+  for (float all = chance; guesses < most && all > least; all *= chance) ++guesses;
+  return guesses;
 }
 
 }  // namespace sinkstream

@@ -1,10 +1,11 @@
 // Speculation: guesses at the next tokens of a reply, taken from the session's own text (prompt
 // lookup: what followed the latest tokens where they stood before), fed behind the last sampled
 // token in the same step and kept as far as the sampler draws the same ones (step_sampler.h). So a
-// reply is what it would be without guesses, and a session alone gets several tokens for one
-// reading of the weights. Pure functions; any thread.
+// reply is what it would be without guesses, and gets several tokens for one reading of the weights
+// and of its keys and values. Pure functions; any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -15,30 +16,45 @@ namespace sinkstream {
 
 inline constexpr int32_t kMaxSpeculativeTokens = 32;
 
-// Guesses that each of `decodes` decoding sequences may have verified in a step, at most `most`.
-// None beside a prompt (`prompts` of them wait), whose rows make the step dear already, and none
-// where the decodes fill the rows up to which a step costs little more than that of one row.
-int32_t GuessesEach(int64_t decodes, int64_t prompts, int32_t most);
+// The longest earlier run of the tokens that end a text, of equally long ones the latest.
+struct Continuation {
+  int64_t begin = 0;  // what followed it; a text's last token counts, and guesses follow that
+  int32_t run = 0;    // its tokens: 2 to 8, the latter for longer ones too; 0 where none recur
+};
 
-// How the guesses of a session have fared.
+// Of `text` and then `last`. Takes time in proportion to text.size().
+Continuation FindContinuation(absl::Span<const TokenId> text, TokenId last);
+
+// Replaces `guesses` with the `count` tokens that followed the run; a run that reaches to the end
+// repeats. Requires a run.
+void GuessTokens(absl::Span<const TokenId> text, TokenId last, const Continuation& from,
+                 int32_t count, std::vector<TokenId>& guesses);
+
+// How the guesses of a session have fared: the chance that one is right if those before it are. A
+// long run says more than a short one.
 struct GuessRecord {
-  int32_t most = 1;      // to make at a time
-  int32_t rest = 0;      // steps without guesses still to come
-  int32_t failures = 0;  // since one was right
+  std::array<float, 3> chances = {0.5f, 0.8f, 0.95f};  // behind runs of 2 or 3, 4 to 6, 7 or more
+  int32_t run = 0;                                     // that the guesses being verified follow
 
   friend bool operator==(const GuessRecord&, const GuessRecord&) = default;
 };
 
-// The record after a step that verified `guessed` guesses (0: none were made), of which the first
-// `accepted` were right. Guesses double while all are right, and shrink to what was; where none was
-// the session rests, longer each time, up to 64 steps.
+// Within [0, kSurest]; 0 without a run.
+inline constexpr float kSurest = 0.98f;
+float ChanceBehind(const GuessRecord& record, int32_t run);
+
+// The record after a step that verified `guessed` guesses, of which the first `accepted` were
+// right. Where none were made, what is thought of them returns slowly to what it was at first, so
+// that they are tried again.
 GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted);
 
-// Replaces `guesses` with up to `most` tokens that may follow `text` and then `last`: what followed
-// the longest earlier run of the same tokens, of equally long ones the latest; a run that reaches
-// to the end repeats. Empty if no two tokens together recur. Takes time in proportion to
-// text.size().
-void GuessTokens(absl::Span<const TokenId> text, TokenId last, int64_t most,
-                 std::vector<TokenId>& guesses);
+// The chance, of being right with all before it, that a guess must have in a step of so many
+// sequences, all of which decode, `chances` being those of their first guesses: enough to be worth
+// its row; and more where guesses, `most` a sequence, would otherwise double the step's time or
+// make it longer than 48 rows.
+float LeastChance(absl::Span<const float> chances, int32_t most);
+
+// Guesses that have it, `chance` being that of each if those before it are right: `most` at most.
+int32_t GuessesWithChance(float chance, float least, int32_t most);
 
 }  // namespace sinkstream

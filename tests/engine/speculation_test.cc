@@ -12,10 +12,12 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 // Guesses at what follows `text`, a token a letter.
-std::string GuessAfter(const std::string& text, int64_t most) {
+std::string GuessAfter(const std::string& text, int32_t most) {
   const std::vector<TokenId> tokens(text.begin(), text.end());
   std::vector<TokenId> guesses = {7, 7};  // replaced
-  GuessTokens(absl::MakeConstSpan(tokens).first(tokens.size() - 1), tokens.back(), most, guesses);
+  const auto earlier = absl::MakeConstSpan(tokens).first(tokens.size() - 1);
+  const Continuation from = FindContinuation(earlier, tokens.back());
+  GuessTokens(earlier, tokens.back(), from, from.run > 0 ? most : 0, guesses);
   return {guesses.begin(), guesses.end()};
 }
 
@@ -45,50 +47,94 @@ TEST(GuessTokensTest, NothingUnlessTwoTokensTogetherRecur) {
   EXPECT_EQ(GuessAfter("ab.ab", 0), "");
 }
 
-TEST(GuessesEachTest, FewSequencesShareTheRowsThatCostLittle) {
-  std::vector<int32_t> each;
-  for (int decodes = 0; decodes <= 6; ++decodes) each.push_back(GuessesEach(decodes, 0, 4));
-  EXPECT_THAT(each, ElementsAre(0, 4, 3, 1, 1, 0, 0));
+int32_t RunOf(const std::string& text) {
+  const std::vector<TokenId> tokens(text.begin(), text.end());
+  return FindContinuation(absl::MakeConstSpan(tokens).first(tokens.size() - 1), tokens.back()).run;
 }
 
-TEST(GuessesEachTest, NoneBesideAPromptOrWhereTheyAreOff) {
-  EXPECT_EQ(GuessesEach(1, 1, 4), 0);
-  EXPECT_EQ(GuessesEach(1, 0, 0), 0);
+TEST(FindContinuationTest, TellsHowManyTokensRecur) {
+  EXPECT_EQ(RunOf("abc xbc"), 2);
+  EXPECT_EQ(RunOf("the cat sat. the c"), 5);
+  EXPECT_EQ(RunOf("123456789 123456789"), 8);  // no more are counted
+  EXPECT_EQ(RunOf("abcdefga"), 0);
 }
 
-TEST(GuessesEachTest, WhoAsksForMoreGetsThemAlone) {
-  EXPECT_EQ(GuessesEach(1, 0, 20), 20);
-  EXPECT_EQ(GuessesEach(2, 0, 20), 9);
+// Guesses of each of `sequences` that all have the same chance.
+int32_t GuessesEach(size_t sequences, float chance, int32_t most) {
+  const std::vector<float> chances(sequences, chance);
+  return GuessesWithChance(chance, LeastChance(chances, most), most);
 }
 
-TEST(GuessRecordTest, GuessesDoubleWhileAllAreRight) {
-  GuessRecord record;
-  for (const int32_t most : {1, 2, 4, 8}) {
-    EXPECT_EQ(record.most, most);
-    record = AfterStep(record, record.most, record.most);
+TEST(LeastChanceTest, TheMoreSequencesTheSurerAGuessMustBe) {
+  std::vector<int32_t> unsure, sure;
+  for (const size_t sequences : {1, 4, 8, 16, 40}) {
+    unsure.push_back(GuessesEach(sequences, 0.5, 4));
+    sure.push_back(GuessesEach(sequences, 0.95, 4));
   }
-  // Fewer could be made: that they were right takes nothing back.
-  EXPECT_EQ(AfterStep(record, 3, 3).most, 16);
-  for (int i = 0; i < 9; ++i) record = AfterStep(record, record.most, record.most);
-  EXPECT_EQ(record.most, kMaxSpeculativeTokens);
+  EXPECT_THAT(unsure, ElementsAre(3, 1, 1, 0, 0));
+  EXPECT_THAT(sure, ElementsAre(4, 4, 2, 1, 0));
 }
 
-TEST(GuessRecordTest, WhereSomeWereRightAsManyAreMadeNext) {
-  EXPECT_EQ(AfterStep({.most = 8}, 8, 3), (GuessRecord{.most = 3}));
+TEST(LeastChanceTest, WhoMayGuessMoreDoesAlone) {
+  EXPECT_EQ(GuessesEach(1, kSurest, 9), 9);
+  EXPECT_EQ(GuessesEach(1, kSurest, 32), 13);  // would take as long as all the rest of the step
+  EXPECT_EQ(GuessesEach(2, kSurest, 32), 7);
 }
 
-TEST(GuessRecordTest, WhereNoneWasRightItRestsLongerEachTime) {
-  GuessRecord record{.most = 8};
-  std::vector<int32_t> rests;
-  for (int failure = 0; failure < 8; ++failure) {
-    record = AfterStep(record, record.most, 0);
-    EXPECT_EQ(record.most, 1);
-    rests.push_back(record.rest);
-    while (record.rest > 0) record = AfterStep(record, 0, 0);
+TEST(LeastChanceTest, TheSurestComeFirstWhereNotAllFit) {
+  std::vector<float> chances(30, 0.9);
+  for (int i = 0; i < 8; ++i) chances[i] = 0.97;
+  const float least = LeastChance(chances, 1);
+  EXPECT_EQ(GuessesWithChance(0.97, least, 1), 1);
+  EXPECT_EQ(GuessesWithChance(0.9, least, 1), 0);
+}
+
+TEST(LeastChanceTest, NoneOnceTheStepIsFull) {
+  EXPECT_EQ(GuessesEach(48, kSurest, 4), 0);
+  EXPECT_EQ(GuessesEach(1000, kSurest, 4), 0);
+}
+
+TEST(LeastChanceTest, NoneWhereTheyAreOffOrNothingRecurs) {
+  EXPECT_EQ(GuessesEach(1, kSurest, 0), 0);
+  EXPECT_EQ(GuessesEach(1, ChanceBehind({}, 0), 4), 0);
+}
+
+TEST(GuessRecordTest, LongRunsAreTrustedMoreThanShortOnes) {
+  const GuessRecord record;
+  for (int32_t run = 1; run < 8; ++run) {
+    EXPECT_LE(ChanceBehind(record, run), ChanceBehind(record, run + 1)) << run;
   }
-  EXPECT_THAT(rests, ElementsAre(2, 4, 8, 16, 32, 64, 64, 64));
-  record = AfterStep(AfterStep(record, 1, 1), 1, 0);
-  EXPECT_EQ(record.rest, 2);
+  EXPECT_LT(ChanceBehind(record, 2), ChanceBehind(record, 8));
+}
+
+TEST(GuessRecordTest, AFailureIsHeldAgainstRunsOfItsKindAlone) {
+  const GuessRecord record = AfterStep({.run = 8}, 4, 1);
+  EXPECT_LT(ChanceBehind(record, 7), ChanceBehind({}, 7));
+  EXPECT_EQ(ChanceBehind(record, 6), ChanceBehind({}, 6));
+  EXPECT_EQ(ChanceBehind(record, 2), ChanceBehind({}, 2));
+}
+
+TEST(GuessRecordTest, SuccessRaisesTheChanceUpToTheSurest) {
+  GuessRecord record{.run = 2};
+  for (int step = 0; step < 100; ++step) {
+    const GuessRecord next = AfterStep(record, 4, 4);
+    EXPECT_GE(ChanceBehind(next, 2), ChanceBehind(record, 2));
+    record = next;
+  }
+  EXPECT_EQ(ChanceBehind(record, 2), kSurest);
+}
+
+TEST(GuessRecordTest, WhoFailedIsTriedAgainAfterAWhile) {
+  GuessRecord record{.run = 2};
+  for (int step = 0; step < 100; ++step) record = AfterStep(record, 1, 0);
+  const float least = LeastChance({ChanceBehind(record, 2)}, 4);
+  EXPECT_EQ(GuessesWithChance(ChanceBehind(record, 2), least, 4), 0);
+  int rest = 0;
+  for (; GuessesWithChance(ChanceBehind(record, 2), least, 4) == 0; ++rest) {
+    record = AfterStep(record, 0, 0);
+  }
+  EXPECT_GT(rest, 5);
+  EXPECT_LT(rest, 50);
 }
 
 }  // namespace

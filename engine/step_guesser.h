@@ -1,0 +1,38 @@
+// StepGuesser: which sequences of a step have guesses verified, and which guesses (speculation.h).
+// Engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/session.h"
+#include "engine/speculation.h"
+#include "engine/step_planner.h"
+#include "engine/text/chat_format.h"
+
+namespace sinkstream {
+
+class StepGuesser {
+ public:
+  // Guesses `most` tokens of a sequence in a step, [0, kMaxSpeculativeTokens]. `format` outlives
+  // this.
+  StepGuesser(int32_t most, const ChatFormat& format) : most_(most), format_(format) {}
+
+  // Sets `guesses` of the candidates, whose `index` is of `sessions`, and tells their sequences
+  // which. None beside a prompt, whose rows make the step dear already. Takes no memory that it has
+  // not taken before.
+  void Run(absl::Span<StepCandidate> candidates, absl::Span<Session* const> sessions);
+
+ private:
+  // Of the candidate that `continuations_` and `chances_` have at `place`.
+  int32_t Guess(Session& session, size_t place, float least);
+
+  const int32_t most_;
+  const ChatFormat& format_;
+  std::vector<Continuation> continuations_;  // of each candidate
+  std::vector<float> chances_;
+  std::vector<TokenId> guesses_;
+};
+
+}  // namespace sinkstream
