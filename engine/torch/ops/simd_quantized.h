@@ -59,9 +59,8 @@ template <bool kNibbles>
 struct ExactSum {
   // Each lane's four codes times the four of `quad`.
   void Add(CodeVec codes, int32_t quad) {
-    sum = reinterpret_cast<IntVec>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
-                                                         reinterpret_cast<__m512i>(codes),
-                                                         _mm512_set1_epi32(quad)));
+    sum = reinterpret_cast<IntVec>(_mm512_dpbusd_epi32(
+        reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(codes), _mm512_set1_epi32(quad)));
   }
   IntVec Total() const { return sum; }
   IntVec sum;
@@ -78,8 +77,7 @@ inline IntVec AddPairs(ShortVec x) {
   return reinterpret_cast<IntVec>(
       _mm256_madd_epi16(reinterpret_cast<__m256i>(x), _mm256_set1_epi16(1)));
 #elif defined(__SSE2__)
-  return reinterpret_cast<IntVec>(
-      _mm_madd_epi16(reinterpret_cast<__m128i>(x), _mm_set1_epi16(1)));
+  return reinterpret_cast<IntVec>(_mm_madd_epi16(reinterpret_cast<__m128i>(x), _mm_set1_epi16(1)));
 #else
   const IntVec both = reinterpret_cast<IntVec>(x);
   return (both << 16 >> 16) + (both >> 16);
