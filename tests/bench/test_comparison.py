@@ -1,11 +1,12 @@
 """The pure parts of the comparison with other programs: what is measured when, what the figures are, what the report says."""
 
+import argparse
 import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from comparison import cells, figures, plan, plot, prompts, report, results
+from comparison import cells, figures, plan, plot, prompts, report, results, roster
 from comparison.cells import CELLS, Cell
 from comparison.figures import Figures
 from comparison.peers import PeerFailed, in_process, llama_batched, llama_server, sinkstream
@@ -162,6 +163,22 @@ def test_a_library_that_is_not_set_up_is_missing(tmp_path):
     peer = in_process.InProcess("library", str(tmp_path / "python"), "worker.py", {"threads": 1}, [], ("reply",))
     assert "python" in peer.missing()
     assert peer.takes(CELLS["reply-1"]) and not peer.takes(CELLS["endless-1"])
+
+
+def test_llama_of_fewer_instructions_is_a_peer_where_it_was_built(tmp_path):
+    assert not any("avx" in peer.name for peer in roster.peers(str(tmp_path), str(tmp_path), 2))
+    binaries = tmp_path / "llama.cpp/build-avx2/bin"
+    binaries.mkdir(parents=True)
+    (binaries / "llama-server").touch()
+    assert [peer.name for peer in roster.chosen(roster.peers(str(tmp_path), str(tmp_path), 2), "llama.cpp*avx*")] == [
+        "llama.cpp server Q4_1 avx2", "llama.cpp server Q8_0 avx2", "llama.cpp in process Q4_1 avx2",
+        "llama.cpp in process Q8_0 avx2"]
+
+
+@pytest.mark.parametrize("flags, name", [("", "sinkstream int8"), ("--speculative_tokens=0 --isa=avx2", "sinkstream int8 avx2")])
+def test_our_name_tells_the_instructions_that_are_forced(flags, name):
+    arguments = argparse.Namespace(server_flags=flags, model=["int8=file.pt"], binaries="bin", threads=2, text="text")
+    assert [peer.name for peer in roster.ours(arguments)] == [name]
 
 
 # The run.

@@ -9,7 +9,7 @@ namespace {
 #if defined(__AVX512F__)
 constexpr int kRowTile = 6;
 #else
-constexpr int kRowTile = 3;
+constexpr int kRowTile = 4;
 #endif
 constexpr int kVectors = 2;
 constexpr int kColumns = kVectors * kLanes;
@@ -24,9 +24,9 @@ inline int32_t Quad(const int8_t* from) {
 
 // Inlined, else sums pass through memory. What 32 inputs of `kRows` rows, whose codes are from `x`
 // on, add to the exact sums.
-template <typename Format, int kRows>
+template <typename Format, int kRows, typename Sum>
 [[gnu::always_inline]] inline void SumCodes(const uint8_t* codes, const int8_t* x,
-                                            IntVec (&sums)[kRows][kVectors]) {
+                                            Sum (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
     CodeVec first[kVectors], second[kVectors];
@@ -39,8 +39,8 @@ template <typename Format, int kRows>
       const int8_t* row = x + r * Format::kGroup + i * 4;
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        sums[r][v] = AddProducts(AddProducts(sums[r][v], first[v], Quad(row)), second[v],
-                                 Quad(row + kBlockInputs / 2));
+        sums[r][v].Add(first[v], Quad(row));
+        sums[r][v].Add(second[v], Quad(row + kBlockInputs / 2));
       }
     }
   }
@@ -64,12 +64,12 @@ template <typename Format, int kRows>
                                             const ActivationGroup* activations,
                                             const Scales<Format> (&scales)[kVectors],
                                             Vec (&sums)[kRows][kVectors]) {
-  IntVec exact[kRows][kVectors];
+  ExactSum<Format::kNibbles> exact[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     const IntVec start = IntVec{} - Format::kZero * activations[r].sum;
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) exact[r][v] = start;
+    for (int v = 0; v < kVectors; ++v) exact[r][v].sum = start;
   }
 #pragma GCC unroll 2
   for (int half = 0; half < Format::kGroup; half += kBlockInputs) {
@@ -79,7 +79,7 @@ template <typename Format, int kRows>
   for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      sums[r][v] = scales[v].Add(sums[r][v], exact[r][v], activations[r]);
+      sums[r][v] = scales[v].Add(sums[r][v], exact[r][v].Total(), activations[r]);
     }
   }
 }

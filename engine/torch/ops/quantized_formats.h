@@ -10,13 +10,14 @@ namespace {
 constexpr int kWordBytes = kPanelOutputs * 4;  // a word of every output
 constexpr int kScaleBytes = kPanelOutputs * 2;
 
-// Load gives the words `i` and `i + 4` of 32 inputs of some outputs as AddProducts takes them;
+// Load gives the words `i` and `i + 4` of 32 inputs of some outputs as ExactSum takes them;
 // kZero is what the codes then have too much. kRowScales: all groups of an output share one scale.
 template <int kInputs>
 struct SignedBytes {
   static constexpr int kGroup = kInputs;
   static constexpr int kCodeBytes = kInputs / 4 * kWordBytes;
   static constexpr int kZero = kSignOffset;
+  static constexpr bool kNibbles = false;
   static constexpr bool kMinima = false;
   static void Load(const uint8_t* codes, int i, CodeVec& first, CodeVec& second) {
     first = LoadCodes(codes + i * kWordBytes) ^ static_cast<uint8_t>(kSignOffset);
@@ -37,6 +38,7 @@ struct Nibbles {
   static constexpr int kGroup = kBlockInputs;
   static constexpr int kCodeBytes = 4 * kWordBytes;
   static constexpr int kZero = kCentre;
+  static constexpr bool kNibbles = true;
   static constexpr bool kMinima = kWithMinima;
   static constexpr bool kRowScales = false;
   static void Load(const uint8_t* codes, int i, CodeVec& first, CodeVec& second) {

@@ -51,38 +51,97 @@ inline IntVec Round(Vec x) {
 #endif
 }
 
-// Sums of neighbouring products.
-inline IntVec MultiplyPairs(ShortVec a, ShortVec b) {
+// Sums of the exact products of inputs of one group. With VNNI all codes are unsigned; else nibbles
+// are, and bytes are signed.
+#if defined(__AVX512VNNI__)
+constexpr int kSignOffset = 128;  // what turns signed codes into unsigned ones
+template <bool kNibbles>
+struct ExactSum {
+  // Each lane's four codes times the four of `quad`.
+  void Add(CodeVec codes, int32_t quad) {
+    sum = reinterpret_cast<IntVec>(_mm512_dpbusd_epi32(
+        reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(codes), _mm512_set1_epi32(quad)));
+  }
+  IntVec Total() const { return sum; }
+  IntVec sum;
+};
+#else
+constexpr int kSignOffset = 0;
+
+// Sums of neighbours.
+inline IntVec AddPairs(ShortVec x) {
 #if defined(__AVX512BW__)
   return reinterpret_cast<IntVec>(
-      _mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(x), _mm512_set1_epi16(1)));
 #elif defined(__AVX2__)
   return reinterpret_cast<IntVec>(
-      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(x), _mm256_set1_epi16(1)));
 #elif defined(__SSE2__)
-  return reinterpret_cast<IntVec>(
-      _mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+  return reinterpret_cast<IntVec>(_mm_madd_epi16(reinterpret_cast<__m128i>(x), _mm_set1_epi16(1)));
 #else
-  const IntVec x = reinterpret_cast<IntVec>(a), y = reinterpret_cast<IntVec>(b);
-  return (x << 16 >> 16) * (y << 16 >> 16) + (x >> 16) * (y >> 16);
+  const IntVec both = reinterpret_cast<IntVec>(x);
+  return (both << 16 >> 16) + (both >> 16);
 #endif
 }
 
-// sum + each lane's four codes times the four of `quad`. With VNNI the codes are unsigned, else
-// signed.
-#if defined(__AVX512VNNI__)
-constexpr int kSignOffset = 128;  // what turns signed codes into unsigned ones
-inline IntVec AddProducts(IntVec sum, CodeVec codes, int32_t quad) {
-  return reinterpret_cast<IntVec>(_mm512_dpbusd_epi32(
-      reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(codes), _mm512_set1_epi32(quad)));
-}
+// Sums of neighbouring products of unsigned and signed bytes, which must fit 16 bits.
+inline ShortVec MultiplyPairs(CodeVec codes, CodeVec bytes) {
+#if defined(__AVX512BW__)
+  return reinterpret_cast<ShortVec>(
+      _mm512_maddubs_epi16(reinterpret_cast<__m512i>(codes), reinterpret_cast<__m512i>(bytes)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<ShortVec>(
+      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(codes), reinterpret_cast<__m256i>(bytes)));
+#elif defined(__SSSE3__)
+  return reinterpret_cast<ShortVec>(
+      _mm_maddubs_epi16(reinterpret_cast<__m128i>(codes), reinterpret_cast<__m128i>(bytes)));
 #else
-constexpr int kSignOffset = 0;
-inline IntVec AddProducts(IntVec sum, CodeVec codes, int32_t quad) {
-  const ShortVec x = reinterpret_cast<ShortVec>(codes);
-  const ShortVec y = reinterpret_cast<ShortVec>(IntVec{} + quad);
-  return sum + MultiplyPairs(x << 8 >> 8, y << 8 >> 8) + MultiplyPairs(x >> 8, y >> 8);
+  const ShortVec x = reinterpret_cast<ShortVec>(codes), y = reinterpret_cast<ShortVec>(bytes);
+  return (x & 255) * (y << 8 >> 8) + (x >> 8 & 255) * (y >> 8);
+#endif
 }
+
+inline CodeVec Splat(int32_t quad) { return reinterpret_cast<CodeVec>(IntVec{} + quad); }
+
+// `bytes`, negated where a signed code is negative; modulo 256.
+inline CodeVec TimesSigns(CodeVec bytes, CodeVec codes) {
+  typedef int8_t SignedVec __attribute__((vector_size(kLanes * 4)));
+  const CodeVec negative = reinterpret_cast<CodeVec>(reinterpret_cast<SignedVec>(codes) < 0);
+  return (bytes ^ negative) - negative;
+}
+
+// Has `sum` at hand before anything that follows: else GCC makes all products of a group first and
+// keeps them in memory.
+template <typename Sum>
+inline void Settle([[maybe_unused]] Sum& sum) {
+#if defined(__x86_64__)
+  __asm__("" : "+v"(sum));
+#endif
+}
+
+template <bool kNibbles>
+struct ExactSum {
+  void Add(CodeVec codes, int32_t quad) {
+    // The magnitude of -128 is 128: two products come to 2 * 128 * 127, which fits.
+    const CodeVec magnitudes = TimesSigns(codes, codes);
+    sum += AddPairs(MultiplyPairs(magnitudes, TimesSigns(Splat(quad), codes)));
+    Settle(sum);
+  }
+  IntVec Total() const { return sum; }
+  IntVec sum;
+};
+
+// Of 32 inputs at most: 16 * 15 * 127 fits 16 bits too.
+template <>
+struct ExactSum<true> {
+  void Add(CodeVec codes, int32_t quad) {
+    pairs += MultiplyPairs(codes, Splat(quad));
+    Settle(pairs);
+  }
+  IntVec Total() const { return sum + AddPairs(pairs); }
+  IntVec sum;
+  ShortVec pairs = {};
+};
 #endif
 
 #if defined(__AVX512F__)

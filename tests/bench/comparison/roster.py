@@ -12,9 +12,10 @@ _WITHOUT_ENDLESS = ("reply", "prefill", "history")
 
 
 def ours(arguments):
-    """One a model file of --model NAME=FILE."""
+    """One a model file of --model NAME=FILE; --isa of --server_flags is told in the name."""
     flags = arguments.server_flags.split()
-    return [Sinkstream(f"sinkstream {name}", arguments.binaries, file, arguments.threads, arguments.text, flags)
+    isa = "".join(f" {flag.partition('=')[2]}" for flag in flags if flag.startswith("--isa="))
+    return [Sinkstream(f"sinkstream {name}{isa}", arguments.binaries, file, arguments.threads, arguments.text, flags)
             for name, file in (model.split("=", 1) for model in arguments.model)]
 
 
@@ -22,15 +23,23 @@ def _llama(bench, threads):
     def place(name):
         return os.path.join(bench, name)
 
-    binaries = place("llama.cpp/build/bin")
-    server, batched = os.path.join(binaries, "llama-server"), os.path.join(binaries, "llama-batched-bench")
+    def binary(build, name):
+        return place(os.path.join("llama.cpp", build, "bin", name))
+
+    server, batched = binary("build", "llama-server"), binary("build", "llama-batched-bench")
     q4, q8 = place("q4_1.gguf"), place("q8_0.gguf")
-    return [LlamaServer("llama.cpp server Q4_1", server, q4, threads),
-            LlamaServer("llama.cpp server Q4_1 -fa off", server, q4, threads, flash_attention=False),
-            LlamaServer("llama.cpp server Q4_1 exact", server, q4, threads, flash_attention=False, exact=True),
-            LlamaServer("llama.cpp server Q8_0", server, q8, threads),
-            LlamaBatched("llama.cpp in process Q4_1", batched, q4, threads),
-            LlamaBatched("llama.cpp in process Q8_0", batched, q8, threads)]
+    native = [LlamaServer("llama.cpp server Q4_1", server, q4, threads),
+              LlamaServer("llama.cpp server Q4_1 -fa off", server, q4, threads, flash_attention=False),
+              LlamaServer("llama.cpp server Q4_1 exact", server, q4, threads, flash_attention=False, exact=True),
+              LlamaServer("llama.cpp server Q8_0", server, q8, threads),
+              LlamaBatched("llama.cpp in process Q4_1", batched, q4, threads),
+              LlamaBatched("llama.cpp in process Q8_0", batched, q8, threads)]
+    # Of one build for fewer instructions, where it was asked for.
+    limited = [peer(f"llama.cpp {kind} {weights} {isa}", binary(f"build-{isa}", program), file, threads)
+               for isa in ("avx2", "avx512") if os.path.exists(binary(f"build-{isa}", "llama-server"))
+               for peer, kind, program in ((LlamaServer, "server", "llama-server"), (LlamaBatched, "in process", "llama-batched-bench"))
+               for weights, file in (("Q4_1", q4), ("Q8_0", q8))]
+    return native + limited
 
 
 def _libraries(root, bench, threads):
