@@ -29,6 +29,8 @@ struct Int8 {
 
 template <typename Kv>
 constexpr bool kScaled = sizeof(typename Kv::Type) == 1;
+template <typename Kv>
+constexpr int kScaleElements = kScaled<Kv> ? kKvScaleBytes : 0;
 
 // Calls run(Kv()) with the storage type.
 template <typename Run>
@@ -39,8 +41,8 @@ void WithKv(Element element, Run run) {
 }
 
 // Rotates the first 2 * half dimensions by halves (GPT-NeoX order), copies the others, scales all.
-inline void Rotate(const float* x, const float* cos_sin, const AttentionCall& call, float scale,
-                   float* to) {
+void Rotate(const float* x, const float* cos_sin, const AttentionCall& call, float scale,
+            float* to) {
   const int half = call.rotary_half;
   const float* sines = cos_sin + half;
   int j = 0;
@@ -59,25 +61,26 @@ inline void Rotate(const float* x, const float* cos_sin, const AttentionCall& ca
   for (int d = 2 * half; d < call.head_dim; ++d) to[d] = x[d] * scale;
 }
 
-inline const float* RotaryOf(const AttentionCall& call, int64_t row, bool pinned) {
+const float* RotaryOf(const AttentionCall& call, int64_t row, bool pinned) {
   return call.rotary + (row * 2 + (pinned ? 1 : 0)) * 2 * call.rotary_half;
 }
 
-inline int64_t QkvStride(const AttentionCall& call) {
+int64_t QkvStride(const AttentionCall& call) {
   return static_cast<int64_t>(call.heads + 2 * call.kv_heads) * call.head_dim;
 }
 
 // Elements of the keys of a block and head, or of its values.
 template <typename Kv>
 int PartOf(const AttentionCall& call) {
-  return kBlockTokens * call.padded_dim + (kScaled<Kv> ? kKvScaleBytes : 0);
+  return kBlockTokens * call.padded_dim + kScaleElements<Kv>;
 }
 
 // Keys of one block and head; the values follow PartOf elements later.
 template <typename Kv>
 typename Kv::Type* BlockOf(const AttentionCall& call, int64_t block, int kv_head) {
-  return static_cast<typename Kv::Type*>(call.kv) +
-         (block * call.kv_heads + kv_head) * 2 * PartOf<Kv>(call);
+  const int64_t index = block * call.kv_heads + kv_head;
+  return static_cast<typename Kv::Type*>(call.kv) + index * 2 * kBlockTokens * call.padded_dim +
+         index * 2 * kScaleElements<Kv>;
 }
 
 // Of the 16 slots whose keys or values `part` holds.
