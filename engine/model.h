@@ -30,7 +30,7 @@ struct ModelSpec {
   std::string name;
   std::string architecture;
   std::string weight_dtype;  // "float32", "bfloat16", "int8", "int4"
-  std::string kv_dtype;      // "float32", "bfloat16"
+  std::string kv_dtype;      // "float32", "bfloat16", "int8"
   std::string
       isa;  // the kernels chosen at start: "amx", "avx512_vnni", "avx512", "avx2", "portable"
   int32_t threads = 1;          // that compute a step, the engine thread among them; told at start

@@ -54,6 +54,7 @@ TorchModelOptions ModelOptions(const ServerConfig& config) {
   options.kv_bytes = config.kv_bytes;
   if (config.kv_dtype == "float32") options.kv_dtype = KvDtype::kFloat32;
   if (config.kv_dtype == "bfloat16") options.kv_dtype = KvDtype::kBfloat16;
+  if (config.kv_dtype == "int8") options.kv_dtype = KvDtype::kInt8;
   options.threads = config.threads;
   options.isa = config.isa;
   return options;

@@ -13,28 +13,35 @@
 namespace sinkstream {
 namespace {
 
-std::array<int64_t, 5> ShapeOf(const ModelManifest& manifest, int64_t blocks) {
-  return KvShape(manifest.layers, blocks, manifest.kv_heads, manifest.head_dim);
+using kernels::Element;
+
+std::array<int64_t, 5> ShapeOf(const ModelManifest& manifest, Element element, int64_t blocks) {
+  return KvShape(element, manifest.layers, blocks, manifest.kv_heads, manifest.head_dim);
+}
+
+at::ScalarType TypeOf(Element element) {
+  if (element == Element::kInt8) return at::kChar;
+  return element == Element::kFloat32 ? at::kFloat : at::kBFloat16;
 }
 
 }  // namespace
 
-int64_t KvBlockBytes(const ModelManifest& manifest, bool bfloat16) {
-  const auto shape = ShapeOf(manifest, 1);
-  return std::accumulate(shape.begin(), shape.end(), int64_t{bfloat16 ? 2 : 4},
-                         std::multiplies<>());
+int64_t KvBlockBytes(const ModelManifest& manifest, Element element) {
+  const auto shape = ShapeOf(manifest, element, 1);
+  const auto element_bytes = static_cast<int64_t>(c10::elementSize(TypeOf(element)));
+  return std::accumulate(shape.begin(), shape.end(), element_bytes, std::multiplies<>());
 }
 
-absl::StatusOr<KvStorage> KvStorage::Create(const ModelManifest& manifest, bool bfloat16,
+absl::StatusOr<KvStorage> KvStorage::Create(const ModelManifest& manifest, Element element,
                                             int32_t num_blocks) {
-  const int64_t bytes = num_blocks * KvBlockBytes(manifest, bfloat16);
+  const int64_t bytes = num_blocks * KvBlockBytes(manifest, element);
   auto mapping = HugeMapping::Create(static_cast<size_t>(bytes));
   if (mapping == nullptr) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the system refuses ", bytes, " bytes for KV"));
   }
-  at::Tensor tensor = at::from_blob(mapping->data(), ShapeOf(manifest, num_blocks),
-                                    bfloat16 ? at::kBFloat16 : at::kFloat);
+  at::Tensor tensor =
+      at::from_blob(mapping->data(), ShapeOf(manifest, element, num_blocks), TypeOf(element));
   return KvStorage(std::move(mapping), std::move(tensor));
 }
 

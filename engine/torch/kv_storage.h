@@ -11,20 +11,21 @@
 #include "engine/model.h"
 #include "engine/torch/manifest.h"
 #include "engine/torch/ops/huge_memory.h"
+#include "engine/torch/ops/kernels.h"
 
 namespace sinkstream {
 
 // Bytes of one block: `block_tokens` tokens, all layers, keys and values; head_dim rounded up to a
-// multiple of 16.
-int64_t KvBlockBytes(const ModelManifest& manifest, bool bfloat16);
+// multiple of 16. `element` is one that KV may have (kernels.h).
+int64_t KvBlockBytes(const ModelManifest& manifest, kernels::Element element);
 
 class KvStorage {
  public:
   // RESOURCE_EXHAUSTED if the system refuses the address space.
-  static absl::StatusOr<KvStorage> Create(const ModelManifest& manifest, bool bfloat16,
+  static absl::StatusOr<KvStorage> Create(const ModelManifest& manifest, kernels::Element element,
                                           int32_t num_blocks);
 
-  // [layers, num_blocks, kv_heads, 2, 16 * D], valid as long as this object.
+  // Of KvShape (ops/kv_shape.h), valid as long as this object.
   const at::Tensor& tensor() const { return tensor_; }
 
   // Model::CopyOut and CopyIn: a block's part of each layer, one after the other.

@@ -166,26 +166,27 @@ class TorchModel final : public Model {
   at::Tensor logits_;   // [M, vocab_size]
 };
 
-bool UsesBfloat16(const ModelManifest& manifest, KvDtype wanted) {
-  if (wanted == KvDtype::kAuto) return manifest.dtype != "float32";
-  return wanted == KvDtype::kBfloat16;
+kernels::Element KvElement(const ModelManifest& manifest, KvDtype wanted) {
+  const bool float32 = wanted == KvDtype::kAuto && manifest.dtype == "float32";
+  if (float32 || wanted == KvDtype::kFloat32) return kernels::Element::kFloat32;
+  return wanted == KvDtype::kInt8 ? kernels::Element::kInt8 : kernels::Element::kBfloat16;
 }
 
 absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,
                                    const TorchModelOptions& options) {
-  const bool bfloat16 = UsesBfloat16(manifest, options.kv_dtype);
+  const kernels::Element kv_element = KvElement(manifest, options.kv_dtype);
   ModelSpec spec;
   spec.name = manifest.name;
   spec.architecture = manifest.architecture;
   spec.weight_dtype = manifest.dtype;
-  spec.kv_dtype = bfloat16 ? "bfloat16" : "float32";
+  spec.kv_dtype = DtypeName(kv_element);
   spec.isa = Kernels().name;
   spec.threads = OperatorPool().threads();
   spec.library_threads = at::get_num_threads();
   spec.vocab_size = manifest.vocab_size;
   spec.trained_context = manifest.trained_context;
   spec.block_tokens = kernels::kBlockTokens;
-  spec.block_bytes = KvBlockBytes(manifest, bfloat16);
+  spec.block_bytes = KvBlockBytes(manifest, kv_element);
   const int64_t blocks = options.kv_bytes / spec.block_bytes;
   if (blocks < 1) {
     return absl::InvalidArgumentError(
@@ -290,8 +291,8 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   if (!spec.ok()) return spec.status();
   if (absl::Status status = CheckFits(*archive, *spec, options); !status.ok()) return status;
   if (absl::Status status = CheckDigest(*archive); !status.ok()) return status;
-  absl::StatusOr<KvStorage> kv =
-      KvStorage::Create(archive->manifest, spec->kv_dtype == "bfloat16", spec->num_blocks);
+  absl::StatusOr<KvStorage> kv = KvStorage::Create(
+      archive->manifest, KvElement(archive->manifest, options.kv_dtype), spec->num_blocks);
   if (!kv.ok()) return kv.status();
   absl::StatusOr<torch::jit::Module> module = LoadModule(*archive);
   if (!module.ok()) return module.status();

@@ -12,11 +12,8 @@
 
 namespace sinkstream {
 
-enum class KvDtype {
-  kAuto,
-  kFloat32,
-  kBfloat16
-};  // kAuto: float32 if the weights are, else bfloat16
+// kAuto: float32 if the weights are, else bfloat16. kInt8: a scale for each token and head.
+enum class KvDtype { kAuto, kFloat32, kBfloat16, kInt8 };
 
 struct TorchModelOptions {
   int64_t kv_bytes = int64_t{1} << 30;  // of the KV pool; rounded down to whole blocks

@@ -43,3 +43,9 @@ def test_tables_index_one_list_of_blocks():
 
 def test_kv_pool_has_heads_padded_to_sixteen_dimensions():
     assert make_kv(2, 5, 3, 20).shape == (2, 5, 3, 2, 16 * 32)
+
+
+def test_kv_pool_of_bytes_has_a_scale_for_each_slot():
+    kv = make_kv(2, 5, 3, 20, torch.int8, fill=0.5)
+    assert kv.shape == (2, 5, 3, 2, 16 * 32 + 16 * 4)
+    assert (kv[..., 16 * 32 :].view(torch.float32) == 0.5).all() and not kv[..., : 16 * 32].any()

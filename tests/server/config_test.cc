@@ -58,7 +58,7 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
       {"threads", [](auto& c) { c.threads = 5000; }},
       {"kv_bytes", [](auto& c) { c.kv_bytes = 0; }},
       {"park_bytes", [](auto& c) { c.engine.park.bytes = -1; }},
-      {"kv_dtype", [](auto& c) { c.kv_dtype = "int8"; }},
+      {"kv_dtype", [](auto& c) { c.kv_dtype = "int4"; }},
       {"position_offset", [](auto& c) { c.engine.position_offset = -1; }},
       {"drain_timeout", [](auto& c) { c.drain_timeout = -absl::Seconds(1); }},
       {"stuck_step_limit", [](auto& c) { c.stuck_step_limit = absl::ZeroDuration(); }},

@@ -91,6 +91,17 @@ TEST(ModelFile, KeepsKvInTheTypeAskedFor) {
   EXPECT_EQ(model->Spec().block_bytes, 1024);
 }
 
+TEST(ModelFile, KeepsKvInBytesWithAScaleForEachTokenAndHead) {
+  TorchModelOptions options = Small();
+  options.kv_dtype = KvDtype::kInt8;
+  for (const std::string file : {"sound.pt", "int8.pt", "int4.pt"}) {
+    const auto model = Load(file, options);
+    EXPECT_EQ(model->Spec().kv_dtype, "int8");
+  }
+  EXPECT_EQ(LoadSound(options)->Spec().block_bytes,
+            1 * 1 * 2 * (16 * 16 + 16 * 4));  // layers, kv heads, K and V, codes and scales
+}
+
 TEST(ModelFile, KeepsKvInBfloat16WhereWeightsAreInBlocks) {
   for (const std::string dtype : {"int8", "int4"}) {
     const auto model = Load(dtype + ".pt");
@@ -298,8 +309,14 @@ TEST_P(TorchModelOf, ChunksAndCompanyChangeNoBit) {
   EXPECT_TRUE(std::equal(pieces.begin(), pieces.end(), expected.begin()));
 }
 
-TEST(TorchModel, ABlockIsCopiedOutAndInBitForBit) {
-  const auto model = LoadSound();
+class TorchModelWithKvOf : public testing::TestWithParam<KvDtype> {};
+INSTANTIATE_TEST_SUITE_P(Types, TorchModelWithKvOf,
+                         testing::Values(KvDtype::kFloat32, KvDtype::kBfloat16, KvDtype::kInt8));
+
+TEST_P(TorchModelWithKvOf, ABlockIsCopiedOutAndInBitForBit) {
+  TorchModelOptions options = Small();
+  options.kv_dtype = GetParam();
+  const auto model = LoadSound(options);
   Session stays(0, 4, 20), moves(8, 4, 20), moved(24, 4, 20);
   Step(*model, {stays.Next(30, 0), moves.Next(30, 0)});
   moved.Next(30, 0);  // it stands where the others do, its tokens come by copying

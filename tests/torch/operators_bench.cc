@@ -33,10 +33,10 @@ auto Operator(const char* name) {
       .typed<Signature>();
 }
 
-// How weights are stored; numbers are arguments of the benchmarks.
-enum Storage : int64_t { kFloat32, kBfloat16, kInt8Rows, kQ8_0, kQ4_0, kQ4_1 };
-constexpr const char* kStorageNames[] = {"float32", "bfloat16", "int8 rows",
-                                         "q8_0",    "q4_0",     "q4_1"};
+// How weights are stored, and KV; numbers are arguments of the benchmarks.
+enum Storage : int64_t { kFloat32, kBfloat16, kInt8Rows, kQ8_0, kQ4_0, kQ4_1, kInt8 };
+constexpr const char* kStorageNames[] = {"float32", "bfloat16", "int8 rows", "q8_0",
+                                         "q4_0",    "q4_1",     "int8"};
 
 Tensor Blocks(int64_t out, int64_t in, int64_t block_bytes) {
   Tensor blocks = at::randint(0, 256, {out, in / 32, block_bytes}, at::kByte);
@@ -70,6 +70,8 @@ WeightPtr Weight(Storage storage, int64_t out, int64_t in) {
       return make(Blocks(out, in, 18));
     case kQ4_1:
       return make(Blocks(out, in, 20));
+    case kInt8:  // KV alone
+      break;
   }
   return {};
 }
@@ -158,17 +160,30 @@ void SiluMul(benchmark::State& state) {
 }
 BENCHMARK(SiluMul)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
 
+constexpr int64_t kKvHeads = 3, kHeadDim = 64;
+
+Tensor Kv(Storage storage, int64_t blocks) {
+  using kernels::Element;
+  if (storage != kInt8) {
+    const Tensor kv = at::randn(KvShape(Element::kFloat32, kLayers, blocks, kKvHeads, kHeadDim));
+    return kv.to(storage == kBfloat16 ? at::kBFloat16 : at::kFloat);
+  }
+  Tensor kv = at::randint(-127, 128, KvShape(Element::kInt8, kLayers, blocks, kKvHeads, kHeadDim),
+                          at::kChar);
+  kv.slice(4, kernels::kBlockTokens * kHeadDim).view(at::kFloat).fill_(1.0f / 64);
+  return kv;
+}
+
 // A token each of so many sessions whose window is full: one layer after the other of a model's 30,
 // so that KV comes from memory as it does in a step.
 void DecodeAttention(benchmark::State& state) {
-  constexpr int64_t kHeads = 9, kKvHeads = 3, kHeadDim = 64;
+  constexpr int64_t kHeads = 9;
   const auto attention = Operator<Tensor(
       const Tensor&, const std::optional<Tensor>&, int64_t, int64_t, int64_t, int64_t, double,
       const c10::intrusive_ptr<StepContext>&, const std::optional<Tensor>&)>("sink_attention");
   const int64_t sessions = state.range(0), window = state.range(1);
   const int64_t blocks = window / kernels::kBlockTokens;
-  const Tensor kv = at::randn(KvShape(kLayers, sessions * blocks, kKvHeads, kHeadDim))
-                        .to(state.range(2) == kBfloat16 ? at::kBFloat16 : at::kFloat);
+  const Tensor kv = Kv(static_cast<Storage>(state.range(2)), sessions * blocks);
   Tensor lines = at::zeros({sessions, kSequenceFields}, at::kLong);
   for (int64_t s = 0; s < sessions; ++s) {
     const int64_t first = s * blocks;
@@ -190,7 +205,7 @@ void DecodeAttention(benchmark::State& state) {
 }
 BENCHMARK(DecodeAttention)
     ->ArgNames({"sessions", "window", ""})
-    ->ArgsProduct({{1, 8, 32}, {96, 512}, {kFloat32, kBfloat16}})
+    ->ArgsProduct({{1, 8, 32}, {96, 512}, {kFloat32, kBfloat16, kInt8}})
     ->UseRealTime();
 
 void StepArguments(benchmark::internal::Benchmark* bench) {

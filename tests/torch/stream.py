@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from sinkstream_export.step import make_kv
 from torch import Tensor
 
 BLOCK = 16
@@ -42,9 +43,11 @@ class Case:
 
 
 def poisoned_kv(case: Case, blocks: int, dtype: torch.dtype = torch.float32, layers: int = 2) -> Tensor:
-    """What lies in blocks of sessions gone by is never to be seen: NaN makes it show."""
-    padded = -(-case.head_dim // BLOCK) * BLOCK
-    return torch.full((layers, blocks, case.kv_heads, 2, BLOCK * padded), NAN, dtype=dtype)
+    """What lies in blocks of sessions gone by is never to be seen: NaN makes it show, of int8 in the scales."""
+    kv = make_kv(layers, blocks, case.kv_heads, case.head_dim, dtype, fill=NAN)
+    if dtype == torch.int8:
+        kv[..., : -BLOCK * 4].fill_(99)
+    return kv
 
 
 @dataclass

@@ -53,14 +53,15 @@ def test_matches_the_dense_forward(isa, rng, case):
     torch.testing.assert_close(feed(case, qkv, chunk=200).double(), expected(case, qkv), atol=1e-5, rtol=1e-5)
 
 
-def test_any_chunking_gives_the_same_bits(isa, rng, case):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8], ids=str)
+def test_any_chunking_gives_the_same_bits(isa, rng, case, dtype):
     qkv = case.random_qkv(150, rng)
-    whole = feed(case, qkv, chunk=150)
+    whole = feed(case, qkv, 150, dtype)
     for chunk in (1, 2, 5, 16, 17, 63):
-        assert torch.equal(feed(case, qkv, chunk), whole), chunk
+        assert torch.equal(feed(case, qkv, chunk, dtype), whole), chunk
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)
 def test_a_mixed_batch_gives_every_stream_what_it_gets_alone(isa, rng, dtype):
     cases = [Case(sinks=s, window=w, offset=o) for s, w, o in ((4, 60, 0), (0, 9, 0), (40, 20, 7), (1, 500, 10**7))]
     texts = [case.random_qkv(120 - 20 * i, rng) for i, case in enumerate(cases)]
@@ -100,6 +101,77 @@ def test_values_of_bfloat16_round_to_nearest_and_ties_to_even(isa):
     qkv = torch.zeros(1, 12)
     qkv[0, 8:] = torch.tensor([1 + step, 1 + 3 * step, -1 - step, 1 + 1.01 * step])
     assert feed(case, qkv, chunk=1, dtype=torch.bfloat16)[0].tolist() == [1.0, 1 + 4 * step, -1.0, 1 + 2 * step]
+
+
+def rounded_to_bytes(x: torch.Tensor) -> torch.Tensor:
+    """float32 [..., D] as float64 multiples of each vector's scale."""
+    largest = x.abs().amax(-1, keepdim=True)
+    return ((x * (127 / largest)).round() * (largest / 127)).double()
+
+
+def with_keys_and_values_of_bytes(case: Case, qkv: torch.Tensor) -> torch.Tensor:
+    """The float64 text whose rotated keys, and whose values, are `qkv`'s as int8 holds them."""
+    q, k, v = qkv.view(len(qkv), -1, case.head_dim).split([case.heads, case.kv_heads, case.kv_heads], dim=1)
+    positions = reference.recent_positions(torch.arange(len(qkv)), case.sinks, case.offset)
+    rotated = reference.rotate(k.double(), positions, case.inv_freq, case.magnitude).float()
+    keys = reference.rotate(rounded_to_bytes(rotated), -positions, case.inv_freq, 1 / case.magnitude)
+    return torch.cat([q.double(), keys, rounded_to_bytes(v)], dim=1).flatten(1)
+
+
+def test_kv_of_bytes_is_the_reference_with_keys_and_values_of_bytes(isa, rng, case):
+    """As near as float32 is, but where a rotated key, a bit away, has fallen on the other side of a tie."""
+    qkv = case.random_qkv(90, rng)
+    stored = feed(case, qkv, chunk=90, dtype=torch.int8).double()
+    away = (stored - expected(case, with_keys_and_values_of_bytes(case, qkv))).abs()
+    assert away.max() < 5e-3 and away.quantile(0.9) < 2e-5
+    # Of normal numbers a code is at most half of max|x| / 127 away, 0.014 of a deviation.
+    torch.testing.assert_close(stored, expected(case, qkv), atol=0.05, rtol=0.05)
+
+
+def test_numbers_become_bytes_by_the_largest_and_ties_go_to_even(isa):
+    case = Case(heads=1, kv_heads=1, head_dim=7, rotary_dims=0, sinks=0)
+    numbers = torch.tensor([127.0, 0.5, 1.5, 2.5, -0.5, -1.5, 2.51])
+    rounded = [127.0, 0.0, 2.0, 2.0, 0.0, -2.0, 3.0]
+    kv = poisoned_kv(case, 1, torch.int8)
+    for row, scale in enumerate((1.0, 2.0**-10, -(2.0**20))):
+        qkv = torch.cat([torch.zeros(7), numbers * scale, numbers * scale])[None]
+        stream = Stream(case, [], [0], position=row)
+        out = attend(kv, [(stream, qkv)])
+        keys, values = kv[1, 0, 0, :, :256].view(2, 16, 16)
+        sign = 1 if scale > 0 else -1
+        assert keys[:7, row].tolist() == values[row, :7].tolist() == [sign * code for code in rounded]
+        assert kv[1, 0, 0, :, 256:].view(torch.float32)[:, row].tolist() == [abs(scale)] * 2
+        if row == 0:
+            assert out[0].tolist() == rounded
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-31])
+def test_next_to_nothing_is_nothing_in_bytes(isa, size):
+    case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=0)
+    assert not feed(case, torch.full((20, 48), size), chunk=20, dtype=torch.int8).any()
+
+
+@pytest.mark.parametrize("number", [NAN, float("inf"), -float("inf")])
+@pytest.mark.parametrize("part", ["key", "value"])
+def test_what_is_no_number_shows_in_bytes_to_all_that_see_it_alone(isa, rng, part, number):
+    case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16, sinks=2, window=10)
+    qkv = case.random_qkv(40, rng)
+    clean = feed(case, qkv, 40, torch.int8)
+    for row in (0, 20):
+        faulty = qkv.clone()
+        faulty[row, {"key": 16 + 3, "value": 32 + 3}[part]] = number
+        seen_by = set(range(40)) if row == 0 else set(range(20, 30))
+        for chunk in (1, 40):
+            out = feed(case, faulty, chunk, torch.int8)
+            for n in range(40):
+                assert out[n].isnan().all() if n in seen_by else torch.equal(out[n], clean[n]), n
+
+
+def test_kv_of_bytes_without_room_for_scales_is_refused():
+    with pytest.raises(RuntimeError, match=r"kv must be \[layers, blocks, kv_heads, 2, 1088\], not .*1024"):
+        torch.classes.sinkstream.StepContext(
+            torch.zeros(1, 8, 3, 2, 1024, dtype=torch.int8), 64, torch.tensor([line_of()]),
+            torch.tensor([1, 2, 3], dtype=torch.int32))
 
 
 def test_the_number_of_threads_changes_no_bit(rng):

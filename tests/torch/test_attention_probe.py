@@ -92,9 +92,10 @@ def test_is_the_softmax_weight_of_the_pinned_tokens(case: Case, row: int, rng: t
     assert probe(case, qkv, row, torch.float32) == pytest.approx(pinned_part(case, qkv, row), abs=2e-6)
 
 
-def test_holds_of_rounded_keys_too(case: Case, rng: torch.Generator) -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int8], ids=str)
+def test_holds_of_rounded_keys_too(case: Case, rng: torch.Generator, dtype: torch.dtype) -> None:
     qkv = case.random_qkv(ROWS, rng)
-    assert probe(case, qkv, ROWS - 1, torch.bfloat16) == pytest.approx(pinned_part(case, qkv, ROWS - 1), abs=0.01)
+    assert probe(case, qkv, ROWS - 1, dtype) == pytest.approx(pinned_part(case, qkv, ROWS - 1), abs=0.01)
 
 
 def test_is_high_where_queries_look_at_the_sinks(rng: torch.Generator) -> None:

@@ -18,9 +18,17 @@ BLOCK_TOKENS = 16
 def make_kv(
     layers: int, num_blocks: int, kv_heads: int, head_dim: int, dtype: torch.dtype = torch.float32, fill: float = 0.0
 ) -> torch.Tensor:
-    """A KV pool: [layers, num_blocks, kv_heads, 2, 16 * D], D = head_dim rounded up to a multiple of 16."""
-    rounded = -(-head_dim // 16) * 16
-    return torch.full((layers, num_blocks, kv_heads, 2, BLOCK_TOKENS * rounded), fill, dtype=dtype)
+    """A KV pool: [layers, num_blocks, kv_heads, 2, 16 * D], D = head_dim rounded up to a multiple of 16.
+
+    Of int8 it is [..., 16 * D + 64]: codes, and behind them the scales, float32 and full of `fill`.
+    """
+    codes = BLOCK_TOKENS * -(-head_dim // 16) * 16
+    shape = (layers, num_blocks, kv_heads, 2)
+    if dtype != torch.int8:
+        return torch.full((*shape, codes), fill, dtype=dtype)
+    kv = torch.zeros(*shape, codes + BLOCK_TOKENS * 4, dtype=dtype)
+    kv[..., codes:].view(torch.float32).fill_(fill)
+    return kv
 
 
 class BlockPool:

@@ -4,7 +4,10 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
+
+#include "engine/torch/ops/kv_shape.h"
 
 namespace sinkstream {
 namespace {
@@ -66,14 +69,29 @@ class Softmax {
 
 float ToFloat(float value) { return value; }
 float ToFloat(uint16_t bfloat16) { return std::bit_cast<float>(uint32_t{bfloat16} << 16); }
+float ToFloat(int8_t code) { return code; }
+
+template <typename Stored>
+constexpr Element kElementOf = Element::kBfloat16;
+template <>
+constexpr Element kElementOf<float> = Element::kFloat32;
+template <>
+constexpr Element kElementOf<int8_t> = Element::kInt8;
 
 // Of all slots of a block, of which the keys are [dim][slot]. Those not seen may hold anything.
 template <typename Stored>
-void ScoreBlock(const Stored* keys, const Query& query, int head_dim, float* scores) {
+void ScoreBlock(const AttentionCall& call, const Stored* keys, const Query& query, float* scores) {
   std::fill_n(scores, kBlockTokens, 0.0f);
-  for (int j = 0; j < head_dim; ++j) {
-    for (int slot = 0; slot < kBlockTokens; ++slot) scores[slot] += query[j] * ToFloat(keys[slot]);
-    keys += kBlockTokens;
+  for (int j = 0; j < call.head_dim; ++j) {
+    const Stored* const numbers = keys + j * kBlockTokens;
+    for (int slot = 0; slot < kBlockTokens; ++slot) {
+      scores[slot] += query[j] * ToFloat(numbers[slot]);
+    }
+  }
+  if constexpr (kElementOf<Stored> == Element::kInt8) {
+    float scales[kBlockTokens];
+    std::memcpy(scales, keys + kBlockTokens * call.padded_dim, sizeof scales);
+    for (int slot = 0; slot < kBlockTokens; ++slot) scores[slot] *= scales[slot];
   }
 }
 
@@ -82,13 +100,13 @@ template <typename Stored>
 void Score(const AttentionCall& call, const Head& head, const Query& query, const Visible& visible,
            bool pinned, Softmax& softmax) {
   float block_scores[kBlockTokens];
-  const int64_t block_size = int64_t{2} * kBlockTokens * call.padded_dim;
+  const int64_t block_size = 2 * KvPart(kElementOf<Stored>, call.padded_dim);
   for (int64_t slot = visible.begin; slot < visible.end; ++slot) {
     if (slot == visible.begin || slot % kBlockTokens == 0) {
       const int64_t block = visible.blocks[slot / kBlockTokens];
       const auto* const keys =
           static_cast<const Stored*>(call.kv) + (block * call.kv_heads + head.kv_head) * block_size;
-      ScoreBlock(keys, query, call.head_dim, block_scores);
+      ScoreBlock(call, keys, query, block_scores);
     }
     softmax.Add(block_scores[slot % kBlockTokens] -
                     static_cast<double>(head.slope) * static_cast<double>(visible.distance - slot),
@@ -134,8 +152,9 @@ double MeanOverHeads(const AttentionCall& call, const AttentionTile& tile, int64
 
 double PinnedAttention(Element element, const AttentionCall& call, const AttentionTile& tile,
                        int64_t row) {
-  return element == Element::kFloat32 ? MeanOverHeads<float>(call, tile, row)
-                                      : MeanOverHeads<uint16_t>(call, tile, row);
+  if (element == Element::kFloat32) return MeanOverHeads<float>(call, tile, row);
+  if (element == Element::kInt8) return MeanOverHeads<int8_t>(call, tile, row);
+  return MeanOverHeads<uint16_t>(call, tile, row);
 }
 
 }  // namespace sinkstream

@@ -14,10 +14,12 @@ namespace sinkstream::kernels {
 inline constexpr int kPanelOutputs = 32;  // outputs a panel of packed weights holds
 inline constexpr int kBlockTokens = 16;   // tokens a KV block holds
 inline constexpr int kMaxHeadDim = 512;
+inline constexpr int kKvScaleBytes = kBlockTokens * int{sizeof(float)};
 
-// Of weights and KV; the others of weights alone: GGUF's blocks (quantized_blocks.h) and rows of
-// bytes (int8_rows.h).
-enum class Element { kFloat32, kBfloat16, kQ4_0, kQ4_1, kQ8_0, kInt8Rows };
+// Of weights and KV; kInt8 of KV alone: codes, and behind those of a block's and head's keys, or of
+// its values, a scale for each slot (kKvScaleBytes); the others of weights alone: GGUF's blocks
+// (quantized_blocks.h) and rows of bytes (int8_rows.h).
+enum class Element { kFloat32, kBfloat16, kInt8, kQ4_0, kQ4_1, kQ8_0, kInt8Rows };
 enum class GeluKind { kErf, kTanh };  // exact, or its approximation by tanh
 
 // y = products + bias + residual. bias and residual may be null.
@@ -126,7 +128,7 @@ struct AttentionCall {
   const float* rotary;  // [rows][2 (recent, pinned)][2 (cos, sin)][rotary_half], null if that is 0
   const float* slopes;  // ALiBi: [heads], magnitudes of 1e6 at most; or null
   void* kv;  // one layer: [blocks][kv_heads][2][16 * padded_dim]; keys [dim][slot], values
-             // [slot][dim]
+             // [slot][dim]; kInt8: [2][16 * padded_dim + kKvScaleBytes], x being scale * code
   const KvSlot* slots;  // [rows]
   float* out;           // [rows][heads * head_dim]
   int heads;

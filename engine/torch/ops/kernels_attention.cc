@@ -1,6 +1,6 @@
 #include "engine/torch/ops/kernels_isa.h"
+#include "engine/torch/ops/kernels_kv.h"
 #include "engine/torch/ops/row_tiles.h"
-#include "engine/torch/ops/simd.h"
 
 namespace sinkstream::kernels {
 namespace {
@@ -12,62 +12,12 @@ constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors
 #else
 constexpr int kValueVectors = 2;
 #endif
+// Of a key's dimensions, of a value's vectors: a line of memory holds four, if they are bytes.
+template <typename Kv>
+constexpr int kPrefetchEvery = kScaled<Kv> ? 4 : 1;
 
 int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// Rotates the first 2 * half dimensions by halves (GPT-NeoX order), copies the others, scales all.
-void Rotate(const float* x, const float* cos_sin, const AttentionCall& call, float scale,
-            float* to) {
-  const int half = call.rotary_half;
-  const float* sines = cos_sin + half;
-  int j = 0;
-  for (; j + kLanes <= half; j += kLanes) {
-    const Vec cosine = Load(cos_sin + j) * scale, sine = Load(sines + j) * scale;
-    const Vec a = Load(x + j), b = Load(x + half + j);
-    Store(to + j, a * cosine - b * sine);
-    Store(to + half + j, b * cosine + a * sine);
-  }
-  for (; j < half; ++j) {
-    const float cosine = cos_sin[j] * scale, sine = sines[j] * scale;
-    const float a = x[j], b = x[half + j];
-    to[j] = a * cosine - b * sine;
-    to[half + j] = b * cosine + a * sine;
-  }
-  for (int d = 2 * half; d < call.head_dim; ++d) to[d] = x[d] * scale;
-}
-
-const float* RotaryOf(const AttentionCall& call, int64_t row, bool pinned) {
-  return call.rotary + (row * 2 + (pinned ? 1 : 0)) * 2 * call.rotary_half;
-}
-
-int64_t QkvStride(const AttentionCall& call) {
-  return static_cast<int64_t>(call.heads + 2 * call.kv_heads) * call.head_dim;
-}
-
-// Keys of one block and head; the values follow kBlockTokens * padded_dim later.
-template <typename Kv>
-typename Kv::Type* BlockOf(const AttentionCall& call, int64_t block, int kv_head) {
-  return static_cast<typename Kv::Type*>(call.kv) +
-         (block * call.kv_heads + kv_head) * 2 * kBlockTokens * call.padded_dim;
-}
-
-template <typename Kv>
-void WriteRows(const AttentionCall& call, Range rows) {
-  float key[kMaxHeadDim];
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const KvSlot at = call.slots[row];
-    const float* keys = call.qkv + row * QkvStride(call) + call.heads * call.head_dim;
-    for (int head = 0; head < call.kv_heads; ++head) {
-      Rotate(keys + head * call.head_dim, RotaryOf(call, row, false), call, 1.0f, key);
-      const float* value = keys + (call.kv_heads + head) * call.head_dim;
-      auto* to = BlockOf<Kv>(call, at.block, head);
-      auto* value_to = to + kBlockTokens * call.padded_dim + at.slot * call.padded_dim;
-      for (int d = 0; d < call.head_dim; ++d) to[d * kBlockTokens + at.slot] = Kv::Narrow(key[d]);
-      for (int d = 0; d < call.head_dim; ++d) value_to[d] = Kv::Narrow(value[d]);
-    }
-  }
-}
 
 // The blocks of one kind, pinned or recent. Slots are counted from the first slot of the first
 // block.
@@ -99,7 +49,7 @@ void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       key[v] = Kv::Load(keys[v] + d * kBlockTokens);
-      __builtin_prefetch(next[v] + d * kBlockTokens);
+      if (d % kPrefetchEvery<Kv> == 0) __builtin_prefetch(next[v] + d * kBlockTokens);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -133,6 +83,23 @@ const typename Kv::Type* KeysOf(const AttentionCall& call, const Segment& segmen
          at % kVectorsPerBlock * kLanes;
 }
 
+// Makes scores with codes scores with keys. Asks for the scales that come next, and for those of
+// the values, which nothing else would.
+template <int kRows, int kVectors>
+[[gnu::always_inline]] inline void ScaleScores(const AttentionCall& call, const Segment& segment,
+                                               int kv_head, int64_t vector,
+                                               Vec (&scores)[kRows][kVectors]) {
+  for (int v = 0; v < kVectors; ++v) {
+    const int8_t* block = KeysOf<Int8>(call, segment, kv_head, vector + v);
+    const int64_t lane = (vector + v) % kVectorsPerBlock * kLanes;
+    const Vec scale = Load(ScalesOf(call, block - lane) + lane);
+    for (int r = 0; r < kRows; ++r) scores[r][v] *= scale;
+    const int8_t* next = KeysOf<Int8>(call, segment, kv_head, vector + v + kVectors);
+    __builtin_prefetch(ScalesOf(call, next));
+    __builtin_prefetch(ScalesOf(call, next + PartOf<Int8>(call)));
+  }
+}
+
 template <typename Kv, int kRows, int kVectors>
 void ScoreVectors(const AttentionCall& call, const Segment& segment, int kv_head, int kind,
                   const Queries& queries, int64_t vector) {
@@ -144,6 +111,7 @@ void ScoreVectors(const AttentionCall& call, const Segment& segment, int kv_head
   Vec scores[kRows][kVectors] = {};
   Score<Kv, kRows, kVectors>(call, keys, next, segment.queries + queries.first * call.padded_dim,
                              scores);
+  if constexpr (kScaled<Kv>) ScaleScores(call, segment, kv_head, vector, scores);
   for (int r = 0; r < kRows; ++r) {
     const Range visible = queries.visible[kind][r];
     for (int v = 0; v < kVectors; ++v) {
@@ -217,7 +185,9 @@ void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values,
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes);
-      __builtin_prefetch(next + s * call.padded_dim + v * kLanes);
+      if (v % kPrefetchEvery<Kv> == 0) {
+        __builtin_prefetch(next + s * call.padded_dim + v * kLanes);
+      }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -261,7 +231,27 @@ template <typename Kv>
 const typename Kv::Type* ValuesOf(const AttentionCall& call, const Segment& segment, int kv_head,
                                   int64_t block) {
   const int64_t at = Min(block, segment.count - 1);
-  return BlockOf<Kv>(call, segment.blocks[at], kv_head) + kBlockTokens * call.padded_dim;
+  return BlockOf<Kv>(call, segment.blocks[at], kv_head) + PartOf<Kv>(call);
+}
+
+// Makes the values' weights those of their codes. Of slots that are not seen, whose scales may be
+// anything, nobody reads what comes out.
+template <int kRows>
+void ScaleWeights(const AttentionCall& call, const Segment (&segments)[2], int kv_head,
+                  const Queries& queries) {
+  for (const Segment& segment : segments) {
+    float* weights = queries.scores + segment.score_offset;
+    for (int64_t b = 0; b < segment.count; ++b, weights += kBlockTokens) {
+      const float* scales = ScalesOf(call, ValuesOf<Int8>(call, segment, kv_head, b));
+      for (int i = 0; i < kBlockTokens; i += kLanes) {
+        const Vec scale = Load(scales + i);
+        for (int r = 0; r < kRows; ++r) {
+          float* weight = weights + r * queries.score_stride + i;
+          Store(weight, Load(weight) * scale);
+        }
+      }
+    }
+  }
 }
 
 template <typename Kv, int kRows, int kVectors>
@@ -302,6 +292,7 @@ void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int 
   for (int r = 0; r < kRows; ++r) {
     scales[r] = Softmax(queries.scores + r * queries.score_stride, slots);
   }
+  if constexpr (kScaled<Kv>) ScaleWeights<kRows>(call, segments, kv_head, queries);
   int dim = 0;
   for (; dim + kValueVectors * kLanes <= call.padded_dim; dim += kValueVectors * kLanes) {
     Gather<Kv, kRows, kValueVectors>(call, segments, kv_head, queries, dim, scales, to);
@@ -381,19 +372,13 @@ void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_hea
 
 namespace SINKSTREAM_ISA {
 
-void WriteKv(Element element, const AttentionCall& call, Range rows) {
-  if (element == Element::kFloat32) return WriteRows<Float32>(call, rows);
-  WriteRows<Bfloat16>(call, rows);
-}
-
 int64_t AttendScratch(const AttentionCall& call, const AttentionTile& tile) {
   return ScratchOf(call, tile);
 }
 
 void Attend(Element element, const AttentionCall& call, const AttentionTile& tile, int kv_head,
             float* scratch) {
-  if (element == Element::kFloat32) return AttendTile<Float32>(call, tile, kv_head, scratch);
-  AttendTile<Bfloat16>(call, tile, kv_head, scratch);
+  WithKv(element, [&]<typename Kv>(Kv) { AttendTile<Kv>(call, tile, kv_head, scratch); });
 }
 
 }  // namespace SINKSTREAM_ISA

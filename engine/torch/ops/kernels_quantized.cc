@@ -135,47 +135,9 @@ void Panels(const QuantizedLinearCall& call, Range panels, Range rows) {
       });
 }
 
-int32_t BitsOf(float value) {
-  int32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-float FloatOf(int32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-// The largest magnitude as an integer, in whose order NaN is above infinity.
-int32_t LargestMagnitude(const float* x, int64_t size) {
-  IntVec largest = {};
-#pragma GCC unroll 8
-  for (int64_t i = 0; i < size; i += kLanes) {
-    const IntVec magnitude = reinterpret_cast<IntVec>(Magnitude(Load(x + i)));
-    largest = largest > magnitude ? largest : magnitude;
-  }
-  return Largest(largest);
-}
-
 void QuantizeGroup(const float* x, int64_t size, int8_t* codes, ActivationGroup& group) {
-  const int32_t largest = LargestMagnitude(x, size);
-  const bool finite = largest < BitsOf(__builtin_inff());
-  if (!finite || largest < BitsOf(1e-30f)) {
-    __builtin_memset(codes, 0, static_cast<size_t>(size));
-    const float scale = finite ? 0.0f : __builtin_nanf("");
-    group = {scale, scale, 0};
-    return;
-  }
-  const float inverse = 127.0f / FloatOf(largest);
   IntVec sums = {};
-#pragma GCC unroll 8
-  for (int64_t i = 0; i < size; i += kLanes) {
-    const IntVec rounded = Round(Load(x + i) * inverse);
-    *reinterpret_cast<LooseNarrowVec*>(codes + i) = __builtin_convertvector(rounded, NarrowVec);
-    sums += rounded;
-  }
-  const float scale = FloatOf(largest) / 127.0f;
+  const float scale = RoundToBytes(x, size, codes, sums);
   const int32_t sum = Sum(sums);
   group = {scale, scale * static_cast<float>(sum), sum};
 }

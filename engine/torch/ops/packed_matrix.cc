@@ -56,6 +56,7 @@ const char* DtypeName(Element element) {
       return "float32";
     case Element::kBfloat16:
       return "bfloat16";
+    case Element::kInt8:
     case Element::kQ8_0:
     case Element::kInt8Rows:
       return "int8";

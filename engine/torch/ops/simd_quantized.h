@@ -1,4 +1,4 @@
-// Vectors of codes. For the kernels_quantized*.cc files alone (simd.h says why).
+// Vectors of codes. For the kernels_*.cc files alone (simd.h says why).
 #pragma once
 
 #if defined(__x86_64__)
@@ -169,6 +169,49 @@ int32_t Largest(IntVec x) {
     const IntVec other = __builtin_shuffle(x, kLaneNumbers ^ kDistance);
     return Largest<kDistance / 2>(x > other ? x : other);
   }
+}
+
+inline int32_t BitsOf(float value) {
+  int32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+inline float FloatOf(int32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// The largest magnitude as an integer, in whose order NaN is above infinity.
+inline int32_t LargestMagnitude(const float* x, int64_t size) {
+  IntVec largest = {};
+#pragma GCC unroll 8
+  for (int64_t i = 0; i < size; i += kLanes) {
+    const IntVec magnitude = reinterpret_cast<IntVec>(Magnitude(Load(x + i)));
+    largest = largest > magnitude ? largest : magnitude;
+  }
+  return Largest(largest);
+}
+
+// Codes of x to the nearest, ties to even, x being about scale * code, and their sums by lanes.
+// Returns the scale: max |x| / 127; 0 where that maximum is below 1e-30; NaN unless all is finite.
+[[gnu::always_inline]] inline float RoundToBytes(const float* x, int64_t size, int8_t* codes,
+                                                 IntVec& sums) {
+  const int32_t largest = LargestMagnitude(x, size);
+  const bool finite = largest < BitsOf(__builtin_inff());
+  if (!finite || largest < BitsOf(1e-30f)) {
+    __builtin_memset(codes, 0, static_cast<size_t>(size));
+    return finite ? 0.0f : __builtin_nanf("");
+  }
+  const float inverse = 127.0f / FloatOf(largest);
+#pragma GCC unroll 8
+  for (int64_t i = 0; i < size; i += kLanes) {
+    const IntVec rounded = Round(Load(x + i) * inverse);
+    *reinterpret_cast<LooseNarrowVec*>(codes + i) = __builtin_convertvector(rounded, NarrowVec);
+    sums += rounded;
+  }
+  return FloatOf(largest) / 127.0f;
 }
 
 }  // namespace

@@ -5,20 +5,27 @@
 #include <utility>
 
 #include "engine/torch/ops/attention_probe.h"
-#include "engine/torch/ops/kv_shape.h"
 
 namespace sinkstream {
 namespace {
 
-void CheckKv(const at::Tensor& kv, int64_t head_dim) {
+using kernels::Element;
+
+Element ElementOf(const at::Tensor& kv) {
+  const at::ScalarType type = kv.scalar_type();
+  TORCH_CHECK(type == at::kFloat || type == at::kBFloat16 || type == at::kChar,
+              "StepContext: kv must be float32, bfloat16 or int8, not ", type);
+  if (type == at::kChar) return Element::kInt8;
+  return type == at::kFloat ? Element::kFloat32 : Element::kBfloat16;
+}
+
+void CheckKv(Element element, const at::Tensor& kv, int64_t head_dim) {
   TORCH_CHECK(head_dim >= 1 && head_dim <= kernels::kMaxHeadDim, "StepContext: head_dim ", head_dim,
               " is not within 1 to ", kernels::kMaxHeadDim);
   TORCH_CHECK(kv.dim() == 5 && kv.is_contiguous() && kv.device().is_cpu() &&
-                  kv.sizes() == KvShape(kv.size(0), kv.size(1), kv.size(2), head_dim),
+                  kv.sizes() == KvShape(element, kv.size(0), kv.size(1), kv.size(2), head_dim),
               "StepContext: kv must be [layers, blocks, kv_heads, 2, ",
-              KvShape(1, 1, 1, head_dim).back(), "], not ", kv.sizes());
-  TORCH_CHECK(kv.scalar_type() == at::kFloat || kv.scalar_type() == at::kBFloat16,
-              "StepContext: kv must be float32 or bfloat16, not ", kv.scalar_type());
+              KvShape(element, 1, 1, 1, head_dim).back(), "], not ", kv.sizes());
 }
 
 std::vector<SequenceLine> Lines(const at::Tensor& sequences) {
@@ -48,15 +55,11 @@ std::vector<int32_t> Blocks(const at::Tensor& blocks) {
 
 StepContext::StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequences,
                          const at::Tensor& blocks)
-    : kv_(std::move(kv)), head_dim_(head_dim), blocks_(Blocks(blocks)) {
-  CheckKv(kv_, head_dim_);
+    : kv_(std::move(kv)), element_(ElementOf(kv_)), head_dim_(head_dim), blocks_(Blocks(blocks)) {
+  CheckKv(element_, kv_, head_dim_);
   auto layout = LayOut(Lines(sequences), blocks_, kv_.size(1));
   TORCH_CHECK(layout.ok(), "StepContext: ", std::string(layout.status().message()));
   layout_ = *std::move(layout);
-}
-
-kernels::Element StepContext::element() const {
-  return kv_.scalar_type() == at::kFloat ? kernels::Element::kFloat32 : kernels::Element::kBfloat16;
 }
 
 void* StepContext::Layer(int64_t layer) {
@@ -76,7 +79,7 @@ void StepContext::Answer(int64_t layer, const kernels::AttentionCall& call) {
   if (layer != probed_layer_) return;
   for (const kernels::AttentionTile& tile : layout_.tiles) {
     if (probed_row_ < tile.row || probed_row_ >= tile.row + tile.rows) continue;
-    pinned_attention_ = PinnedAttention(element(), call, tile, probed_row_);
+    pinned_attention_ = PinnedAttention(element_, call, tile, probed_row_);
   }
 }
 

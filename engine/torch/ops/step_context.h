@@ -8,24 +8,25 @@
 #include <limits>
 #include <vector>
 
+#include "engine/torch/ops/kv_shape.h"
 #include "engine/torch/ops/step_layout.h"
 
 namespace sinkstream {
 
 class StepContext final : public torch::CustomClassHolder {
  public:
-  // kv: float32 or bfloat16 [layers, num_blocks, kv_heads, 2, 16 * D]; sequences: int64 [Q, 9];
-  // blocks: int32 [B]. Throws c10::Error for other shapes, and for what LayOut refuses.
+  // kv: float32, bfloat16 or int8, as KvShape says; sequences: int64 [Q, 9]; blocks: int32 [B].
+  // Throws c10::Error for other shapes, and for what LayOut refuses.
   StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequences,
               const at::Tensor& blocks);
 
   const StepLayout& layout() const { return layout_; }
-  kernels::Element element() const;
+  kernels::Element element() const { return element_; }
   int64_t layers() const { return kv_.size(0); }
   int64_t kv_heads() const { return kv_.size(2); }
   int64_t head_dim() const { return head_dim_; }
-  int64_t padded_dim() const { return kv_.size(4) / kernels::kBlockTokens; }
-  // [num_blocks, kv_heads, 2, 16 * D] of one layer, which counts as used from now on. Requires
+  int64_t padded_dim() const { return PaddedDim(head_dim_); }
+  // [num_blocks, kv_heads, 2, KvPart] of one layer, which counts as used from now on. Requires
   // 0 <= layer < layers(). One thread at a time.
   void* Layer(int64_t layer);
   // One more than the highest layer asked for so far.
@@ -41,6 +42,7 @@ class StepContext final : public torch::CustomClassHolder {
 
  private:
   const at::Tensor kv_;
+  const kernels::Element element_;
   const int64_t head_dim_;
   int64_t layers_used_ = 0;
   int64_t probed_layer_ = -1;

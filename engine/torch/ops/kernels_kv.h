@@ -1,0 +1,92 @@
+// What writing keys and values and attending to them share: how they are stored, and rotation. For
+// the kernels_*.cc files alone (simd.h says why).
+#pragma once
+
+#include "engine/torch/ops/simd_quantized.h"
+
+namespace sinkstream::kernels {
+namespace {
+
+// Keys or values as codes; Load gives the codes, what they are to be multiplied by lies behind them
+// (ScalesOf). Of keys it is taken into the scores, of values into the weights.
+struct Int8 {
+  using Type = int8_t;
+  static Vec Load(const int8_t* from) {
+#if defined(__AVX512F__)
+    const auto codes = *reinterpret_cast<const LooseNarrowVec*>(from);
+    const __m512i wide = _mm512_cvtepi8_epi32(reinterpret_cast<__m128i>(codes));
+#elif defined(__AVX2__)
+    const __m256i wide = _mm256_cvtepi8_epi32(_mm_loadu_si64(from));
+#elif defined(__SSE4_1__)
+    const __m128i wide = _mm_cvtepi8_epi32(_mm_loadu_si32(from));
+#else
+    const auto codes = *reinterpret_cast<const LooseNarrowVec*>(from);
+    const IntVec wide = __builtin_convertvector(codes, IntVec);
+#endif
+    return __builtin_convertvector(reinterpret_cast<IntVec>(wide), Vec);
+  }
+};
+
+template <typename Kv>
+constexpr bool kScaled = sizeof(typename Kv::Type) == 1;
+template <typename Kv>
+constexpr int kScaleElements = kScaled<Kv> ? kKvScaleBytes : 0;
+
+// Calls run(Kv()) with the storage type.
+template <typename Run>
+void WithKv(Element element, Run run) {
+  if (element == Element::kFloat32) return run(Float32());
+  if (element == Element::kInt8) return run(Int8());
+  run(Bfloat16());
+}
+
+// Rotates the first 2 * half dimensions by halves (GPT-NeoX order), copies the others, scales all.
+void Rotate(const float* x, const float* cos_sin, const AttentionCall& call, float scale,
+            float* to) {
+  const int half = call.rotary_half;
+  const float* sines = cos_sin + half;
+  int j = 0;
+  for (; j + kLanes <= half; j += kLanes) {
+    const Vec cosine = Load(cos_sin + j) * scale, sine = Load(sines + j) * scale;
+    const Vec a = Load(x + j), b = Load(x + half + j);
+    Store(to + j, a * cosine - b * sine);
+    Store(to + half + j, b * cosine + a * sine);
+  }
+  for (; j < half; ++j) {
+    const float cosine = cos_sin[j] * scale, sine = sines[j] * scale;
+    const float a = x[j], b = x[half + j];
+    to[j] = a * cosine - b * sine;
+    to[half + j] = b * cosine + a * sine;
+  }
+  for (int d = 2 * half; d < call.head_dim; ++d) to[d] = x[d] * scale;
+}
+
+const float* RotaryOf(const AttentionCall& call, int64_t row, bool pinned) {
+  return call.rotary + (row * 2 + (pinned ? 1 : 0)) * 2 * call.rotary_half;
+}
+
+int64_t QkvStride(const AttentionCall& call) {
+  return static_cast<int64_t>(call.heads + 2 * call.kv_heads) * call.head_dim;
+}
+
+// Elements of the keys of a block and head, or of its values.
+template <typename Kv>
+int PartOf(const AttentionCall& call) {
+  return kBlockTokens * call.padded_dim + kScaleElements<Kv>;
+}
+
+// Keys of one block and head; the values follow PartOf elements later.
+template <typename Kv>
+typename Kv::Type* BlockOf(const AttentionCall& call, int64_t block, int kv_head) {
+  const int64_t index = block * call.kv_heads + kv_head;
+  return static_cast<typename Kv::Type*>(call.kv) + index * 2 * kBlockTokens * call.padded_dim +
+         index * 2 * kScaleElements<Kv>;
+}
+
+// Of the 16 slots whose keys or values `part` holds.
+inline const float* ScalesOf(const AttentionCall& call, const int8_t* part) {
+  return reinterpret_cast<const float*>(part + kBlockTokens * call.padded_dim);
+}
+
+}  // namespace
+}  // namespace sinkstream::kernels
