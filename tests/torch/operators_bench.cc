@@ -174,38 +174,50 @@ Tensor Kv(Storage storage, int64_t blocks) {
   return kv;
 }
 
-// A token each of so many sessions whose window is full: one layer after the other of a model's 30,
-// so that KV comes from memory as it does in a step.
-void DecodeAttention(benchmark::State& state) {
+// The last `rows` tokens of each of so many windows that they fill: one layer after the other of a
+// model's 30, so that KV comes from memory as it does in a step.
+void Attend(benchmark::State& state, int64_t sessions, int64_t rows, int64_t window,
+            Storage storage) {
   constexpr int64_t kHeads = 9;
   const auto attention = Operator<Tensor(
       const Tensor&, const std::optional<Tensor>&, int64_t, int64_t, int64_t, int64_t, double,
       const c10::intrusive_ptr<StepContext>&, const std::optional<Tensor>&)>("sink_attention");
-  const int64_t sessions = state.range(0), window = state.range(1);
   const int64_t blocks = window / kernels::kBlockTokens;
-  const Tensor kv = Kv(static_cast<Storage>(state.range(2)), sessions * blocks);
+  const Tensor kv = Kv(storage, sessions * blocks);
   Tensor lines = at::zeros({sessions, kSequenceFields}, at::kLong);
   for (int64_t s = 0; s < sessions; ++s) {
     const int64_t first = s * blocks;
-    const int64_t line[] = {window - 1, 1, 0, window, first, first, blocks, 0, 0};
+    const int64_t line[] = {window - rows, rows, 0, window, first, first, blocks, 0, 0};
     std::copy(std::begin(line), std::end(line), lines[s].data_ptr<int64_t>());
   }
   const auto step = c10::make_intrusive<StepContext>(kv, kHeadDim, lines,
                                                      at::arange(sessions * blocks, at::kInt));
-  const Tensor qkv = at::randn({sessions, (kHeads + 2 * kKvHeads) * kHeadDim});
+  const Tensor qkv = at::randn({sessions * rows, (kHeads + 2 * kKvHeads) * kHeadDim});
   int64_t layer = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(attention.call(qkv, std::nullopt, layer, kHeads, kKvHeads, kHeadDim,
                                             0.125, step, std::nullopt));
     layer = (layer + 1) % kLayers;
   }
-  state.SetLabel(kStorageNames[state.range(2)]);
-  const auto attended = static_cast<double>(sessions * window * kHeadDim);
-  Report(state, static_cast<double>(kv.nbytes()) / kLayers, 4 * attended * kHeads);
+  state.SetLabel(kStorageNames[storage]);
+  const auto attended = static_cast<double>(sessions * rows * (2 * window - rows + 1) * kHeadDim);
+  Report(state, static_cast<double>(kv.nbytes()) / kLayers, 2 * attended * kHeads);
+}
+
+void DecodeAttention(benchmark::State& state) {
+  Attend(state, state.range(0), 1, state.range(1), static_cast<Storage>(state.range(2)));
 }
 BENCHMARK(DecodeAttention)
     ->ArgNames({"sessions", "window", ""})
     ->ArgsProduct({{1, 8, 32}, {96, 512}, {kFloat32, kBfloat16, kInt8}})
+    ->UseRealTime();
+
+void PrefillAttention(benchmark::State& state) {
+  Attend(state, 1, state.range(0), state.range(1), static_cast<Storage>(state.range(2)));
+}
+BENCHMARK(PrefillAttention)
+    ->ArgNames({"rows", "window", ""})
+    ->ArgsProduct({{16, 64}, {256, 1024}, {kFloat32, kBfloat16, kInt8}})
     ->UseRealTime();
 
 void StepArguments(benchmark::internal::Benchmark* bench) {

@@ -9,7 +9,9 @@ namespace {
 
 using kernels::kBlockTokens;
 
-constexpr int64_t kTileRows = 16;
+// Low enough that a small chunk of a prompt gives work to every thread: each tile is one unit of
+// work for each kv head. Its keys and values come from cache for all its rows but the first ones.
+constexpr int64_t kTileRows = 8;
 constexpr int64_t kMostRows = int64_t{1} << 24;
 constexpr int64_t kLargest = int64_t{1}
                              << 48;  // of a position or a window: sums stay far from overflow
