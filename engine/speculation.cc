@@ -5,10 +5,9 @@
 namespace sinkstream {
 namespace {
 
-// A step takes as long for reading the weights as for so many rows; from so many rows on guesses
-// gain little, and every sequence waits for them (docs/adr/0013-prompt-lookup.md).
+// A step takes as long for reading the weights as for so many rows
+// (docs/adr/0013-prompt-lookup.md).
 constexpr float kRowsOfReading = 12;
-constexpr float kMostRows = 48;
 
 constexpr int64_t kLongestRun = 8;  // tokens, `last` among them: a longer one says no more
 constexpr float kLearning = 1.0f / 8;
@@ -69,7 +68,7 @@ GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted) {
 float LeastChance(absl::Span<const float> chances, int32_t most) {
   const auto sequences = static_cast<float>(chances.size());
   const float step = kRowsOfReading + sequences;
-  const float room = std::min(step, kMostRows - sequences);
+  const float room = std::min(step, kGuessedStepRows - sequences);
   const auto guesses = [&](float least) {
     float sum = 0;
     for (const float chance : chances)

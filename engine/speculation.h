@@ -15,6 +15,10 @@
 namespace sinkstream {
 
 inline constexpr int32_t kMaxSpeculativeTokens = 32;
+// Rows of a step that guesses share with the sequences' last tokens; a step of as many sequences
+// has none. From so many rows on a guess gains little, and every sequence waits for it
+// (docs/adr/0013-prompt-lookup.md).
+inline constexpr int32_t kGuessedStepRows = 48;
 
 // The longest earlier run of the tokens that end a text, of equally long ones the latest.
 struct Continuation {
@@ -51,7 +55,7 @@ GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted);
 // The chance, of being right with all before it, that a guess must have in a step of so many
 // sequences, all of which decode, `chances` being those of their first guesses: enough to be worth
 // its row; and more where guesses, `most` a sequence, would otherwise double the step's time or
-// make it longer than 48 rows.
+// fill more than kGuessedStepRows.
 float LeastChance(absl::Span<const float> chances, int32_t most);
 
 // Guesses that have it, `chance` being that of each if those before it are right: `most` at most.

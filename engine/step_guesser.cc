@@ -6,7 +6,8 @@ namespace sinkstream {
 
 void StepGuesser::Run(absl::Span<StepCandidate> candidates, absl::Span<Session* const> sessions) {
   const auto decodes = [](const StepCandidate& candidate) { return candidate.decodes; };
-  if (most_ == 0 || !std::all_of(candidates.begin(), candidates.end(), decodes)) return;
+  if (most_ == 0 || candidates.size() >= kGuessedStepRows) return;
+  if (!std::all_of(candidates.begin(), candidates.end(), decodes)) return;
   continuations_.clear();
   chances_.clear();
   for (const auto& candidate : candidates) {

@@ -20,8 +20,8 @@ class StepGuesser {
   StepGuesser(int32_t most, const ChatFormat& format) : most_(most), format_(format) {}
 
   // Sets `guesses` of the candidates, whose `index` is of `sessions`, and tells their sequences
-  // which. None beside a prompt, whose rows make the step dear already. Takes no memory that it has
-  // not taken before.
+  // which. None beside a prompt, whose rows make the step dear already, nor where the candidates
+  // fill the step by themselves. Takes no memory that it has not taken before.
   void Run(absl::Span<StepCandidate> candidates, absl::Span<Session* const> sessions);
 
  private:

@@ -220,9 +220,9 @@ TEST(SchedulerSpeculationTest, NobodyGuessesWhileManyDecode) {
   for (const auto& step : talk.observer().steps) {
     guessed += step.guessed_tokens;
     if (step.guessed_tokens > 0) {
-      EXPECT_LE(step.decode_rows, 48);
+      EXPECT_LE(step.decode_rows, kGuessedStepRows);
     } else {
-      full_steps += step.prefill_rows == 0 && step.sequences >= 48 ? 1 : 0;
+      full_steps += step.prefill_rows == 0 && step.sequences >= kGuessedStepRows ? 1 : 0;
     }
   }
   EXPECT_GT(guessed, 0);  // by those that were left

@@ -90,7 +90,7 @@ TEST(LeastChanceTest, TheSurestComeFirstWhereNotAllFit) {
 }
 
 TEST(LeastChanceTest, NoneOnceTheStepIsFull) {
-  EXPECT_EQ(GuessesEach(48, kSurest, 4), 0);
+  EXPECT_EQ(GuessesEach(kGuessedStepRows, kSurest, 4), 0);
   EXPECT_EQ(GuessesEach(1000, kSurest, 4), 0);
 }
 
