@@ -66,17 +66,18 @@ TEST(StepLayout, ATileNamesJustTheBlocksItsRowsSee) {
   line.first_recent_block = 3;  // recent tokens from 52 on
   const auto layout = LayOut({line}, blocks, 200);
   ASSERT_TRUE(layout.ok()) << layout.status();
-  ASSERT_EQ(layout->tiles.size(), 2);
+  ASSERT_EQ(layout->tiles.size(), 3);
   const kernels::AttentionTile& first = layout->tiles[0];
-  EXPECT_EQ(first.rows, 16);
+  EXPECT_EQ(first.rows, 8);
   EXPECT_EQ(first.pinned_blocks, 1);
   EXPECT_EQ(*first.recent, 101);  // token 104 sees 65 on: recent token 61, in block 3
   EXPECT_EQ(first.recent_position, 4 + 3 * 16);
-  EXPECT_EQ(first.recent_blocks, 5);  // to token 119: recent token 115, in block 7
+  EXPECT_EQ(first.recent_blocks, 4);  // to token 111: recent token 107, in block 6
   const kernels::AttentionTile& second = layout->tiles[1];
-  EXPECT_EQ(second.row, 16);
-  EXPECT_EQ(second.position, 120);
-  EXPECT_EQ(*second.recent, 102);  // token 120 sees 81 on: recent token 77, in block 4
+  EXPECT_EQ(second.row, 8);
+  EXPECT_EQ(second.position, 112);
+  EXPECT_EQ(*second.recent, 102);  // token 112 sees 73 on: recent token 69, in block 4
+  EXPECT_EQ(layout->tiles[2].rows, 4);
 }
 
 TEST(StepLayout, SequencesFollowOneAnother) {
