@@ -39,8 +39,6 @@ void GuessTokens(absl::Span<const TokenId> text, TokenId last, const Continuatio
 struct GuessRecord {
   std::array<float, 3> chances = {0.5f, 0.8f, 0.95f};  // behind runs of 2 or 3, 4 to 6, 7 or more
   int32_t run = 0;                                     // that the guesses being verified follow
-
-  friend bool operator==(const GuessRecord&, const GuessRecord&) = default;
 };
 
 // Within [0, kSurest]; 0 without a run.
@@ -53,9 +51,10 @@ float ChanceBehind(const GuessRecord& record, int32_t run);
 GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted);
 
 // The chance, of being right with all before it, that a guess must have in a step of so many
-// sequences, all of which decode, `chances` being those of their first guesses: enough to be worth
-// its row; and more where guesses, `most` a sequence, would otherwise double the step's time or
-// fill more than kGuessedStepRows.
+// sequences, all of which decode, `chances` being those of their first guesses, kSurest at most:
+// enough to be worth its row; and more where guesses, `most` a sequence, would otherwise double the
+// step's time or fill more than kGuessedStepRows. Guesses that are equally sure are made all or not
+// at all, so some of that room may stay empty.
 float LeastChance(absl::Span<const float> chances, int32_t most);
 
 // Guesses that have it, `chance` being that of each if those before it are right: `most` at most.

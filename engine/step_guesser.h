@@ -21,7 +21,7 @@ class StepGuesser {
 
   // Sets `guesses` of the candidates, whose `index` is of `sessions`, and tells their sequences
   // which. None beside a prompt, whose rows make the step dear already, nor where the candidates
-  // fill the step by themselves. Takes no memory that it has not taken before.
+  // fill the step by themselves. Keeps its memory from step to step.
   void Run(absl::Span<StepCandidate> candidates, absl::Span<Session* const> sessions);
 
  private:
