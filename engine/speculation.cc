@@ -25,6 +25,19 @@ size_t KindOfRun(int32_t run) { return run < 4 ? 0 : run < 7 ? 1 : 2; }
 
 float Toward(float from, float to, float part) { return from + (to - from) * part; }
 
+// Guesses of a sequence that are right, with all before them, with a chance above `least`.
+int32_t GuessesWithChance(float chance, float least, int32_t most) {
+  int32_t guesses = 0;
+  for (float all = chance; guesses < most && all > least; all *= chance) ++guesses;
+  return guesses;
+}
+
+int64_t GuessesWithChance(absl::Span<const float> chances, float least, int32_t most) {
+  int64_t guesses = 0;
+  for (const float chance : chances) guesses += GuessesWithChance(chance, least, most);
+  return guesses;
+}
+
 }  // namespace
 
 Continuation FindContinuation(absl::Span<const TokenId> text, TokenId last) {
@@ -65,26 +78,26 @@ GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted) {
   return record;
 }
 
-float LeastChance(absl::Span<const float> chances, int32_t most) {
+void ShareGuesses(absl::Span<const float> chances, int32_t most, size_t turn,
+                  std::vector<int32_t>& guesses) {
   const auto sequences = static_cast<float>(chances.size());
   const float step = kRowsOfReading + sequences;
-  const float room = std::min(step, kGuessedStepRows - sequences);
-  const auto guesses = [&](float least) {
-    float sum = 0;
-    for (const float chance : chances)
-      sum += static_cast<float>(GuessesWithChance(chance, least, most));
-    return sum;
-  };
+  const auto rows = static_cast<int64_t>(std::min(step, kGuessedStepRows - sequences));
   // A row has to give as many tokens in its time as the step gives without it.
-  float least = sequences / step;
-  while (guesses(least) > std::max(room, 0.0f)) least = Toward(least, 1, kLearning);
-  return least;
-}
-
-int32_t GuessesWithChance(float chance, float least, int32_t most) {
-  int32_t guesses = 0;
-  for (float all = chance; guesses < most && all > least; all *= chance) ++guesses;
-  return guesses;
+  float least = sequences / step, fitting = least;
+  while (fitting < kSurest && GuessesWithChance(chances, fitting, most) > rows) {
+    least = fitting;
+    fitting = Toward(fitting, 1, kLearning);
+  }
+  guesses.clear();
+  for (const float chance : chances) guesses.push_back(GuessesWithChance(chance, fitting, most));
+  int64_t spare = rows - GuessesWithChance(chances, fitting, most);
+  for (size_t i = 0; i < chances.size() && spare > 0; ++i) {
+    const size_t place = (turn + i) % chances.size();
+    const int64_t more = GuessesWithChance(chances[place], least, most) - guesses[place];
+    guesses[place] += static_cast<int32_t>(std::min(more, spare));
+    spare -= std::min(more, spare);
+  }
 }
 
 }  // namespace sinkstream

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -50,14 +51,13 @@ float ChanceBehind(const GuessRecord& record, int32_t run);
 // that they are tried again.
 GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted);
 
-// The chance, of being right with all before it, that a guess must have in a step of so many
-// sequences, all of which decode, `chances` being those of their first guesses, kSurest at most:
-// enough to be worth its row; and more where guesses, `most` a sequence, would otherwise double the
-// step's time or fill more than kGuessedStepRows. Guesses that are equally sure are made all or not
-// at all, so some of that room may stay empty.
-float LeastChance(absl::Span<const float> chances, int32_t most);
-
-// Guesses that have it, `chance` being that of each if those before it are right: `most` at most.
-int32_t GuessesWithChance(float chance, float least, int32_t most);
+// Replaces `guesses` with how many each of the sequences of a step may have verified, `most` at
+// most, all of which decode, `chances` being those of their first guesses, kSurest at most. A guess
+// is made if its chance, of being right with all before it, is worth its row; where all such
+// guesses would double the step's time or fill more than kGuessedStepRows, the surest are, and of
+// those about as sure as the last that fit, as many as fit, from the sequence at `turn` (modulo
+// their number) on.
+void ShareGuesses(absl::Span<const float> chances, int32_t most, size_t turn,
+                  std::vector<int32_t>& guesses);
 
 }  // namespace sinkstream

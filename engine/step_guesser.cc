@@ -15,21 +15,19 @@ void StepGuesser::Run(absl::Span<StepCandidate> candidates, absl::Span<Session* 
     continuations_.push_back(FindContinuation(session.recent, session.requests.front().last()));
     chances_.push_back(ChanceBehind(session.guesses, continuations_.back().run));
   }
-  const float least = LeastChance(chances_, most_);
+  ShareGuesses(chances_, most_, turn_++, shares_);
   for (size_t i = 0; i < candidates.size(); ++i) {
-    candidates[i].guesses = Guess(*sessions[candidates[i].index], i, least);
+    candidates[i].guesses = Guess(*sessions[candidates[i].index], continuations_[i], shares_[i]);
   }
 }
 
-int32_t StepGuesser::Guess(Session& session, size_t place, float least) {
+int32_t StepGuesser::Guess(Session& session, const Continuation& from, int32_t most) {
   Sequence& sequence = session.requests.front();
-  const int64_t useful =
-      std::min<int64_t>({GuessesWithChance(chances_[place], least, most_),
-                         sequence.tokens_left() - 1, session.window.RowsWithinReservation() - 1});
-  if (useful <= 0) return 0;
-  session.guesses.run = continuations_[place].run;
-  GuessTokens(session.recent, sequence.last(), continuations_[place], static_cast<int32_t>(useful),
-              guesses_);
+  const int64_t count = std::min<int64_t>(
+      {most, sequence.tokens_left() - 1, session.window.RowsWithinReservation() - 1});
+  if (count <= 0) return 0;
+  session.guesses.run = from.run;
+  GuessTokens(session.recent, sequence.last(), from, static_cast<int32_t>(count), guesses_);
   return sequence.Guess(guesses_, format_);
 }
 

@@ -2,6 +2,7 @@
 // Engine thread only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -25,14 +26,16 @@ class StepGuesser {
   void Run(absl::Span<StepCandidate> candidates, absl::Span<Session* const> sessions);
 
  private:
-  // Of the candidate that `continuations_` and `chances_` have at `place`.
-  int32_t Guess(Session& session, size_t place, float least);
+  // Guesses `most` tokens that follow `from`, or as many as there is room for; returns how many.
+  int32_t Guess(Session& session, const Continuation& from, int32_t most);
 
   const int32_t most_;
   const ChatFormat& format_;
   std::vector<Continuation> continuations_;  // of each candidate
   std::vector<float> chances_;
+  std::vector<int32_t> shares_;
   std::vector<TokenId> guesses_;
+  size_t turn_ = 0;  // of ShareGuesses
 };
 
 }  // namespace sinkstream

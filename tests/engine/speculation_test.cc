@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
 #include <string>
+#include <vector>
 
 namespace sinkstream {
 namespace {
 
+using testing::Each;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
@@ -59,44 +63,61 @@ TEST(FindContinuationTest, TellsHowManyTokensRecur) {
   EXPECT_EQ(RunOf("abcdefga"), 0);
 }
 
-// Guesses of each of `sequences` that all have the same chance.
-int32_t GuessesEach(size_t sequences, float chance, int32_t most) {
-  const std::vector<float> chances(sequences, chance);
-  return GuessesWithChance(chance, LeastChance(chances, most), most);
+std::vector<int32_t> Shares(const std::vector<float>& chances, int32_t most, size_t turn = 0) {
+  std::vector<int32_t> guesses = {7, 7};  // replaced
+  ShareGuesses(chances, most, turn, guesses);
+  return guesses;
 }
 
-TEST(LeastChanceTest, TheMoreSequencesTheSurerAGuessMustBe) {
+// Guesses in all, of so many sequences with the same chance.
+int32_t InAll(size_t sequences, float chance, int32_t most) {
+  const auto shares = Shares(std::vector<float>(sequences, chance), most);
+  return std::accumulate(shares.begin(), shares.end(), 0);
+}
+
+TEST(ShareGuessesTest, TheMoreSequencesTheSurerAGuessMustBe) {
   std::vector<int32_t> unsure, sure;
   for (const size_t sequences : {1, 4, 8, 16, 40}) {
-    unsure.push_back(GuessesEach(sequences, 0.5, 4));
-    sure.push_back(GuessesEach(sequences, 0.95, 4));
+    unsure.push_back(InAll(sequences, 0.5, 4));
+    sure.push_back(InAll(sequences, 0.95, 4));
   }
-  EXPECT_THAT(unsure, ElementsAre(3, 1, 1, 0, 0));
-  EXPECT_THAT(sure, ElementsAre(4, 4, 2, 1, 0));
+  EXPECT_THAT(unsure, ElementsAre(3, 4, 8, 0, 0));
+  EXPECT_THAT(sure, ElementsAre(4, 16, 20, 28, 8));
 }
 
-TEST(LeastChanceTest, WhoMayGuessMoreDoesAlone) {
-  EXPECT_EQ(GuessesEach(1, kSurest, 9), 9);
-  EXPECT_EQ(GuessesEach(1, kSurest, 32), 13);  // would take as long as all the rest of the step
-  EXPECT_EQ(GuessesEach(2, kSurest, 32), 7);
+TEST(ShareGuessesTest, NoMoreThanTheStepTakesWithoutThem) {
+  EXPECT_EQ(InAll(1, kSurest, 9), 9);
+  EXPECT_EQ(InAll(1, kSurest, 32), 13);
+  EXPECT_EQ(InAll(2, kSurest, 32), 14);
 }
 
-TEST(LeastChanceTest, TheSurestComeFirstWhereNotAllFit) {
-  std::vector<float> chances(30, 0.9);
-  for (int i = 0; i < 8; ++i) chances[i] = 0.97;
-  const float least = LeastChance(chances, 1);
-  EXPECT_EQ(GuessesWithChance(0.97, least, 1), 1);
-  EXPECT_EQ(GuessesWithChance(0.9, least, 1), 0);
+TEST(ShareGuessesTest, TheSurestComeFirstWhereNotAllFit) {
+  std::vector<float> chances(30, 0.9f);
+  std::fill(chances.begin() + 20, chances.begin() + 28, 0.97f);
+  const auto shares = Shares(chances, 1);
+  EXPECT_EQ(std::accumulate(shares.begin(), shares.end(), 0), 18);
+  EXPECT_EQ(std::accumulate(shares.begin() + 20, shares.begin() + 28, 0), 8);
 }
 
-TEST(LeastChanceTest, NoneOnceTheStepIsFull) {
-  EXPECT_EQ(GuessesEach(kGuessedStepRows, kSurest, 4), 0);
-  EXPECT_EQ(GuessesEach(1000, kSurest, 4), 0);
+TEST(ShareGuessesTest, TheEquallySureTakeTurns) {
+  const std::vector<float> chances(40, kSurest);
+  std::vector<int32_t> sums(40);
+  for (size_t turn = 0; turn < 40; ++turn) {
+    const auto shares = Shares(chances, 1, turn);
+    for (size_t i = 0; i < 40; ++i) sums[i] += shares[i];
+  }
+  EXPECT_THAT(sums, Each(8));
 }
 
-TEST(LeastChanceTest, NoneWhereTheyAreOffOrNothingRecurs) {
-  EXPECT_EQ(GuessesEach(1, kSurest, 0), 0);
-  EXPECT_EQ(GuessesEach(1, ChanceBehind({}, 0), 4), 0);
+TEST(ShareGuessesTest, NoneOnceTheStepIsFull) {
+  EXPECT_EQ(InAll(kGuessedStepRows, kSurest, 4), 0);
+  EXPECT_EQ(InAll(1000, kSurest, 4), 0);
+}
+
+TEST(ShareGuessesTest, NoneWhereTheyAreOffOrNothingRecurs) {
+  EXPECT_EQ(InAll(1, kSurest, 0), 0);
+  EXPECT_EQ(InAll(1, ChanceBehind({}, 0), 4), 0);
+  EXPECT_THAT(Shares({}, 4), IsEmpty());
 }
 
 TEST(GuessRecordTest, LongRunsAreTrustedMoreThanShortOnes) {
@@ -127,12 +148,9 @@ TEST(GuessRecordTest, SuccessRaisesTheChanceUpToTheSurest) {
 TEST(GuessRecordTest, WhoFailedIsTriedAgainAfterAWhile) {
   GuessRecord record{.run = 2};
   for (int step = 0; step < 100; ++step) record = AfterStep(record, 1, 0);
-  const float least = LeastChance({ChanceBehind(record, 2)}, 4);
-  EXPECT_EQ(GuessesWithChance(ChanceBehind(record, 2), least, 4), 0);
+  EXPECT_EQ(InAll(1, ChanceBehind(record, 2), 4), 0);
   int rest = 0;
-  for (; GuessesWithChance(ChanceBehind(record, 2), least, 4) == 0; ++rest) {
-    record = AfterStep(record, 0, 0);
-  }
+  for (; InAll(1, ChanceBehind(record, 2), 4) == 0; ++rest) record = AfterStep(record, 0, 0);
   EXPECT_GT(rest, 5);
   EXPECT_LT(rest, 50);
 }
