@@ -193,16 +193,17 @@ def test_a_turn_is_a_line_of_the_log(api, watched):
 
 
 def test_the_log_level_changes_while_it_runs(api, watched):
-    def open_and_leave() -> None:
+    def open_and_leave(sessions_closed: int) -> None:
         chat = Chat(api, watched.stub)
         chat.open()
         chat.leave()
+        await_end(watched.ops, sessions_closed)
 
-    open_and_leave()
+    open_and_leave(1)
     assert request(watched.ops, "/log_level", "PUT", b"debug") == (200, "debug\n")
-    open_and_leave()
+    open_and_leave(2)
     assert request(watched.ops, "/log_level", "PUT", b"error") == (200, "error\n")
-    open_and_leave()
+    open_and_leave(3)
     assert request(watched.ops, "/log_level", "PUT", b"loud")[0] == 400
     assert request(watched.ops, "/log_level") == (200, "error\n")
     assert watched.stop() == 0
