@@ -31,8 +31,8 @@ struct ModelSpec {
   std::string architecture;
   std::string weight_dtype;  // "float32", "bfloat16", "int8", "int4"
   std::string kv_dtype;      // "float32", "bfloat16", "int8"
-  std::string
-      isa;  // the kernels chosen at start: "amx", "avx512_vnni", "avx512", "avx2", "portable"
+  std::string isa;  // the kernels chosen at start: "amx", "avx512_bf16", "avx512_vnni", "avx512",
+                    // "avx2", "portable"
   int32_t threads = 1;          // that compute a step, the engine thread among them; told at start
   int32_t library_threads = 0;  // beside them, of the library that runs the model (OpenMP)
   int32_t vocab_size = 0;

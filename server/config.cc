@@ -111,7 +111,8 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);
   faults.InRange("park_bytes", config.engine.park.bytes, 0, kMostKvBytes);
   faults.OneOf("kv_dtype", config.kv_dtype, {"auto", "float32", "bfloat16", "int8"});
-  faults.OneOf("isa", config.isa, {"auto", "amx", "avx512_vnni", "avx512", "avx2", "portable"});
+  faults.OneOf("isa", config.isa,
+               {"auto", "amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2", "portable"});
   faults.InRange("position_offset", config.engine.position_offset, 0, kMostPositions);
   faults.InRange("drain_timeout", config.drain_timeout, absl::ZeroDuration(), kMaxDrainTimeout);
   faults.InRange("stuck_step_limit", config.stuck_step_limit, kMinStuckStepLimit,

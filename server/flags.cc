@@ -49,7 +49,8 @@ ABSL_FLAG(std::string, kv_dtype, ServerConfig().kv_dtype,
           "Type of keys and values: float32, bfloat16, int8, or auto: float32 if the weights are, "
           "else bfloat16.");
 ABSL_FLAG(std::string, isa, ServerConfig().isa,
-          "Instructions to compute with: amx, avx512_vnni, avx512, avx2, portable, or auto, the "
+          "Instructions to compute with: amx, avx512_bf16, avx512_vnni, avx512, avx2, portable, or "
+          "auto, the "
           "best of this CPU.");
 ABSL_FLAG(std::string, park_directory, ServerConfig().engine.park.directory,
           "Where caches of sessions without a stream go when KV memory is short.");

@@ -196,7 +196,7 @@ def test_get_model(api, stub, open_chat):
     assert (model.architecture, model.chat_format) == ("llama", "chatml")
     assert model.weight_dtype == model.kv_dtype == "float32"
     assert (model.vocab_size, model.trained_context) == (49152, 8192)
-    assert model.isa in ("amx", "avx512_vnni", "avx512", "avx2", "portable")
+    assert model.isa in ("amx", "avx512_bf16", "avx512_vnni", "avx512", "avx2", "portable")
     assert model.limits.max_sessions == 256
     assert model.limits.kv_bytes <= 1 << 30
     chat = open_chat(sampling=None)

@@ -34,12 +34,11 @@ TEST(ServerConfig, EveryFaultIsToldAtOnce) {
   config.listen = "nowhere";
   config.threads = -1;
   config.isa = "sse9";
-  EXPECT_THAT(
-      Validate(config),
-      ElementsAre(
-          "--listen: is 'nowhere'; must be ADDRESS:PORT, the port at most 65535",
-          "--threads: is -1; must be at least 0",
-          "--isa: is 'sse9'; must be one of auto, amx, avx512_vnni, avx512, avx2, portable"));
+  EXPECT_THAT(Validate(config),
+              ElementsAre("--listen: is 'nowhere'; must be ADDRESS:PORT, the port at most 65535",
+                          "--threads: is -1; must be at least 0",
+                          "--isa: is 'sse9'; must be one of auto, amx, avx512_bf16, avx512_vnni, "
+                          "avx512, avx2, portable"));
 }
 
 struct Fault {

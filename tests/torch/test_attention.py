@@ -1,5 +1,7 @@
 """Sink attention against the dense reference, and against itself under every way of cutting the work."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from sinkstream_export import reference
@@ -53,7 +55,7 @@ def test_matches_the_dense_forward(isa, rng, case):
     torch.testing.assert_close(feed(case, qkv, chunk=200).double(), expected(case, qkv), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int8], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)
 def test_any_chunking_gives_the_same_bits(isa, rng, case, dtype):
     qkv = case.random_qkv(150, rng)
     whole = feed(case, qkv, 150, dtype)
@@ -87,8 +89,13 @@ def test_a_mixed_batch_gives_every_stream_what_it_gets_alone(isa, rng, dtype):
 
 def test_bfloat16_kv_is_the_reference_with_rounded_keys_and_values(isa, rng, case):
     qkv = case.random_qkv(90, rng)
-    exact, rounded = expected(case, qkv), feed(case, qkv, chunk=90, dtype=torch.bfloat16).double()
-    torch.testing.assert_close(rounded, exact, atol=0.05, rtol=0.05)
+    rounded = feed(case, qkv, chunk=90, dtype=torch.bfloat16).double()
+    away = (rounded - expected(case, stored_by(rounded_to_bfloat16, case, qkv))).abs()
+    if isa in ("amx", "avx512_bf16"):  # queries and weights are rounded too
+        assert away.max() < 0.02 and away.quantile(0.9) < 3e-3
+    else:
+        assert away.max() < 0.01 and away.quantile(0.9) < 2e-5
+    torch.testing.assert_close(rounded, expected(case, qkv), atol=0.05, rtol=0.05)
     # The first token sees itself alone, so its output is its own value, rounded to nearest even.
     values = qkv[0, -case.kv_heads * case.head_dim :].bfloat16().double().view(case.kv_heads, -1)
     heads = values.repeat_interleave(case.heads // case.kv_heads, dim=0).flatten()
@@ -109,20 +116,24 @@ def rounded_to_bytes(x: torch.Tensor) -> torch.Tensor:
     return ((x * (127 / largest)).round() * (largest / 127)).double()
 
 
-def with_keys_and_values_of_bytes(case: Case, qkv: torch.Tensor) -> torch.Tensor:
-    """The float64 text whose rotated keys, and whose values, are `qkv`'s as int8 holds them."""
+def rounded_to_bfloat16(x: torch.Tensor) -> torch.Tensor:
+    return x.bfloat16().double()
+
+
+def stored_by(rounded: Callable[[torch.Tensor], torch.Tensor], case: Case, qkv: torch.Tensor) -> torch.Tensor:
+    """The float64 text whose rotated keys, and whose values, are `qkv`'s rounded."""
     q, k, v = qkv.view(len(qkv), -1, case.head_dim).split([case.heads, case.kv_heads, case.kv_heads], dim=1)
     positions = reference.recent_positions(torch.arange(len(qkv)), case.sinks, case.offset)
     rotated = reference.rotate(k.double(), positions, case.inv_freq, case.magnitude).float()
-    keys = reference.rotate(rounded_to_bytes(rotated), -positions, case.inv_freq, 1 / case.magnitude)
-    return torch.cat([q.double(), keys, rounded_to_bytes(v)], dim=1).flatten(1)
+    keys = reference.rotate(rounded(rotated), -positions, case.inv_freq, 1 / case.magnitude)
+    return torch.cat([q.double(), keys, rounded(v)], dim=1).flatten(1)
 
 
 def test_kv_of_bytes_is_the_reference_with_keys_and_values_of_bytes(isa, rng, case):
     """As near as float32 is, but where a rotated key, a bit away, has fallen on the other side of a tie."""
     qkv = case.random_qkv(90, rng)
     stored = feed(case, qkv, chunk=90, dtype=torch.int8).double()
-    away = (stored - expected(case, with_keys_and_values_of_bytes(case, qkv))).abs()
+    away = (stored - expected(case, stored_by(rounded_to_bytes, case, qkv))).abs()
     assert away.max() < 5e-3 and away.quantile(0.9) < 2e-5
     # Of normal numbers a code is at most half of max|x| / 127 away, 0.014 of a deviation.
     torch.testing.assert_close(stored, expected(case, qkv), atol=0.05, rtol=0.05)
@@ -207,34 +218,50 @@ def test_a_key_is_stored_rotated_by_text_position_and_a_value_as_it_is(rng):
     assert torch.equal(blocks[2, 1].view(16, 16)[1], v[19])
 
 
+def test_numbers_of_bfloat16_lie_in_pairs_of_dimensions_and_of_tokens(isa, rng):
+    case = Case(heads=1, kv_heads=1, head_dim=23, rotary_dims=0, sinks=0)
+    qkv, kv = case.random_qkv(3, rng), poisoned_kv(case, 1, torch.bfloat16)
+    attend(kv, [(Stream(case, [], [0]), qkv)], layer=0)
+    _, k, v = qkv.bfloat16().view(3, 3, 23).unbind(1)
+    keys, values = kv[0, 0, 0].view(2, 16 * 32)
+    assert torch.equal(keys.view(16, 16, 2)[:, :3].transpose(0, 1).reshape(3, 32)[:, :23], k)
+    assert torch.equal(values.view(8, 32, 2)[:2].transpose(1, 2).reshape(4, 32)[:3, :23], v)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("positions", [{}, ALIBI], ids=["rotary", "ALiBi"])
-def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng, positions):
+@pytest.mark.parametrize("last", [20, 21])
+def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng, positions, dtype, last):
     case = Case(sinks=0, **positions)
     qkv = case.random_qkv(24, rng)
-    clean = feed(case, qkv, chunk=24)
+    clean = feed(case, qkv, 24, dtype)
     poisoned = qkv.clone()
-    poisoned[20:] = NAN
-    assert torch.equal(feed(case, poisoned, chunk=24)[:20], clean[:20])
+    poisoned[last:] = NAN
+    assert torch.equal(feed(case, poisoned, 24, dtype)[:last], clean[:last])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("positions", [{}, ALIBI], ids=["rotary", "ALiBi"])
-def test_what_has_left_the_window_never_comes_back(isa, rng, positions):
+@pytest.mark.parametrize("first", [3, 4])
+def test_what_has_left_the_window_never_comes_back(isa, rng, positions, dtype, first):
     case = Case(sinks=0, window=10, **positions)
     qkv = case.random_qkv(40, rng)
-    clean = feed(case, qkv, chunk=40)
+    clean = feed(case, qkv, 40, dtype)
     poisoned = qkv.clone()
-    poisoned[:3] = NAN
+    poisoned[:first] = NAN
+    seen_by_none = first + 9
     for chunk in (1, 40):
-        assert torch.equal(feed(case, poisoned, chunk)[12:], clean[12:])
+        assert torch.equal(feed(case, poisoned, chunk, dtype)[seen_by_none:], clean[seen_by_none:])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("part", ["query", "key", "value"])
 @pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC12345, -0x3FEDCB], ids=["plain", "payload", "negative"])
-def test_a_visible_nan_gives_nan(isa, rng, part, bits):
+def test_a_visible_nan_gives_nan(isa, rng, part, bits, dtype):
     """To a sequence that sees it, among the pinned and among the recent tokens, and to no other row."""
     case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16, sinks=2, window=10)
     qkv = case.random_qkv(40, rng)
-    clean = feed(case, qkv, chunk=40)
+    clean = feed(case, qkv, 40, dtype)
     column = {"query": 3, "key": 16 + 3, "value": 32 + 3}[part]
     nan = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
     assert nan.isnan()
@@ -243,7 +270,7 @@ def test_a_visible_nan_gives_nan(isa, rng, part, bits):
         qkv_with_nan.view(torch.int32)[row, column] = bits
         seen_by = {row} if part == "query" else set(range(40)) if row == 0 else set(range(20, 30))
         for chunk in (1, 40):
-            out = feed(case, qkv_with_nan, chunk)
+            out = feed(case, qkv_with_nan, chunk, dtype)
             for n in range(40):
                 if n not in seen_by:
                     assert torch.equal(out[n], clean[n]), n

@@ -78,14 +78,19 @@ constexpr Element kElementOf<float> = Element::kFloat32;
 template <>
 constexpr Element kElementOf<int8_t> = Element::kInt8;
 
-// Of all slots of a block, of which the keys are [dim][slot]. Those not seen may hold anything.
+template <typename Stored>
+constexpr int kPack = kElementOf<Stored> == Element::kBfloat16 ? kernels::kBfloat16Pack : 1;
+
+// Of all slots of a block, of which the keys are [dim / kPack][slot][kPack]. Those not seen may
+// hold anything.
 template <typename Stored>
 void ScoreBlock(const AttentionCall& call, const Stored* keys, const Query& query, float* scores) {
   std::fill_n(scores, kBlockTokens, 0.0f);
   for (int j = 0; j < call.head_dim; ++j) {
-    const Stored* const numbers = keys + j * kBlockTokens;
+    const int in_pack = j % kPack<Stored>;
+    const Stored* const numbers = keys + (j - in_pack) * kBlockTokens + in_pack;
     for (int slot = 0; slot < kBlockTokens; ++slot) {
-      scores[slot] += query[j] * ToFloat(numbers[slot]);
+      scores[slot] += query[j] * ToFloat(numbers[slot * kPack<Stored>]);
     }
   }
   if constexpr (kElementOf<Stored> == Element::kInt8) {

@@ -12,6 +12,9 @@ namespace kernels {
 namespace amx {
 extern const KernelTable kTable;
 }
+namespace avx512_bf16 {
+extern const KernelTable kTable;
+}
 namespace avx512_vnni {
 extern const KernelTable kTable;
 }
@@ -38,10 +41,14 @@ bool AskForTiles() {
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
+bool HasVnni() {
+  return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vnni");
+}
+
+bool HasBfloat16() { return HasVnni() && __builtin_cpu_supports("avx512bf16"); }
+
 bool HasAmx() {
-  static const bool has = __builtin_cpu_supports("x86-64-v4") &&
-                          __builtin_cpu_supports("avx512vnni") &&
-                          __builtin_cpu_supports("amx-int8") && AskForTiles();
+  static const bool has = HasBfloat16() && __builtin_cpu_supports("amx-int8") && AskForTiles();
   return has;
 }
 #endif
@@ -50,10 +57,9 @@ std::vector<const kernels::KernelTable*> SupportedTables() {
   std::vector<const kernels::KernelTable*> tables;
 #if defined(__x86_64__)
   if (HasAmx()) tables.push_back(&kernels::amx::kTable);
-  if (__builtin_cpu_supports("x86-64-v4")) {
-    if (__builtin_cpu_supports("avx512vnni")) tables.push_back(&kernels::avx512_vnni::kTable);
-    tables.push_back(&kernels::avx512::kTable);
-  }
+  if (HasBfloat16()) tables.push_back(&kernels::avx512_bf16::kTable);
+  if (HasVnni()) tables.push_back(&kernels::avx512_vnni::kTable);
+  if (__builtin_cpu_supports("x86-64-v4")) tables.push_back(&kernels::avx512::kTable);
   if (__builtin_cpu_supports("x86-64-v3")) tables.push_back(&kernels::avx2::kTable);
 #endif
   tables.push_back(&kernels::portable::kTable);

@@ -12,7 +12,7 @@ constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors
 #else
 constexpr int kValueVectors = 2;
 #endif
-// Of a key's dimensions, of a value's vectors: a line of memory holds four, if they are bytes.
+// Of a key's loads, of a value's vectors: a line of memory holds four, if they are bytes.
 template <typename Kv>
 constexpr int kPrefetchEvery = kScaled<Kv> ? 4 : 1;
 
@@ -24,7 +24,7 @@ int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 struct Segment {
   const int32_t* blocks;
   int64_t count;
-  const float* queries;  // [queries of the tile][padded_dim], rotated for this kind
+  const float* queries;  // [queries of the tile][padded_dim], rotated for this kind, factors
   int64_t score_offset;  // of slot 0 in a row of scores
 };
 
@@ -44,8 +44,8 @@ template <typename Kv, int kRows, int kVectors>
 void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
            const typename Kv::Type* const* next, const float* queries,
            Vec (&scores)[kRows][kVectors]) {
-  for (int d = 0; d < call.head_dim; ++d) {
-    Vec key[kVectors];
+  for (int d = 0; d < call.head_dim; d += Kv::kPack) {
+    decltype(Kv::Load(keys[0])) key[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       key[v] = Kv::Load(keys[v] + d * kBlockTokens);
@@ -53,9 +53,9 @@ void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float query = queries[r * call.padded_dim + d];
+      const float* query = queries + r * call.padded_dim;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) scores[r][v] += key[v] * query;
+      for (int v = 0; v < kVectors; ++v) scores[r][v] = Kv::MulAdd(scores[r][v], key[v], query, d);
     }
   }
 }
@@ -80,7 +80,7 @@ const typename Kv::Type* KeysOf(const AttentionCall& call, const Segment& segmen
                                 int64_t vector) {
   const int64_t at = Min(vector, segment.count * kVectorsPerBlock - 1);
   return BlockOf<Kv>(call, segment.blocks[at / kVectorsPerBlock], kv_head) +
-         at % kVectorsPerBlock * kLanes;
+         at % kVectorsPerBlock * kLanes * Kv::kPack;
 }
 
 // Makes scores with codes scores with keys. Asks for the scales that come next, and for those of
@@ -90,13 +90,13 @@ template <int kRows, int kVectors>
                                                int kv_head, int64_t vector,
                                                Vec (&scores)[kRows][kVectors]) {
   for (int v = 0; v < kVectors; ++v) {
-    const int8_t* block = KeysOf<Int8>(call, segment, kv_head, vector + v);
+    const int8_t* block = KeysOf<Int8Kv>(call, segment, kv_head, vector + v);
     const int64_t lane = (vector + v) % kVectorsPerBlock * kLanes;
     const Vec scale = Load(ScalesOf(call, block - lane) + lane);
     for (int r = 0; r < kRows; ++r) scores[r][v] *= scale;
-    const int8_t* next = KeysOf<Int8>(call, segment, kv_head, vector + v + kVectors);
+    const int8_t* next = KeysOf<Int8Kv>(call, segment, kv_head, vector + v + kVectors);
     __builtin_prefetch(ScalesOf(call, next));
-    __builtin_prefetch(ScalesOf(call, next + PartOf<Int8>(call)));
+    __builtin_prefetch(ScalesOf(call, next + PartOf<Int8Kv>(call)));
   }
 }
 
@@ -155,8 +155,9 @@ void SubtractDistances(const Segment (&segments)[2], const Queries& queries) {
   }
 }
 
-// Turns scores into weights in place; returns one over their sum. Slots that are not seen get
-// weight 0 and add nothing.
+// Turns scores into weights in place, factors of the values; returns one over their sum. Slots that
+// are not seen get weight 0 and add nothing.
+template <typename Kv>
 float Softmax(float* scores, int64_t count) {
   Vec most = Splat(-__builtin_inff());
   for (int64_t i = 0; i < count; i += kLanes) {
@@ -167,9 +168,7 @@ float Softmax(float* scores, int64_t count) {
   for (int lane = 1; lane < kLanes; ++lane) largest = most[lane] > largest ? most[lane] : largest;
   Vec sums = {};
   for (int64_t i = 0; i < count; i += kLanes) {
-    const Vec weight = Exp(Load(scores + i) - largest);
-    Store(scores + i, weight);
-    sums += weight;
+    sums += Kv::PutFactors(scores, i, Exp(Load(scores + i) - largest));
   }
   return 1.0f / Sum(sums);
 }
@@ -179,38 +178,42 @@ float Softmax(float* scores, int64_t count) {
 template <typename Kv, int kRows, int kVectors>
 void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values,
                    const typename Kv::Type* next, const float* weights, int64_t weight_stride,
-                   Vec (&sums)[kRows][kVectors]) {
-  for (int s = 0; s < kBlockTokens; ++s) {
-    Vec value[kVectors];
+                   int64_t at, Vec (&sums)[kRows][kVectors]) {
+  for (int s = 0; s < kBlockTokens; s += Kv::kPack) {
+    decltype(Kv::Load(values)) value[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes);
+      value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes * Kv::kPack);
       if (v % kPrefetchEvery<Kv> == 0) {
-        __builtin_prefetch(next + s * call.padded_dim + v * kLanes);
+        __builtin_prefetch(next + s * call.padded_dim + v * kLanes * Kv::kPack);
       }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float weight = weights[r * weight_stride + s];
+      const float* row = weights + r * weight_stride;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += value[v] * weight;
+      for (int v = 0; v < kVectors; ++v) {
+        sums[r][v] = Kv::MulAdd(sums[r][v], value[v], row, at + s);
+      }
     }
   }
 }
 
 template <typename Kv, int kRows, int kVectors>
 void AddVisibleSlots(const AttentionCall& call, const typename Kv::Type* values,
-                     const float* weights, const Queries& queries, int kind, int64_t slot,
+                     const Queries& queries, int kind, int64_t slot, int64_t at,
                      Vec (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const int64_t begin = Max(queries.visible[kind][r].begin - slot, 0);
     const int64_t end = Min(queries.visible[kind][r].end - slot, kBlockTokens);
-    for (int64_t s = begin; s < end; ++s) {
-      const float weight = weights[r * queries.score_stride + s];
+    const float* row = queries.scores + r * queries.score_stride;
+    for (int64_t s = begin / Kv::kPack * Kv::kPack; s < end; s += Kv::kPack) {
+      const Range seen = {begin - s, end - s};
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        sums[r][v] += Kv::Load(values + s * call.padded_dim + v * kLanes) * weight;
+        const auto value = Kv::Load(values + s * call.padded_dim + v * kLanes * Kv::kPack);
+        sums[r][v] = Kv::MulAdd(sums[r][v], Kv::Seen(value, seen), row, at + s);
       }
     }
   }
@@ -242,7 +245,7 @@ void ScaleWeights(const AttentionCall& call, const Segment (&segments)[2], int k
   for (const Segment& segment : segments) {
     float* weights = queries.scores + segment.score_offset;
     for (int64_t b = 0; b < segment.count; ++b, weights += kBlockTokens) {
-      const float* scales = ScalesOf(call, ValuesOf<Int8>(call, segment, kv_head, b));
+      const float* scales = ScalesOf(call, ValuesOf<Int8Kv>(call, segment, kv_head, b));
       for (int i = 0; i < kBlockTokens; i += kLanes) {
         const Vec scale = Load(scales + i);
         for (int r = 0; r < kRows; ++r) {
@@ -260,14 +263,14 @@ void Gather(const AttentionCall& call, const Segment (&segments)[2], int kv_head
   Vec sums[kRows][kVectors] = {};
   for (int kind = 0; kind < 2; ++kind) {
     for (int64_t b = 0; b < segments[kind].count; ++b) {
-      const auto* values = ValuesOf<Kv>(call, segments[kind], kv_head, b) + dim;
-      const auto* next = ValuesOf<Kv>(call, segments[kind], kv_head, b + 1) + dim;
+      const auto* values = ValuesOf<Kv>(call, segments[kind], kv_head, b) + dim * Kv::kPack;
+      const auto* next = ValuesOf<Kv>(call, segments[kind], kv_head, b + 1) + dim * Kv::kPack;
       const int64_t slot = b * kBlockTokens;
-      const float* weights = queries.scores + segments[kind].score_offset + slot;
+      const int64_t at = segments[kind].score_offset + slot;
       if (AllSeeBlock<kRows>(queries, kind, slot)) {
-        AddWholeBlock<Kv>(call, values, next, weights, queries.score_stride, sums);
+        AddWholeBlock<Kv>(call, values, next, queries.scores, queries.score_stride, at, sums);
       } else {
-        AddVisibleSlots<Kv>(call, values, weights, queries, kind, slot, sums);
+        AddVisibleSlots<Kv>(call, values, queries, kind, slot, at, sums);
       }
     }
   }
@@ -290,7 +293,7 @@ void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int 
   float scales[kRows];
   const int64_t slots = (segments[0].count + segments[1].count) * kBlockTokens;
   for (int r = 0; r < kRows; ++r) {
-    scales[r] = Softmax(queries.scores + r * queries.score_stride, slots);
+    scales[r] = Softmax<Kv>(queries.scores + r * queries.score_stride, slots);
   }
   if constexpr (kScaled<Kv>) ScaleWeights<kRows>(call, segments, kv_head, queries);
   int dim = 0;
@@ -302,6 +305,7 @@ void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int 
   }
 }
 
+template <typename Kv>
 void RotateQueries(const AttentionCall& call, const AttentionTile& tile, int kv_head, bool pinned,
                    float* to) {
   const int group = call.heads / call.kv_heads;
@@ -309,6 +313,7 @@ void RotateQueries(const AttentionCall& call, const AttentionTile& tile, int kv_
     const float* x = call.qkv + row * QkvStride(call) + kv_head * group * call.head_dim;
     for (int head = 0; head < group; ++head, to += call.padded_dim) {
       Rotate(x + head * call.head_dim, RotaryOf(call, row, pinned), call, call.scale, to);
+      for (int d = 0; d < call.padded_dim; d += kLanes) Kv::PutFactors(to, d, Load(to + d));
     }
   }
 }
@@ -344,8 +349,8 @@ void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_hea
   float* pinned = scratch;
   float* recent = pinned + count * call.padded_dim;
   float* scores = recent + count * call.padded_dim;
-  if (tile.pinned_blocks > 0) RotateQueries(call, tile, kv_head, true, pinned);
-  RotateQueries(call, tile, kv_head, false, recent);
+  if (tile.pinned_blocks > 0) RotateQueries<Kv>(call, tile, kv_head, true, pinned);
+  RotateQueries<Kv>(call, tile, kv_head, false, recent);
   const Segment segments[2] = {
       {tile.pinned, tile.pinned_blocks, pinned, 0},
       {tile.recent, tile.recent_blocks, recent, tile.pinned_blocks * kBlockTokens}};

@@ -5,10 +5,39 @@
 namespace sinkstream::kernels {
 namespace {
 
-// Puts the numbers of a key, or of a value, `stride` apart.
+// x[0, size) in the storage type, of which `to` has room for whole vectors.
+void Narrow(const float* x, int size, float* to) {
+  __builtin_memcpy(to, x, static_cast<size_t>(size) * sizeof(float));
+}
+
+// To the nearest, ties to even; NaN stays NaN.
+void Narrow(const float* x, int size, uint16_t* to) {
+  for (int d = 0; d < size; d += kLanes) {
+    const Vec number = LoadFirst(x + d, size - d < kLanes ? size - d : kLanes);
+    const BitVec bits = reinterpret_cast<BitVec>(number);
+    const BitVec nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const BitVec rounded = number != number ? (bits >> 16) | 0x40 : nearest;
+    *reinterpret_cast<LooseHalfVec*>(to + d) = __builtin_convertvector(rounded, LooseHalfVec);
+  }
+}
+
+// Puts the numbers of a key that has zeros up to padded_dim.
 template <typename Kv>
-void Put(const float* x, int size, typename Kv::Type* to, int stride) {
-  for (int d = 0; d < size; ++d) to[d * stride] = Kv::Narrow(x[d]);
+void PutKey(const AttentionCall& call, const float* x, int slot, typename Kv::Type* keys) {
+  typename Kv::Type numbers[kMaxHeadDim];
+  Narrow(x, call.padded_dim, numbers);
+  for (int d = 0; d < call.padded_dim; d += Kv::kPack) {
+    __builtin_memcpy(keys + d * kBlockTokens + slot * Kv::kPack, numbers + d,
+                     Kv::kPack * sizeof(typename Kv::Type));
+  }
+}
+
+template <typename Kv>
+void PutValue(const AttentionCall& call, const float* x, int slot, typename Kv::Type* values) {
+  typename Kv::Type numbers[kMaxHeadDim];
+  Narrow(x, call.head_dim, numbers);
+  auto* const to = values + slot / Kv::kPack * Kv::kPack * call.padded_dim + slot % Kv::kPack;
+  for (int d = 0; d < call.head_dim; ++d) to[d * Kv::kPack] = numbers[d];
 }
 
 // Puts codes `stride` apart and their scale where the slot's is. `x` has room for whole vectors.
@@ -38,8 +67,8 @@ void WriteRows(const AttentionCall& call, Range rows) {
         __builtin_memcpy(key, value, static_cast<size_t>(call.head_dim) * sizeof(float));
         PutCodes(call, key, at.slot, values_to, at.slot * call.padded_dim, 1);
       } else {
-        Put<Kv>(key, call.head_dim, to + at.slot, kBlockTokens);
-        Put<Kv>(value, call.head_dim, values_to + at.slot * call.padded_dim, 1);
+        PutKey<Kv>(call, key, at.slot, to);
+        PutValue<Kv>(call, value, at.slot, values_to);
       }
     }
   }

@@ -7,9 +7,67 @@
 namespace sinkstream::kernels {
 namespace {
 
-// Keys or values as codes; Load gives the codes, what they are to be multiplied by lies behind them
-// (ScalesOf). Of keys it is taken into the scores, of values into the weights.
-struct Int8 {
+// How keys and values are stored. One Load takes kPack numbers of each lane, which lie side by
+// side: a key's neighbouring dimensions, or a value's numbers of neighbouring slots. MulAdd
+// multiplies them with as many factors, of queries or of softmax weights. Factors are kept in the
+// row of floats they are made of, in whatever form MulAdd wants; PutFactors returns what they stand
+// for, and may write over what was read.
+
+struct PlainFactors {
+  static constexpr int kPack = 1;
+  static Vec PutFactors(float* row, int64_t at, Vec x) {
+    Store(row + at, x);
+    return x;
+  }
+  static Vec MulAdd(Vec sum, Vec numbers, const float* row, int64_t at) {
+    return sum + numbers * row[at];
+  }
+  static Vec Seen(Vec numbers, Range) { return numbers; }
+};
+
+struct Float32Kv : Float32, PlainFactors {};
+
+// Pairs, the first in the low half: what a dot product of bfloat16 takes, and wide with one
+// instruction everywhere else. With avx512_bf16 and amx factors are rounded to bfloat16 as well.
+struct Bfloat16Kv {
+  using Type = uint16_t;
+  static constexpr int kPack = kBfloat16Pack;
+  typedef uint32_t LoosePairs __attribute__((vector_size(kLanes * 4), aligned(2), may_alias));
+
+  static BitVec Load(const uint16_t* from) { return *reinterpret_cast<const LoosePairs*>(from); }
+  // With zeros for what is outside `visible`, counted from the pair's first.
+  static BitVec Seen(BitVec pairs, Range visible) {
+    const uint32_t low = visible.begin <= 0 && visible.end > 0 ? 0xffff : 0;
+    const uint32_t high = visible.begin <= 1 && visible.end > 1 ? 0xffff0000 : 0;
+    return pairs & (low | high);
+  }
+#if defined(__AVX512BF16__)
+  static Vec PutFactors(float* row, int64_t at, Vec x) {
+    const __m256bh rounded = _mm512_cvtneps_pbh(x);
+    const auto halves = reinterpret_cast<LooseHalfVec>(rounded);
+    *reinterpret_cast<LooseHalfVec*>(reinterpret_cast<char*>(row) + 2 * at) = halves;
+    return reinterpret_cast<Vec>(Bfloat16::Widen(halves) << 16);
+  }
+  static Vec MulAdd(Vec sum, BitVec pairs, const float* row, int64_t at) {
+    int32_t pair;
+    __builtin_memcpy(&pair, reinterpret_cast<const char*>(row) + 2 * at, sizeof pair);
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(pairs),
+                            reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair)));
+  }
+#else
+  static Vec PutFactors(float* row, int64_t at, Vec x) {
+    return PlainFactors::PutFactors(row, at, x);
+  }
+  static Vec MulAdd(Vec sum, BitVec pairs, const float* row, int64_t at) {
+    sum += reinterpret_cast<Vec>(pairs << 16) * row[at];
+    return sum + reinterpret_cast<Vec>(pairs & 0xffff0000) * row[at + 1];
+  }
+#endif
+};
+
+// Codes; what they are to be multiplied by lies behind them (ScalesOf). Of keys it is taken into
+// the scores, of values into the weights.
+struct Int8Kv : PlainFactors {
   using Type = int8_t;
   static Vec Load(const int8_t* from) {
 #if defined(__AVX512F__)
@@ -35,12 +93,13 @@ constexpr int kScaleElements = kScaled<Kv> ? kKvScaleBytes : 0;
 // Calls run(Kv()) with the storage type.
 template <typename Run>
 void WithKv(Element element, Run run) {
-  if (element == Element::kFloat32) return run(Float32());
-  if (element == Element::kInt8) return run(Int8());
-  run(Bfloat16());
+  if (element == Element::kFloat32) return run(Float32Kv());
+  if (element == Element::kInt8) return run(Int8Kv());
+  run(Bfloat16Kv());
 }
 
-// Rotates the first 2 * half dimensions by halves (GPT-NeoX order), copies the others, scales all.
+// Rotates the first 2 * half dimensions by halves (GPT-NeoX order), copies the others, scales all,
+// and fills up to padded_dim with zeros.
 void Rotate(const float* x, const float* cos_sin, const AttentionCall& call, float scale,
             float* to) {
   const int half = call.rotary_half;
@@ -59,6 +118,7 @@ void Rotate(const float* x, const float* cos_sin, const AttentionCall& call, flo
     to[half + j] = b * cosine + a * sine;
   }
   for (int d = 2 * half; d < call.head_dim; ++d) to[d] = x[d] * scale;
+  for (int d = call.head_dim; d < call.padded_dim; ++d) to[d] = 0;
 }
 
 const float* RotaryOf(const AttentionCall& call, int64_t row, bool pinned) {

@@ -26,11 +26,10 @@ typedef uint32_t BitVec __attribute__((vector_size(kLanes * 4)));
 typedef float LooseVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef uint16_t LooseHalfVec __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
 
-// Storage types of weights and KV; both compute in float32.
+// Storage types of weights; both compute in float32.
 struct Float32 {
   using Type = float;
   static Vec Load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
-  static float Narrow(float value) { return value; }
 };
 
 struct Bfloat16 {
@@ -48,13 +47,6 @@ struct Bfloat16 {
 #else
     return __builtin_convertvector(halves, BitVec);
 #endif
-  }
-  // Round to nearest, ties to even; NaN stays NaN.
-  static uint16_t Narrow(float value) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, &value, sizeof bits);
-    if (value != value) return static_cast<uint16_t>((bits >> 16) | 0x40);
-    return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
   }
 };
 
