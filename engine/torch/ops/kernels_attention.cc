@@ -38,8 +38,13 @@ struct Queries {
   int64_t score_stride;
 };
 
-// Scores of kRows queries with the slots of kVectors vectors. Asks for the keys that come `next`:
-// blocks lie apart, too short for the processor to see by itself where it goes.
+// Asks for what will be read soon, into the second-level cache: the first has fewer requests under
+// way than it takes to use all that memory can bring.
+void Ask(const void* at) { __builtin_prefetch(at, 0, 2); }
+
+// Scores of kRows queries with the slots of kVectors vectors. Asks for the keys that come `next`,
+// and for their values: blocks lie apart, too short for the processor to see by itself where it
+// goes.
 template <typename Kv, int kRows, int kVectors>
 void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
            const typename Kv::Type* const* next, const float* queries,
@@ -49,7 +54,10 @@ void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       key[v] = Kv::Load(keys[v] + d * kBlockTokens);
-      if (d % kPrefetchEvery<Kv> == 0) __builtin_prefetch(next[v] + d * kBlockTokens);
+      if (d % kPrefetchEvery<Kv> == 0) {
+        Ask(next[v] + d * kBlockTokens);
+        Ask(next[v] + d * kBlockTokens + PartOf<Kv>(call));
+      }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -95,8 +103,8 @@ template <int kRows, int kVectors>
     const Vec scale = Load(ScalesOf(call, block - lane) + lane);
     for (int r = 0; r < kRows; ++r) scores[r][v] *= scale;
     const int8_t* next = KeysOf<Int8Kv>(call, segment, kv_head, vector + v + kVectors);
-    __builtin_prefetch(ScalesOf(call, next));
-    __builtin_prefetch(ScalesOf(call, next + PartOf<Int8Kv>(call)));
+    Ask(ScalesOf(call, next));
+    Ask(ScalesOf(call, next + PartOf<Int8Kv>(call)));
   }
 }
 
@@ -342,6 +350,16 @@ int64_t ScratchOf(const AttentionCall& call, const AttentionTile& tile) {
   return 2 * QueriesOf(call, tile) * call.padded_dim + kQueryTile * SlotsOf(tile);
 }
 
+// Asks for what the first scores are made of, which no block before asks for.
+template <typename Kv>
+void AskForFirst(const AttentionCall& call, const Segment& segment, int kv_head) {
+  for (int64_t b = 0; b < Min(2, segment.count); ++b) {
+    const typename Kv::Type* block = BlockOf<Kv>(call, segment.blocks[b], kv_head);
+    const int bytes = 2 * PartOf<Kv>(call) * int{sizeof *block};
+    for (int i = 0; i < bytes; i += 64) Ask(reinterpret_cast<const char*>(block) + i);
+  }
+}
+
 template <typename Kv>
 void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_head, float* scratch) {
   const int group = call.heads / call.kv_heads;
@@ -349,11 +367,12 @@ void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_hea
   float* pinned = scratch;
   float* recent = pinned + count * call.padded_dim;
   float* scores = recent + count * call.padded_dim;
-  if (tile.pinned_blocks > 0) RotateQueries<Kv>(call, tile, kv_head, true, pinned);
-  RotateQueries<Kv>(call, tile, kv_head, false, recent);
   const Segment segments[2] = {
       {tile.pinned, tile.pinned_blocks, pinned, 0},
       {tile.recent, tile.recent_blocks, recent, tile.pinned_blocks * kBlockTokens}};
+  AskForFirst<Kv>(call, segments[1], kv_head);
+  if (tile.pinned_blocks > 0) RotateQueries<Kv>(call, tile, kv_head, true, pinned);
+  RotateQueries<Kv>(call, tile, kv_head, false, recent);
   Queries queries;
   queries.scores = scores;
   queries.score_stride = SlotsOf(tile);
