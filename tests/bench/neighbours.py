@@ -40,7 +40,7 @@ class TimedSession(Session):
         for event in self._in:
             kind = event.WhichOneof("event")
             if kind == "delta":
-                times.append(time.perf_counter())
+                times += [time.perf_counter()] * len(event.delta.token_ids)
             elif kind == "turn_done":
                 return
             elif kind == "failed":
