@@ -25,8 +25,8 @@ struct ServerConfig {
   int64_t kv_bytes = int64_t{2} << 30;  // KV memory of all sessions
   // auto (float32 if the weights are, else bfloat16), float32, bfloat16, int8
   std::string kv_dtype = "auto";
-  std::string isa =
-      "auto";  // auto (this CPU's best), amx, avx512_bf16, avx512_vnni, avx512, avx2, portable
+  // auto (this CPU's best), amx, avx512_bf16, avx512_vnni, avx512, avx2, portable
+  std::string isa = "auto";
   int64_t max_message_bytes = 1 << 20;  // of one gRPC message from a client
   absl::Duration drain_timeout =
       absl::Seconds(5);  // how long running requests may go on after the first signal

@@ -50,8 +50,7 @@ ABSL_FLAG(std::string, kv_dtype, ServerConfig().kv_dtype,
           "else bfloat16.");
 ABSL_FLAG(std::string, isa, ServerConfig().isa,
           "Instructions to compute with: amx, avx512_bf16, avx512_vnni, avx512, avx2, portable, or "
-          "auto, the "
-          "best of this CPU.");
+          "auto, the best of this CPU.");
 ABSL_FLAG(std::string, park_directory, ServerConfig().engine.park.directory,
           "Where caches of sessions without a stream go when KV memory is short.");
 ABSL_FLAG(ByteSize, park_bytes, ByteSize{ServerConfig().engine.park.bytes},

@@ -102,6 +102,13 @@ def test_bfloat16_kv_is_the_reference_with_rounded_keys_and_values(isa, rng, cas
     torch.testing.assert_close(rounded[0], heads, atol=1e-6, rtol=1e-6)
 
 
+def test_weights_add_up_to_one_however_they_are_rounded(isa, rng, case):
+    qkv = case.random_qkv(90, rng)
+    qkv[:, -case.kv_heads * case.head_dim :] = 1
+    out = feed(case, qkv, chunk=90, dtype=torch.bfloat16)
+    torch.testing.assert_close(out, torch.ones_like(out), atol=1e-6, rtol=0)
+
+
 def test_values_of_bfloat16_round_to_nearest_and_ties_to_even(isa):
     case = Case(heads=1, kv_heads=1, head_dim=4, rotary_dims=4, sinks=0)
     step = 2.0**-8  # half the distance between neighbours of 1 in bfloat16
@@ -185,12 +192,14 @@ def test_kv_of_bytes_without_room_for_scales_is_refused():
             torch.tensor([1, 2, 3], dtype=torch.int32))
 
 
-def test_the_number_of_threads_changes_no_bit(rng):
-    case = Case()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)
+def test_the_number_of_threads_changes_no_bit(rng, dtype):
+    """With an odd number of sinks two threads write the tokens of a pair."""
+    case = Case(sinks=3)
     qkv, results = case.random_qkv(200, rng), []
     for threads in (1, 2, 5):
         ops.set_threads(threads)
-        results.append(feed(case, qkv, chunk=70))
+        results.append(feed(case, qkv, 70, dtype))
     ops.set_threads(2)
     assert all(torch.equal(result, results[0]) for result in results)
 
@@ -256,7 +265,8 @@ def test_what_has_left_the_window_never_comes_back(isa, rng, positions, dtype, f
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("part", ["query", "key", "value"])
-@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC12345, -0x3FEDCB], ids=["plain", "payload", "negative"])
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC12345, -0x3FEDCB, 0x7F800001, 0x7FFFFFFF],
+                         ids=["plain", "payload", "negative", "smallest", "largest"])
 def test_a_visible_nan_gives_nan(isa, rng, part, bits, dtype):
     """To a sequence that sees it, among the pinned and among the recent tokens, and to no other row."""
     case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16, sinks=2, window=10)

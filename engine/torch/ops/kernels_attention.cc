@@ -5,7 +5,8 @@
 namespace sinkstream::kernels {
 namespace {
 
-constexpr int kQueryTile = 4;  // queries that attend at once
+constexpr int kQueryTile = 4;       // queries that attend at once
+constexpr int kScoredTogether = 2;  // vectors of slots
 constexpr int kVectorsPerBlock = kBlockTokens / kLanes;
 #if defined(__AVX512F__)
 constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors
@@ -24,7 +25,7 @@ int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 struct Segment {
   const int32_t* blocks;
   int64_t count;
-  const float* queries;  // [queries of the tile][padded_dim], rotated for this kind, factors
+  const float* queries;  // [queries of the tile][padded_dim], rotated for this kind, as factors
   int64_t score_offset;  // of slot 0 in a row of scores
 };
 
@@ -34,13 +35,13 @@ struct Queries {
   Range visible[2][kQueryTile];      // slots of the pinned and of the recent segment
   int64_t distances[2][kQueryTile];  // of the query from slot 0 of either segment
   float slopes[kQueryTile];          // with ALiBi
-  float* scores;                     // [kQueryTile][score_stride]
+  float* scores;                     // [kQueryTile][score_stride]; after Softmax weights, factors
   int64_t score_stride;
 };
 
-// Asks for what will be read soon, into the second-level cache: the first has fewer requests under
-// way than it takes to use all that memory can bring.
-void Ask(const void* at) { __builtin_prefetch(at, 0, 2); }
+// Not to the first level, which has fewer requests under way than it takes to use all that memory
+// can bring (ADR 0016).
+void PrefetchToL2(const void* at) { __builtin_prefetch(at, 0, 2); }
 
 // Scores of kRows queries with the slots of kVectors vectors. Asks for the keys that come `next`,
 // and for their values: blocks lie apart, too short for the processor to see by itself where it
@@ -55,8 +56,8 @@ void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
     for (int v = 0; v < kVectors; ++v) {
       key[v] = Kv::Load(keys[v] + d * kBlockTokens);
       if (d % kPrefetchEvery<Kv> == 0) {
-        Ask(next[v] + d * kBlockTokens);
-        Ask(next[v] + d * kBlockTokens + PartOf<Kv>(call));
+        PrefetchToL2(next[v] + d * kBlockTokens);
+        PrefetchToL2(next[v] + d * kBlockTokens + PartOf<Kv>(call));
       }
     }
 #pragma GCC unroll 8
@@ -103,8 +104,8 @@ template <int kRows, int kVectors>
     const Vec scale = Load(ScalesOf(call, block - lane) + lane);
     for (int r = 0; r < kRows; ++r) scores[r][v] *= scale;
     const int8_t* next = KeysOf<Int8Kv>(call, segment, kv_head, vector + v + kVectors);
-    Ask(ScalesOf(call, next));
-    Ask(ScalesOf(call, next + PartOf<Int8Kv>(call)));
+    PrefetchToL2(ScalesOf(call, next));
+    PrefetchToL2(ScalesOf(call, next + PartOf<Int8Kv>(call)));
   }
 }
 
@@ -136,8 +137,8 @@ void ScoreSegment(const AttentionCall& call, const Segment& segment, int kv_head
                   const Queries& queries) {
   const int64_t vectors = segment.count * kVectorsPerBlock;
   int64_t vector = 0;
-  for (; vector + 2 <= vectors; vector += 2) {
-    ScoreVectors<Kv, kRows, 2>(call, segment, kv_head, kind, queries, vector);
+  for (; vector + kScoredTogether <= vectors; vector += kScoredTogether) {
+    ScoreVectors<Kv, kRows, kScoredTogether>(call, segment, kv_head, kind, queries, vector);
   }
   if (vector < vectors) ScoreVectors<Kv, kRows, 1>(call, segment, kv_head, kind, queries, vector);
 }
@@ -182,11 +183,13 @@ float Softmax(float* scores, int64_t count) {
 }
 
 // One block's part in the sums of kVectors vectors of dimensions, slots in ascending order: of a
-// block that every query sees whole, and of any block.
+// block that every query sees whole, and of any block. The first slot is `slot` in its segment and
+// `at` in a row of weights. The values that come `next` are asked for once more, into the first
+// level: Score has brought them to the second.
 template <typename Kv, int kRows, int kVectors>
 void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values,
-                   const typename Kv::Type* next, const float* weights, int64_t weight_stride,
-                   int64_t at, Vec (&sums)[kRows][kVectors]) {
+                   const typename Kv::Type* next, const Queries& queries, int64_t at,
+                   Vec (&sums)[kRows][kVectors]) {
   for (int s = 0; s < kBlockTokens; s += Kv::kPack) {
     decltype(Kv::Load(values)) value[kVectors];
 #pragma GCC unroll 4
@@ -198,7 +201,7 @@ void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values,
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float* row = weights + r * weight_stride;
+      const float* row = queries.scores + r * queries.score_stride;
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         sums[r][v] = Kv::MulAdd(sums[r][v], value[v], row, at + s);
@@ -276,7 +279,7 @@ void Gather(const AttentionCall& call, const Segment (&segments)[2], int kv_head
       const int64_t slot = b * kBlockTokens;
       const int64_t at = segments[kind].score_offset + slot;
       if (AllSeeBlock<kRows>(queries, kind, slot)) {
-        AddWholeBlock<Kv>(call, values, next, queries.scores, queries.score_stride, at, sums);
+        AddWholeBlock<Kv>(call, values, next, queries, at, sums);
       } else {
         AddVisibleSlots<Kv>(call, values, queries, kind, slot, at, sums);
       }
@@ -350,13 +353,14 @@ int64_t ScratchOf(const AttentionCall& call, const AttentionTile& tile) {
   return 2 * QueriesOf(call, tile) * call.padded_dim + kQueryTile * SlotsOf(tile);
 }
 
-// Asks for what the first scores are made of, which no block before asks for.
+// Asks for the keys and values that no block before asks for. Of recent tokens alone: pinned ones
+// are few, or shared, or both.
 template <typename Kv>
-void AskForFirst(const AttentionCall& call, const Segment& segment, int kv_head) {
-  for (int64_t b = 0; b < Min(2, segment.count); ++b) {
+void PrefetchFirstBlocks(const AttentionCall& call, const Segment& segment, int kv_head) {
+  for (int64_t b = 0; b < Min(kScoredTogether, segment.count); ++b) {
     const typename Kv::Type* block = BlockOf<Kv>(call, segment.blocks[b], kv_head);
     const int bytes = 2 * PartOf<Kv>(call) * int{sizeof *block};
-    for (int i = 0; i < bytes; i += 64) Ask(reinterpret_cast<const char*>(block) + i);
+    for (int i = 0; i < bytes; i += 64) PrefetchToL2(reinterpret_cast<const char*>(block) + i);
   }
 }
 
@@ -370,7 +374,7 @@ void AttendTile(const AttentionCall& call, const AttentionTile& tile, int kv_hea
   const Segment segments[2] = {
       {tile.pinned, tile.pinned_blocks, pinned, 0},
       {tile.recent, tile.recent_blocks, recent, tile.pinned_blocks * kBlockTokens}};
-  AskForFirst<Kv>(call, segments[1], kv_head);
+  PrefetchFirstBlocks<Kv>(call, segments[1], kv_head);
   if (tile.pinned_blocks > 0) RotateQueries<Kv>(call, tile, kv_head, true, pinned);
   RotateQueries<Kv>(call, tile, kv_head, false, recent);
   Queries queries;

@@ -5,7 +5,7 @@
 namespace sinkstream::kernels {
 namespace {
 
-// x[0, size) in the storage type, of which `to` has room for whole vectors.
+// x[0, size) as it is stored. `to` has room for whole vectors.
 void Narrow(const float* x, int size, float* to) {
   __builtin_memcpy(to, x, static_cast<size_t>(size) * sizeof(float));
 }
@@ -40,11 +40,11 @@ void PutValue(const AttentionCall& call, const float* x, int slot, typename Kv::
   for (int d = 0; d < call.head_dim; ++d) to[d * Kv::kPack] = numbers[d];
 }
 
-// Puts codes `stride` apart and their scale where the slot's is. `x` has room for whole vectors.
-void PutCodes(const AttentionCall& call, float* x, int slot, int8_t* part, int offset, int stride) {
+// Puts codes `stride` apart and their scale where the slot's is. `x` has zeros up to padded_dim.
+void PutCodes(const AttentionCall& call, const float* x, int slot, int8_t* part, int offset,
+              int stride) {
   int8_t codes[kMaxHeadDim];
   IntVec sums = {};
-  for (int d = call.head_dim; d < call.padded_dim; ++d) x[d] = 0;
   const float scale = RoundToBytes(x, call.padded_dim, codes, sums);
   for (int d = 0; d < call.head_dim; ++d) part[offset + d * stride] = codes[d];
   __builtin_memcpy(part + kBlockTokens * call.padded_dim + slot * int{sizeof scale}, &scale,

@@ -9,9 +9,11 @@ namespace {
 
 // How keys and values are stored. One Load takes kPack numbers of each lane, which lie side by
 // side: a key's neighbouring dimensions, or a value's numbers of neighbouring slots. MulAdd
-// multiplies them with as many factors, of queries or of softmax weights. Factors are kept in the
-// row of floats they are made of, in whatever form MulAdd wants; PutFactors returns what they stand
-// for, and may write over what was read.
+// multiplies them with as many factors, of queries or of softmax weights, from `at` of a row on, a
+// multiple of kPack. PutFactors makes factors of a row of floats in that row, from its start on,
+// vector by vector, each read before: a factor may take less room than its float, so row + at is
+// not where factor `at` lies. It returns what the factors stand for. Seen puts zeros for the
+// numbers outside `visible`, counted from the lane's first.
 
 struct PlainFactors {
   static constexpr int kPack = 1;
@@ -35,7 +37,6 @@ struct Bfloat16Kv {
   typedef uint32_t LoosePairs __attribute__((vector_size(kLanes * 4), aligned(2), may_alias));
 
   static BitVec Load(const uint16_t* from) { return *reinterpret_cast<const LoosePairs*>(from); }
-  // With zeros for what is outside `visible`, counted from the pair's first.
   static BitVec Seen(BitVec pairs, Range visible) {
     const uint32_t low = visible.begin <= 0 && visible.end > 0 ? 0xffff : 0;
     const uint32_t high = visible.begin <= 1 && visible.end > 1 ? 0xffff0000 : 0;

@@ -26,7 +26,7 @@ typedef uint32_t BitVec __attribute__((vector_size(kLanes * 4)));
 typedef float LooseVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef uint16_t LooseHalfVec __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
 
-// Storage types of weights; both compute in float32.
+// Storage types of weights, Float32 of KV too; both compute in float32.
 struct Float32 {
   using Type = float;
   static Vec Load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
