@@ -39,10 +39,6 @@ struct Queries {
   int64_t score_stride;
 };
 
-// Not to the first level, which has fewer requests under way than it takes to use all that memory
-// can bring (ADR 0016).
-void PrefetchToL2(const void* at) { __builtin_prefetch(at, 0, 2); }
-
 // Scores of kRows queries with the slots of kVectors vectors. Asks for the keys that come `next`,
 // and for their values: blocks lie apart, too short for the processor to see by itself where it
 // goes.

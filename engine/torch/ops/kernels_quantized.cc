@@ -51,7 +51,7 @@ template <typename Format, int kRows, typename Sum>
 struct Ahead {
   void Ask() {
     for (int i = 0; i < lines_a_group; ++i, next += 64) {
-      __builtin_prefetch(reinterpret_cast<const void*>(next));
+      PrefetchToL2(reinterpret_cast<const void*>(next));
     }
   }
   uintptr_t next;  // a number, as no pointer may be beyond the end of what it points into
