@@ -210,9 +210,10 @@ TEST(Lifecycle, ARequestThatComesAfterTheDrainHasBegunIsRefused) {
 TEST(Lifecycle, ATurnThatTheEngineHasNotTakenUpIsAnsweredBeforeTheEnd) {
   ChatServer server;
   Watch watch(server);
-  server.observer().gate().Close();
   Conversation chat(server);
   chat.Open();
+  server.observer().gate().Close();
+  chat.Send("cancel {}");  // of nothing: another round, unless this one has come to the gate
   server.observer().gate().AwaitArrival();
   chat.Send("turn { text: 'hi' }");
   chat.Send("turn {}");
