@@ -164,7 +164,7 @@ Timings Sequence::FinalTimings(absl::Time now) const {
   timings.total = now - request_.accepted;
   timings.queue = planned_.value_or(now) - request_.accepted;
   if (state_ == State::kWaiting) return timings;
-  if (planned_ && prompt_left() == 0) timings.prefill = prompt_read_ - *planned_;
+  if (planned_) timings.prefill = (prompt_left() == 0 ? prompt_read_ : now) - *planned_;
   if (decodes()) timings.first_token = first_token_ - request_.accepted;
   return timings;
 }

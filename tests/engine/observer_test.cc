@@ -119,6 +119,19 @@ TEST(EngineObserver, ATurnThatIsCancelledWhileItWaitsHasWaitedAllItsLife) {
   EXPECT_EQ(ends[1].timings.queue, absl::Seconds(3));
 }
 
+TEST(EngineObserver, ATurnThatIsCancelledWhileItReadsHasReadUntilThen) {
+  Conversation world({}, WideOptions());
+  Stream& stream = world.OpenStream();
+  stream.Feed(Numbers(500, 1), Greedy(1));
+  world.Run(1);
+  world.clock().Advance(absl::Seconds(3));
+  stream.Cancel();
+  const auto& ends = world.observer().ends;
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].timings.queue, absl::ZeroDuration());
+  EXPECT_EQ(ends[0].timings.prefill, absl::Seconds(3));
+}
+
 TEST(EngineObserver, ATurnWhoseFirstStepFailsHasWaitedUntilThatStep) {
   Conversation world({}, WideOptions());
   Stream& stream = world.OpenStream();
