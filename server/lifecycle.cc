@@ -89,9 +89,10 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
   builder.RegisterService(&score_service_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
+    const std::string reason = WhyNotListen(options.address);
     return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options.address,
-                     ": the address is in use, not one of this machine, or not allowed"));
+        absl::StrCat("cannot listen on ", options.address, ": ",
+                     reason.empty() ? "gRPC refuses, the system would not" : reason));
   }
   address_ = absl::StrCat(HostOf(options.address), ":", port);
   parts_.readiness.Started();

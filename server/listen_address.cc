@@ -1,12 +1,41 @@
 #include "server/listen_address.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <system_error>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
 
 namespace sinkstream {
+namespace {
+
+std::string WithoutBrackets(const std::string& host) {
+  absl::string_view inside = host;
+  const bool bracketed = absl::ConsumePrefix(&inside, "[") && absl::ConsumeSuffix(&inside, "]");
+  return bracketed ? std::string(inside) : host;
+}
+
+// errno of the attempt, or 0.
+int TryToListen(const addrinfo& address) {
+  const int at = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (at < 0) return errno;
+  const int yes = 1;
+  setsockopt(at, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);  // what has ended is not in the way
+  const bool listens =
+      bind(at, address.ai_addr, address.ai_addrlen) == 0 && listen(at, /*backlog=*/1) == 0;
+  const int error = listens ? 0 : errno;
+  close(at);
+  return error;
+}
+
+}  // namespace
 
 bool IsAddressAndPort(const std::string& listen) {
   const size_t colon = listen.rfind(':');
@@ -25,10 +54,23 @@ bool IsLoopbackAddress(const std::string& address) {
 
 bool IsLoopback(const std::string& listen) {
   const std::string host = HostOf(listen);
-  if (absl::EqualsIgnoreCase(host, "localhost")) return true;
-  absl::string_view inside = host;
-  const bool bracketed = absl::ConsumePrefix(&inside, "[") && absl::ConsumeSuffix(&inside, "]");
-  return IsLoopbackAddress(std::string(bracketed ? inside : absl::string_view(host)));
+  return absl::EqualsIgnoreCase(host, "localhost") || IsLoopbackAddress(WithoutBrackets(host));
+}
+
+std::string WhyNotListen(const std::string& listen) {
+  const std::string host = WithoutBrackets(HostOf(listen));
+  const std::string port = listen.substr(listen.rfind(':') + 1);
+  addrinfo wanted = {}, *found = nullptr;
+  wanted.ai_flags = AI_PASSIVE;
+  wanted.ai_socktype = SOCK_STREAM;
+  const int unknown = getaddrinfo(host.c_str(), port.c_str(), &wanted, &found);
+  if (unknown != 0) return gai_strerror(unknown);
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
+  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+    const int error = TryToListen(*address);
+    if (error != 0) return std::generic_category().message(error);
+  }
+  return "";
 }
 
 std::string HostOf(const std::string& listen) { return listen.substr(0, listen.rfind(':')); }
