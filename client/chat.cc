@@ -2,6 +2,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +21,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "client/chat_input.h"
 #include "client/session_client.h"
 #include "client/terminal.h"
@@ -324,7 +326,9 @@ int Check(const std::string& server, const Credentials& credentials) {
   SessionClient client(server, {}, credentials);
   const absl::Status serving =
       wait > absl::ZeroDuration() ? client.WaitForServing(wait) : client.CheckServing(kPatience);
-  if (!serving.ok()) Note(server, ": ", Explain(serving));
+  if (!serving.ok()) {
+    Note(server, ": ", Explain(serving), ConnectionHint(serving, credentials));
+  }
   return serving.ok() ? 0 : 1;
 }
 
@@ -362,6 +366,14 @@ bool Answered(int argc, char** argv) {
   return false;
 }
 
+// Abseil would end the process and not tell where the flags are.
+bool IsUnknownFlag(absl::string_view argument) {
+  if (!absl::ConsumePrefix(&argument, "--") || argument.empty()) return false;
+  argument = argument.substr(0, argument.find('='));
+  if (absl::FindCommandLineFlag(argument) != nullptr) return false;
+  return !absl::ConsumePrefix(&argument, "no") || absl::FindCommandLineFlag(argument) == nullptr;
+}
+
 }  // namespace
 }  // namespace sinkstream
 
@@ -370,6 +382,11 @@ int main(int argc, char** argv) {
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   google::protobuf::SetLogHandler(nullptr);
   if (sinkstream::Answered(argc, argv)) return 0;
+  const auto unknown = std::find_if(argv + 1, argv + argc, sinkstream::IsUnknownFlag);
+  if (unknown != argv + argc) {
+    sinkstream::Note(*unknown, " is not a flag; --help lists them");
+    return 1;
+  }
   const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
   if (arguments.size() > 1) {
     sinkstream::Note("unexpected argument ", arguments[1], "; --help lists the flags");

@@ -12,6 +12,7 @@
 #include "absl/flags/reflection.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "server/byte_size.h"
 #include "server/metrics/catalog_page.h"
@@ -54,7 +55,7 @@ ABSL_FLAG(std::string, isa, ServerConfig().isa,
 ABSL_FLAG(std::string, park_directory, ServerConfig().engine.park.directory,
           "Where caches of sessions without a stream go when KV memory is short.");
 ABSL_FLAG(ByteSize, park_bytes, ByteSize{ServerConfig().engine.park.bytes},
-          "Disk for all of them together; 0: they stay in memory.");
+          "Disk for all caches in --park_directory together; 0: caches stay in memory.");
 ABSL_FLAG(int32_t, max_sessions, EngineLimits().max_sessions,
           "Sessions alive at a time, attached or not.");
 ABSL_FLAG(int32_t, sinks, SessionSettings().sinks,
@@ -135,6 +136,26 @@ bool Answered(int argc, char* argv[]) {
   return false;
 }
 
+// The first argument that looks like a flag and is none; null if there is no such. Abseil would end
+// the process and not tell who speaks or where the flags are.
+const char* UnknownFlag(int argc, char* argv[]) {
+  for (int i = 1; i < argc; ++i) {
+    absl::string_view name = argv[i];
+    if (name == "--") return nullptr;
+    if (!absl::ConsumePrefix(&name, "--")) continue;
+    name = name.substr(0, name.find('='));
+    if (absl::FindCommandLineFlag(name) != nullptr) continue;
+    if (absl::ConsumePrefix(&name, "no") && absl::FindCommandLineFlag(name) != nullptr) continue;
+    return argv[i];
+  }
+  return nullptr;
+}
+
+[[noreturn]] void RefuseArgument(const char* argument) {
+  std::fprintf(stderr, "sinkstream-server: error: '%s' is not a flag (see --help)\n", argument);
+  std::exit(1);
+}
+
 ServerConfig ConfigFromFlags() {
   ServerConfig config;
   config.model = absl::GetFlag(FLAGS_model);
@@ -175,11 +196,9 @@ ServerConfig ConfigFromFlags() {
 
 std::optional<ServerConfig> ParseCommandLine(int argc, char* argv[]) {
   if (Answered(argc, argv)) return std::nullopt;
+  if (const char* const unknown = UnknownFlag(argc, argv)) RefuseArgument(unknown);
   const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
-  if (rest.size() > 1) {
-    std::fprintf(stderr, "sinkstream-server: error: '%s' is not a flag (see --help)\n", rest[1]);
-    std::exit(1);
-  }
+  if (rest.size() > 1) RefuseArgument(rest[1]);
   return ConfigFromFlags();
 }
 

@@ -47,7 +47,7 @@ def test_version(binary):
 @pytest.mark.parametrize(
     "flags, named",
     [
-        (["--no_such_flag"], "no_such_flag"),
+        (["--no_such_flag"], "sinkstream-server: error: '--no_such_flag' is not a flag (see --help)"),
         (["--threads=many"], "threads"),
         (["--kv_bytes=2GB"], "kv_bytes"),
         (["--listen=nowhere"], "--listen"),
