@@ -120,6 +120,7 @@ std::string ConnectionHint(const absl::Status& error, const Credentials& credent
   if (credentials.roots.empty()) {
     return " (is a server running there? one that encrypts needs --tls_ca)";
   }
+  if (absl::StrContains(error.message(), "peer certificate")) return "";  // told in full
   // A server that misses the client's certificate says nothing, and closes the connection.
   if (!absl::StrContains(error.message(), "andshake")) {
     return " (is a server running there? one that asks clients for certificates needs "

@@ -80,7 +80,8 @@ void ShowProgress(const LoadRun& run, const CostMeter& meter, LiveScreen& screen
   if (!screen.Due()) return;
   const absl::Time now = SteadyNow();
   const std::string head =
-      absl::StrFormat("%3.0f %%, %d sessions live", 100 * run.Done(now), run.live_sessions());
+      absl::StrFormat("%3.0f %%, %d sessions live%s", 100 * run.Done(now), run.live_sessions(),
+                      now < run.measurement().begin() ? ", warming up" : "");
   screen.Show(screen.terminal()
                   ? absl::StrCat(head, "\n", MakeTable(run.measurement(), meter.Read(), now))
                   : absl::StrCat(head, ", ", MakeLine(run.measurement(), now)));

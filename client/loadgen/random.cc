@@ -75,8 +75,9 @@ absl::StatusOr<Distribution> ParseDistribution(std::string_view text, int64_t le
       return Distribution{Distribution::Shape::kUniform, *low, *high, mean};
     }
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "must be a whole number N, a range A-B or exp:MEAN, in [", least, ", ", most, "]"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("must be a whole number N, a range A-B with A <= B, or exp:MEAN, in [", least,
+                   ", ", most, "]"));
 }
 
 std::string Describe(const Distribution& distribution) {

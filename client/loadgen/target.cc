@@ -41,7 +41,7 @@ void SetDeadline(grpc::ClientContext& context) {
 absl::Status CheckLimit(const char* flag, int64_t most, int64_t limit) {
   if (most <= limit) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("--", flag, ": up to ", most, "; at most ", limit, ", as the server is set"));
+      absl::StrCat("--", flag, ": up to ", most, "; at most ", limit, ", says the server"));
 }
 
 }  // namespace

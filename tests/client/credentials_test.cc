@@ -151,6 +151,8 @@ TEST(ConnectionHint, SaysWhatToDo) {
   EXPECT_THAT(ConnectionHint(gone, encrypted), HasSubstr("needs --tls_certificate"));
   const auto handshake = absl::UnavailableError("Ssl handshake failed");
   EXPECT_THAT(ConnectionHint(handshake, encrypted), HasSubstr("lead to --tls_ca"));
+  const auto other = absl::UnavailableError("Peer name 127.0.0.1 is not in peer certificate");
+  EXPECT_EQ(ConnectionHint(other, encrypted), "");
   EXPECT_EQ(ConnectionHint(absl::NotFoundError("no session"), encrypted), "");
 }
 

@@ -139,7 +139,7 @@ TEST_F(LoadgenProcessTest, FilesAndLimitsAreCheckedBeforeAnythingIsSaid) {
   EXPECT_THAT(Complaint(Flags("--text /none"), 1), HasSubstr("/none: cannot read: No such file"));
   EXPECT_THAT(Complaint(Flags("--plot /none/p.svg --sweep 1"), 1), HasSubstr("/none/p.svg"));
   EXPECT_THAT(Complaint(Flags("--max-tokens 10-1001"), 1),
-              HasSubstr("--max-tokens: up to 1001; at most 1000, as the server is set"));
+              HasSubstr("--max-tokens: up to 1001; at most 1000, says the server"));
   EXPECT_THAT(Complaint(Flags("--prompt-tokens 501"), 1), HasSubstr("--prompt-tokens: up to 501"));
   EXPECT_EQ(server_.seen().opens, 0);
 }
@@ -169,7 +169,8 @@ TEST_F(LoadgenProcessTest, NonsenseIsToldInOneLineWithCodeTwo) {
       {"--warmup-turns 3 --duration 3", "--warmup-turns: with --duration there is --warmup"},
       {"--duration 0", "--duration: is '0'; must be a number in [0.001, 604800]"},
       {"--plot x.svg", "--plot: needs --sweep"},
-      {"--think-ms soon", "--think-ms: is 'soon'; must be a whole number N, a range A-B or exp:"},
+      {"--think-ms soon",
+       "--think-ms: is 'soon'; must be a whole number N, a range A-B with A <= B, or exp:"},
       {"--drop-share 1.1", "--drop-share: is '1.1'; must be a number in [0, 1]"},
       {"--drop-share 0.6 --cancel-share 0.6", "are more than 1 together"},
       {"--ignore-end-of-turn maybe", "--ignore-end-of-turn: is 'maybe'; must be yes or no"},

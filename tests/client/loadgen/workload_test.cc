@@ -45,8 +45,9 @@ TEST(DistributionTest, AnExponentialOneHasItsMeanAndAnEnd) {
 
 TEST(DistributionTest, WhatItCannotBeIsSaid) {
   for (const char* text : {"", "x", "0", "10", "3-", "-3", "6-3", "3-10", "exp:", "exp:0", "1.5"}) {
-    EXPECT_THAT(ParseDistribution(text, 1, 9).status().ToString(),
-                HasSubstr("must be a whole number N, a range A-B or exp:MEAN, in [1, 9]"))
+    EXPECT_THAT(
+        ParseDistribution(text, 1, 9).status().ToString(),
+        HasSubstr("must be a whole number N, a range A-B with A <= B, or exp:MEAN, in [1, 9]"))
         << text;
   }
 }
