@@ -366,7 +366,8 @@ bool Answered(int argc, char** argv) {
   return false;
 }
 
-// Abseil would end the process and not tell where the flags are.
+// True of --NAME and --NAME=VALUE that Abseil knows no flag for. It would end the process and not
+// tell where the flags are.
 bool IsUnknownFlag(absl::string_view argument) {
   if (!absl::ConsumePrefix(&argument, "--") || argument.empty()) return false;
   argument = argument.substr(0, argument.find('='));

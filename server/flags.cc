@@ -136,17 +136,22 @@ bool Answered(int argc, char* argv[]) {
   return false;
 }
 
-// The first argument that looks like a flag and is none; null if there is no such. Abseil would end
-// the process and not tell who speaks or where the flags are.
+// The first argument of two dashes that is neither a flag nor a flag's value; null if there is no
+// such. Abseil, to which all else is left, would end the process and not tell who speaks or where
+// the flags are.
 const char* UnknownFlag(int argc, char* argv[]) {
   for (int i = 1; i < argc; ++i) {
     absl::string_view name = argv[i];
     if (name == "--") return nullptr;
     if (!absl::ConsumePrefix(&name, "--")) continue;
-    name = name.substr(0, name.find('='));
-    if (absl::FindCommandLineFlag(name) != nullptr) continue;
-    if (absl::ConsumePrefix(&name, "no") && absl::FindCommandLineFlag(name) != nullptr) continue;
-    return argv[i];
+    const size_t equals = name.find('=');
+    name = name.substr(0, equals);
+    const absl::CommandLineFlag* const flag = absl::FindCommandLineFlag(name);
+    if (flag != nullptr) {
+      if (equals == name.npos && !flag->IsOfType<bool>()) ++i;  // its value
+    } else if (!absl::ConsumePrefix(&name, "no") || absl::FindCommandLineFlag(name) == nullptr) {
+      return argv[i];
+    }
   }
   return nullptr;
 }

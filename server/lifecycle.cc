@@ -92,7 +92,7 @@ absl::Status ServerLifecycle::Listen(const ListenOptions& options) {
     const std::string reason = WhyNotListen(options.address);
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", options.address, ": ",
-                     reason.empty() ? "gRPC refuses, the system would not" : reason));
+                     reason.empty() ? "gRPC refused, the system allows it now" : reason));
   }
   address_ = absl::StrCat(HostOf(options.address), ":", port);
   parts_.readiness.Started();

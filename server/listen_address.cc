@@ -64,13 +64,15 @@ std::string WhyNotListen(const std::string& listen) {
   wanted.ai_flags = AI_PASSIVE;
   wanted.ai_socktype = SOCK_STREAM;
   const int unknown = getaddrinfo(host.c_str(), port.c_str(), &wanted, &found);
+  if (unknown == EAI_SYSTEM) return std::generic_category().message(errno);
   if (unknown != 0) return gai_strerror(unknown);
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
+  int error = 0;
   for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
-    const int error = TryToListen(*address);
-    if (error != 0) return std::generic_category().message(error);
+    error = TryToListen(*address);
+    if (error == 0) return "";
   }
-  return "";
+  return std::generic_category().message(error);
 }
 
 std::string HostOf(const std::string& listen) { return listen.substr(0, listen.rfind(':')); }

@@ -15,7 +15,8 @@ bool IsLoopbackAddress(const std::string& address);
 // True if no other machine can reach it: localhost, 127.0.0.0/8, [::1]. Any other name: false.
 bool IsLoopback(const std::string& listen);
 
-// Why the system lets nobody listen there, in its own words; empty if it would. Looks names up.
+// Why the system lets nobody listen there, in its own words; empty if it would. Looks names up; of
+// several addresses one is enough. Without a scheme of gRPC's (unix:, dns:).
 std::string WhyNotListen(const std::string& listen);
 
 // What stands before the last colon.

@@ -44,10 +44,20 @@ def test_version(binary):
     assert (result.returncode, result.stdout) == (0, f"sinkstream-server {version}\n")
 
 
+@pytest.mark.parametrize("flag", ["--max-tokens=3", "--nostatistics"])
+def test_the_chat_names_what_is_no_flag(chat_program, flag):
+    result = run(chat_program, flag)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"sinkstream-chat: {flag} is not a flag; --help lists them\n"
+
+
 @pytest.mark.parametrize(
     "flags, named",
     [
         (["--no_such_flag"], "sinkstream-server: error: '--no_such_flag' is not a flag (see --help)"),
+        (["--noreflexion"], "'--noreflexion' is not a flag"),
+        (["--isa", "--frob"], "--isa"),
+        (["--", "--frob"], "'--frob' is not a flag"),
         (["--threads=many"], "threads"),
         (["--kv_bytes=2GB"], "kv_bytes"),
         (["--listen=nowhere"], "--listen"),

@@ -213,7 +213,7 @@ TEST(Lifecycle, ATurnThatTheEngineHasNotTakenUpIsAnsweredBeforeTheEnd) {
   Conversation chat(server);
   chat.Open();
   server.observer().gate().Close();
-  chat.Send("cancel {}");  // of nothing: another round, unless this one has come to the gate
+  chat.Send("cancel {}");  // cancels nothing: makes a round, should none be on its way to the gate
   server.observer().gate().AwaitArrival();
   chat.Send("turn { text: 'hi' }");
   chat.Send("turn {}");

@@ -38,6 +38,7 @@ TEST(ListenAddress, HasAnAddressAndAPort) {
 
 TEST(ListenAddress, TheSystemTellsWhyNobodyListensThere) {
   EXPECT_EQ(WhyNotListen("127.0.0.1:0"), "");
+  EXPECT_EQ(WhyNotListen("localhost:0"), "");
   EXPECT_EQ(WhyNotListen("192.0.2.1:0"), "Cannot assign requested address");
 }
 
