@@ -147,7 +147,7 @@ struct Usage {
 
 struct Timings {
   absl::Duration queue;    // accepted -> first prefill chunk planned; without one: its whole life
-  absl::Duration prefill;  // -> last prefill chunk done; without one: -> done
+  absl::Duration prefill;  // -> last prefill chunk done, or done before that; none planned: zero
   absl::Duration first_token;  // accepted -> first token sampled (TTFT as the engine sees it)
   absl::Duration total;        // accepted -> done
 };

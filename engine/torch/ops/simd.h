@@ -65,7 +65,7 @@ inline void StoreFirst(float* to, Vec value, int64_t count) {
 }
 
 // Not to the first level, which has fewer requests under way than it takes to use all that memory
-// can bring (ADR 0016).
+// can bring (ADR 0011, 0016).
 inline void PrefetchToL2(const void* at) { __builtin_prefetch(at, 0, 2); }
 
 inline float Sum(Vec value) {
