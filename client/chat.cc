@@ -326,9 +326,7 @@ int Check(const std::string& server, const Credentials& credentials) {
   SessionClient client(server, {}, credentials);
   const absl::Status serving =
       wait > absl::ZeroDuration() ? client.WaitForServing(wait) : client.CheckServing(kPatience);
-  if (!serving.ok()) {
-    Note(server, ": ", Explain(serving), ConnectionHint(serving, credentials));
-  }
+  if (!serving.ok()) Note(server, ": ", Explain(serving));
   return serving.ok() ? 0 : 1;
 }
 
