@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "client/chat_input.h"
+#include "client/utf8.h"
 
 namespace sinkstream {
 namespace {

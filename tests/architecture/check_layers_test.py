@@ -39,7 +39,7 @@ class CheckLayersTest(unittest.TestCase):
 
     def test_client_knows_only_the_wire(self):
         for header in ["engine/types.h", "server/config.h"]:
-            self.assert_fault("client/chat.cc", f'#include "{header}"\n', "only the wire contract")
+            self.assert_fault("client/chat/chat.cc", f'#include "{header}"\n', "only the wire contract")
 
     def test_files_stay_small(self):
         self.assertEqual(self.faults_of("engine/a.cc", "\n" * 500), [])

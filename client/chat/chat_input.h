@@ -4,7 +4,6 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <variant>
 
 namespace sinkstream {
@@ -20,9 +19,6 @@ using ChatInput = std::variant<std::string, ChatCommand, UnknownCommand>;
 
 // One line for each command: its name and what it does.
 std::string DescribeCommands();
-
-// What the server takes as text. A message with any other would end the whole stream.
-bool IsUtf8(std::string_view text);
 
 // Makes inputs of typed lines. A line that ends with a backslash goes on in the next one; "//" at
 // the beginning is text that begins with a slash; white space around a command does not matter.

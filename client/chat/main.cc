@@ -22,9 +22,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
-#include "client/chat_input.h"
+#include "client/chat/chat_input.h"
 #include "client/session_client.h"
 #include "client/terminal.h"
+#include "client/utf8.h"
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051",
           "ADDRESS:PORT of the server (default: 127.0.0.1:50051)");
@@ -340,7 +341,8 @@ void PrintHelp() {
       "  --help, --version\n      Prints this or the version, and ends.\n");
   std::map<std::string, const absl::CommandLineFlag*> own;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    if (absl::EndsWith(flag->Filename(), "client/chat.cc")) own.emplace(std::string(name), flag);
+    if (absl::EndsWith(flag->Filename(), "client/chat/main.cc"))
+      own.emplace(std::string(name), flag);
   }
   for (const auto& [name, flag] : own) {
     std::printf("  --%s\n      %s\n", name.c_str(), flag->Help().c_str());
