@@ -43,14 +43,7 @@ class StopOnInterrupt {
 };
 
 template <typename Options>
-int Run(std::span<const char* const> arguments, std::vector<Flag> (*flags)(Options*),
-        absl::Status (*run)(const Options&, ScoreClient&)) {
-  Options options;
-  absl::Status status = ParseFlags(flags(&options), arguments);
-  if (!status.ok()) {
-    Note(absl::StrCat(status.message(), "; --help lists the flags"));
-    return kUsage;
-  }
+int Run(const Options& options, absl::Status (*run)(const Options&, ScoreClient&)) {
   const auto credentials = LoadCredentials(options.subject.credentials, options.subject.server);
   if (!credentials.ok()) {
     Note(std::string(credentials.status().message()));
@@ -59,32 +52,41 @@ int Run(std::span<const char* const> arguments, std::vector<Flag> (*flags)(Optio
   const int interrupts = RouteInterrupts();  // before gRPC makes threads
   ScoreClient client(options.subject.server, *credentials);
   const StopOnInterrupt stop(interrupts, client);
-  status = run(options, client);
+  const absl::Status status = run(options, client);
   if (status.ok()) return 0;
   Note(std::string(status.message()));
   return kFailure;
 }
 
-template <typename Options>
-std::string Describe(std::vector<Flag> (*flags)(Options*)) {
-  Options options;
-  return DescribeFlags(flags(&options));
-}
-
 struct Subcommand {
   std::string_view name;
   std::string_view purpose;
-  std::function<int(std::span<const char* const>)> run;
-  std::function<std::string()> flags;
+  std::function<int(std::span<const char* const>)> run;  // by its arguments; returns the exit code
 };
+
+int PrintVersion() {
+  std::puts("sinkstream-eval " SINKSTREAM_VERSION);
+  return 0;
+}
 
 template <typename Options>
 Subcommand Make(std::string_view name, std::string_view purpose,
-                std::vector<Flag> (*flags)(Options*),
+                std::vector<Flag> (*make_flags)(Options*),
                 absl::Status (*run)(const Options&, ScoreClient&)) {
-  return {name, purpose,
-          [=](std::span<const char* const> arguments) { return Run(arguments, flags, run); },
-          [=] { return Describe(flags); }};
+  return {name, purpose, [=](std::span<const char* const> arguments) {
+            Options options;
+            const std::vector<Flag> flags = make_flags(&options);
+            const Request request = ReadRequest(flags, arguments);
+            if (request == Request::kVersion) return PrintVersion();
+            if (request == Request::kHelp) {
+              absl::PrintF("sinkstream-eval %s: %s\n\n%s", name, purpose, DescribeFlags(flags));
+              return 0;
+            }
+            const absl::Status parsed = ParseFlags(flags, arguments);
+            if (parsed.ok()) return Run(options, run);
+            Note(std::string(parsed.message()));
+            return kUsage;
+          }};
 }
 
 std::vector<Subcommand> Subcommands() {
@@ -113,29 +115,15 @@ void PrintHelp() {
       "with what was measured until then in those files; 2 for a bad command line.\n");
 }
 
-bool Asks(std::span<const char* const> arguments, std::string_view flag) {
-  for (const std::string_view argument : arguments) {
-    if (argument == flag || argument == flag.substr(1)) return true;
-  }
-  return false;
-}
-
 int Main(std::span<const char* const> arguments) {
   const std::string_view name = arguments.empty() ? "" : arguments.front();
   for (const Subcommand& subcommand : Subcommands()) {
-    if (subcommand.name != name) continue;
-    arguments = arguments.subspan(1);
-    if (!Asks(arguments, "--help")) return subcommand.run(arguments);
-    absl::PrintF("sinkstream-eval %s: %s\n\n%s", subcommand.name, subcommand.purpose,
-                 subcommand.flags());
-    return 0;
+    if (subcommand.name == name) return subcommand.run(arguments.subspan(1));
   }
-  if (Asks(arguments, "--help") || name == "help") {
+  const Request request = ReadRequest({}, arguments);
+  if (request == Request::kVersion) return PrintVersion();
+  if (request == Request::kHelp || name == "help") {
     PrintHelp();
-    return 0;
-  }
-  if (Asks(arguments, "--version")) {
-    std::puts("sinkstream-eval " SINKSTREAM_VERSION);
     return 0;
   }
   Note(name.empty()

@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -184,26 +183,20 @@ void PrintHelp() {
       DescribeOptions().c_str());
 }
 
-bool Asks(std::span<const char* const> arguments, std::string_view flag) {
-  for (const std::string_view argument : arguments) {
-    if (argument == flag) return true;
-  }
-  return false;
-}
-
 int Main(std::span<const char* const> arguments) {
-  if (Asks(arguments, "--help")) {
+  const Request request = ReadRequest(arguments);
+  if (request == Request::kHelp) {
     PrintHelp();
     return 0;
   }
-  if (Asks(arguments, "--version")) {
+  if (request == Request::kVersion) {
     std::puts("sinkstream-loadgen " SINKSTREAM_VERSION);
     return 0;
   }
   Options options;
   absl::Status status = ParseOptions(arguments, &options);
   if (!status.ok()) {
-    Note(absl::StrCat(status.message(), "; --help lists the flags"));
+    Note(std::string(status.message()));
     return kUsage;
   }
   const int interrupts = RouteInterrupts();  // before gRPC makes threads

@@ -215,6 +215,12 @@ std::string DescribeOptions() {
   return DescribeFlags(AllFlags(&options, &given));
 }
 
+Request ReadRequest(std::span<const char* const> arguments) {
+  Options options;
+  Given given;
+  return sinkstream::ReadRequest(AllFlags(&options, &given), arguments);
+}
+
 absl::Status ParseOptions(std::span<const char* const> arguments, Options* options) {
   Given given;
   const absl::Status status = ParseFlags(AllFlags(options, &given), arguments);

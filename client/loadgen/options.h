@@ -34,6 +34,9 @@ struct Options {
 // For --help.
 std::string DescribeOptions();
 
+// As ReadRequest() of all flags.
+Request ReadRequest(std::span<const char* const> arguments);
+
 // Sets what `arguments` give. INVALID_ARGUMENT, in one line: as ParseFlags(), or flags that do not
 // go together.
 absl::Status ParseOptions(std::span<const char* const> arguments, Options* options);

@@ -1,13 +1,19 @@
 #include "client/tool/arguments.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
+#include <type_traits>
 #include <utility>
 
+#include "absl/flags/marshalling.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 namespace sinkstream {
 namespace {
@@ -22,18 +28,62 @@ absl::Status ParseInteger(std::string_view text, int64_t least, int64_t most, in
   return absl::InvalidArgumentError(absl::StrCat("must be a whole number ", bound));
 }
 
-const Flag* Find(std::span<const Flag> flags, std::string_view name) {
+template <typename T>
+bool Parse(std::string_view text, T* target) {
+  std::string error;
+  return absl::ParseFlag(absl::string_view(text.data(), text.size()), target, &error);
+}
+
+// In one line, whatever is in it.
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("'", absl::Utf8SafeCEscape(text), "'");
+}
+
+template <typename T>
+std::string DescribeValuesOf() {
+  if constexpr (!std::is_integral_v<T>) return "a number";
+  using Limits = std::numeric_limits<T>;
+  return absl::StrCat("a whole number in [", Limits::lowest(), ", ", Limits::max(), "]");
+}
+
+struct Argument {
+  explicit Argument(absl::string_view text) : name(text.substr(0, text.find('='))) {
+    if (name.size() < text.size()) value = text.substr(name.size() + 1);
+  }
+  absl::string_view name;  // as it was typed, with its dashes
+  std::optional<absl::string_view> value;
+};
+
+// Null: there is none.
+const Flag* Find(std::span<const Flag> flags, absl::string_view typed) {
+  if (!absl::ConsumePrefix(&typed, "--")) return nullptr;
+  const std::string name = absl::StrReplaceAll(typed, {{"_", "-"}});
   const auto found = std::find_if(flags.begin(), flags.end(),
-                                  [name](const Flag& flag) { return flag.name == name; });
+                                  [&name](const Flag& flag) { return flag.name == name; });
   return found == flags.end() ? nullptr : &*found;
 }
 
-absl::Status Set(const Flag& flag, std::string_view value) {
-  const absl::Status status = flag.set(value);
+bool HasValueApart(const Flag& flag, const Argument& argument) {
+  return !argument.value && !flag.bare;
+}
+
+absl::Status NoFlag(absl::string_view typed) {
+  if (!absl::StartsWith(typed, "--")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unexpected argument ", Quoted(typed), "; --help lists the flags"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(absl::Utf8SafeCEscape(Argument(typed).name),
+                                                 " is not a flag; --help lists them"));
+}
+
+absl::Status Fault(const Flag& flag, absl::string_view fault) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag.name, ": ", fault));
+}
+
+absl::Status Set(const Flag& flag, absl::string_view value) {
+  const absl::Status status = flag.set({value.data(), value.size()});
   if (status.ok()) return status;
-  return absl::InvalidArgumentError(absl::StrCat("--", flag.name, ": is '",
-                                                 absl::string_view(value.data(), value.size()),
-                                                 "'; ", status.message()));
+  return Fault(flag, absl::StrCat("is ", Quoted(value), "; ", status.message()));
 }
 
 }  // namespace
@@ -71,6 +121,37 @@ Flag YesNoFlag(std::string name, std::string help, bool* target) {
                                            : absl::InvalidArgumentError("must be yes or no");
           }};
 }
+
+Flag SwitchFlag(std::string name, std::string help, bool* target) {
+  Flag flag = {std::move(name), "", std::move(help), [target](std::string_view text) {
+                 return Parse(text, target) ? absl::OkStatus()
+                                            : absl::InvalidArgumentError("must be yes or no");
+               }};
+  flag.bare = true;
+  return flag;
+}
+
+Flag DurationFlag(std::string name, std::string help, absl::Duration* target) {
+  return {std::move(name), "DURATION", std::move(help), [target](std::string_view text) {
+            return Parse(text, target)
+                       ? absl::OkStatus()
+                       : absl::InvalidArgumentError("must be a duration, like 30s or 2m");
+          }};
+}
+
+template <typename T>
+Flag OptionalFlag(std::string name, std::string value, std::string help, std::optional<T>* target) {
+  return {std::move(name), std::move(value), std::move(help), [target](std::string_view text) {
+            return Parse(text, target) ? absl::OkStatus()
+                                       : absl::InvalidArgumentError(
+                                             absl::StrCat("must be ", DescribeValuesOf<T>()));
+          }};
+}
+template Flag OptionalFlag(std::string, std::string, std::string, std::optional<std::string>*);
+template Flag OptionalFlag(std::string, std::string, std::string, std::optional<double>*);
+template Flag OptionalFlag(std::string, std::string, std::string, std::optional<int32_t>*);
+template Flag OptionalFlag(std::string, std::string, std::string, std::optional<int64_t>*);
+template Flag OptionalFlag(std::string, std::string, std::string, std::optional<uint64_t>*);
 
 Flag IntegersFlag(std::string name, std::string value, std::string help,
                   std::vector<int64_t>* target, int64_t least, int64_t most) {
@@ -110,8 +191,10 @@ std::vector<Flag> CredentialFlags(CredentialFiles* target) {
       TextFlag("tls-key", "FILE", "PEM: its key", &target->tls_key),
       TextFlag("token-file", "FILE", "holds the bearer token to send to a server that asks for one",
                &target->token_file),
-      YesNoFlag("insecure-token", "send it to other machines without encryption too (default: no)",
-                &target->insecure_token),
+      SwitchFlag("insecure-token",
+                 "send it to other machines without encryption too, where whoever is on the way\n"
+                 "      reads it",
+                 &target->insecure_token),
   };
 }
 
@@ -120,30 +203,37 @@ Flag Required(Flag flag) {
   return flag;
 }
 
-absl::Status ParseFlags(std::span<const Flag> flags, std::span<const char* const> arguments) {
-  std::set<std::string> given;
+Request ReadRequest(std::span<const Flag> flags, std::span<const char* const> arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
-    const absl::string_view argument = arguments[i];
-    if (argument.substr(0, 2) != "--") {
-      return absl::InvalidArgumentError(absl::StrCat("unexpected argument '", argument, "'"));
+    const Argument argument(arguments[i]);
+    for (const absl::string_view help : {"--help", "-help", "-h"}) {
+      if (argument.name == help && !argument.value) return Request::kHelp;
     }
-    const std::pair<std::string, std::string> parts =
-        absl::StrSplit(argument.substr(2), absl::MaxSplits('=', 1));
-    const std::string name = absl::StrReplaceAll(parts.first, {{"_", "-"}});
-    const Flag* flag = Find(flags, name);
-    if (!flag) return absl::InvalidArgumentError(absl::StrCat("there is no flag --", name));
-    const bool joined = argument.find('=') != absl::string_view::npos;
-    if (!joined && ++i == arguments.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("--", name, ": has no value"));
+    for (const absl::string_view version : {"--version", "-version"}) {
+      if (argument.name == version && !argument.value) return Request::kVersion;
     }
-    const absl::Status status = Set(*flag, joined ? parts.second : arguments[i]);
+    const Flag* flag = Find(flags, argument.name);
+    if (flag && HasValueApart(*flag, argument)) ++i;
+  }
+  return Request::kRun;
+}
+
+absl::Status ParseFlags(std::span<const Flag> flags, std::span<const char* const> arguments) {
+  std::set<const Flag*> given;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    Argument argument(arguments[i]);
+    const Flag* flag = Find(flags, argument.name);
+    if (!flag) return NoFlag(arguments[i]);
+    if (HasValueApart(*flag, argument)) {
+      if (++i == arguments.size()) return Fault(*flag, "has no value");
+      argument.value = arguments[i];
+    }
+    const absl::Status status = Set(*flag, argument.value.value_or("yes"));
     if (!status.ok()) return status;
-    given.insert(name);
+    given.insert(flag);
   }
   for (const Flag& flag : flags) {
-    if (flag.required && !given.contains(flag.name)) {
-      return absl::InvalidArgumentError(absl::StrCat("--", flag.name, ": is required"));
-    }
+    if (flag.required && !given.contains(&flag)) return Fault(flag, "is required");
   }
   return absl::OkStatus();
 }
@@ -151,7 +241,7 @@ absl::Status ParseFlags(std::span<const Flag> flags, std::span<const char* const
 std::string DescribeFlags(std::span<const Flag> flags) {
   std::string text;
   for (const Flag& flag : flags) {
-    absl::StrAppend(&text, "  --", flag.name, " ", flag.value,
+    absl::StrAppend(&text, "  --", flag.name, flag.bare ? "" : " ", flag.value,
                     flag.required ? "  (required)\n      " : "\n      ", flag.help, "\n");
   }
   return text;

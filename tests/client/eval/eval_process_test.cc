@@ -63,6 +63,7 @@ TEST_F(EvalProcessTest, HelpListsSubcommandsAndTheirFlags) {
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_THAT(RunTool("drift --help").out, AllOf(HasSubstr("--state FILE"), HasSubstr("--server")));
   EXPECT_EQ(RunTool("--version").out, "sinkstream-eval " SINKSTREAM_VERSION "\n");
+  EXPECT_EQ(RunTool("drift --version").out, "sinkstream-eval " SINKSTREAM_VERSION "\n");
 }
 
 TEST_F(EvalProcessTest, ABadCommandLineIsToldInOneLineWithCodeTwo) {
@@ -75,6 +76,21 @@ TEST_F(EvalProcessTest, ABadCommandLineIsToldInOneLineWithCodeTwo) {
     EXPECT_EQ(outcome.exit_code, 2) << arguments;
     EXPECT_THAT(outcome.out, StartsWith("sinkstream-eval: "));
     EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1) << outcome.out;
+  }
+}
+
+TEST_F(EvalProcessTest, WhatIsNoFlagIsNamed) {
+  EXPECT_EQ(RunTool("drift --text x --cash_file=3 2>&1").out,
+            "sinkstream-eval: --cash_file is not a flag; --help lists them\n");
+}
+
+TEST_F(EvalProcessTest, ATokenInTheClearIsAllowedByASwitch) {
+  const std::string elsewhere =
+      "perplexity --text x --server=192.0.2.1:1 --token-file=" + folder_ + "/text";
+  EXPECT_THAT(Failure(elsewhere), HasSubstr("--token_file: would be read by whoever"));
+  EXPECT_THAT(Failure(elsewhere + " --insecure-token=no"), HasSubstr("would be read by whoever"));
+  for (const char* allowed : {" --insecure-token", " --insecure_token=yes"}) {
+    EXPECT_THAT(Failure(elsewhere + allowed), HasSubstr("/text: must hold one token"));
   }
 }
 

@@ -1,5 +1,4 @@
-// What is decided before a server is asked: policies, requests, the stream of a recall test, the
-// command line.
+// What is decided before a server is asked: policies, requests, the stream of a recall test.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,13 +9,11 @@
 #include "client/eval/evaluation.h"
 #include "client/eval/policy.h"
 #include "client/eval/recall_plan.h"
-#include "client/tool/arguments.h"
 
 namespace sinkstream::eval {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 TEST(PolicyTest, TakesOfTheSettingsWhatItsKindUses) {
   EXPECT_EQ(MakePolicy(PolicyKind::kDense, 4, 252, 3000), (Policy{PolicyKind::kDense, 0, 3000}));
@@ -112,42 +109,6 @@ TEST(RecallFactsTest, EachHasASubjectOfItsOwn) {
   for (size_t i = 0; i < MostFacts(); ++i) questions.insert(MakeFact(i, words).question);
   EXPECT_EQ(questions.size(), MostFacts());
   EXPECT_EQ(MakeFact(0, words).statement, "\nThe access word of the red door is velvet.\n");
-}
-
-struct Parsed {
-  std::string text;
-  int64_t tokens = 5;
-  std::vector<int64_t> distances;
-  std::string error;
-};
-
-Parsed Parse(std::vector<const char*> arguments) {
-  Parsed parsed;
-  const std::vector<Flag> flags = {
-      Required(TextFlag("text", "FILE", "what is read", &parsed.text)),
-      IntegerFlag("skip-tokens", "N", "so many", &parsed.tokens, 0, 99),
-      IntegersFlag("distances", "D,D", "far", &parsed.distances, 1)};
-  parsed.error = std::string(ParseFlags(flags, arguments).message());
-  return parsed;
-}
-
-TEST(ParseFlagsTest, TakesValuesInEitherForm) {
-  const Parsed parsed = Parse({"--text", "a=b", "--skip_tokens=7", "--distances=1,20"});
-  EXPECT_EQ(parsed.error, "");
-  EXPECT_EQ(parsed.text, "a=b");
-  EXPECT_EQ(parsed.tokens, 7);
-  EXPECT_THAT(parsed.distances, ElementsAre(1, 20));
-}
-
-TEST(ParseFlagsTest, SaysWhatIsWrongInOneLine) {
-  EXPECT_EQ(Parse({"--tex=x"}).error, "there is no flag --tex");
-  EXPECT_EQ(Parse({"x"}).error, "unexpected argument 'x'");
-  EXPECT_EQ(Parse({}).error, "--text: is required");
-  EXPECT_EQ(Parse({"--text"}).error, "--text: has no value");
-  EXPECT_EQ(Parse({"--text="}).error, "--text: is ''; must not be empty");
-  EXPECT_EQ(Parse({"--skip-tokens=-1"}).error,
-            "--skip-tokens: is '-1'; must be a whole number in [0, 99]");
-  EXPECT_THAT(Parse({"--distances=1,,2"}).error, HasSubstr("must be a whole number of at least 1"));
 }
 
 }  // namespace

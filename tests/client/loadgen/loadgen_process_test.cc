@@ -153,8 +153,8 @@ TEST_F(LoadgenProcessTest, OnAFullDiskTheReportIsOnStandardOutput) {
 
 TEST_F(LoadgenProcessTest, NonsenseIsToldInOneLineWithCodeTwo) {
   const std::pair<const char*, const char*> faults[] = {
-      {"--session 3", "there is no flag --session"},
-      {"3", "unexpected argument '3'"},
+      {"--session 3", "--session is not a flag; --help lists them"},
+      {"3", "unexpected argument '3'; --help lists the flags"},
       {"--sessions", "--sessions: has no value"},
       {"--sessions 0", "--sessions: is '0'; must be a whole number in [1, 100000]"},
       {"--sweep 1,x", "--sweep: is '1,x'; must be a whole number"},
@@ -173,6 +173,7 @@ TEST_F(LoadgenProcessTest, NonsenseIsToldInOneLineWithCodeTwo) {
        "--think-ms: is 'soon'; must be a whole number N, a range A-B with A <= B, or exp:"},
       {"--drop-share 1.1", "--drop-share: is '1.1'; must be a number in [0, 1]"},
       {"--drop-share 0.6 --cancel-share 0.6", "are more than 1 together"},
+      {"--insecure-token yes", "unexpected argument 'yes'; --help lists the flags"},
       {"--ignore-end-of-turn maybe", "--ignore-end-of-turn: is 'maybe'; must be yes or no"},
   };
   for (const auto& [arguments, message] : faults) {
