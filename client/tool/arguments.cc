@@ -67,6 +67,14 @@ bool HasValueApart(const Flag& flag, const Argument& argument) {
   return !argument.value && !flag.bare;
 }
 
+// An empty path is none.
+Flag PathFlag(std::string name, std::string help, std::string* target) {
+  return {std::move(name), "FILE", std::move(help), [target](std::string_view text) {
+            *target = std::string(text);
+            return absl::OkStatus();
+          }};
+}
+
 absl::Status NoFlag(absl::string_view typed) {
   if (!absl::StartsWith(typed, "--")) {
     return absl::InvalidArgumentError(
@@ -181,15 +189,14 @@ Flag ServerFlag(std::string* target) {
 
 std::vector<Flag> CredentialFlags(CredentialFiles* target) {
   return {
-      TextFlag("tls-ca", "FILE",
+      PathFlag("tls-ca",
                "PEM: roots that the server's certificate leads to; encrypts the connection\n"
                "      (default: none, without encryption)",
                &target->tls_ca),
-      TextFlag("tls-certificate", "FILE",
-               "PEM: the certificate to show to a server that asks for one",
+      PathFlag("tls-certificate", "PEM: the certificate to show to a server that asks for one",
                &target->tls_certificate),
-      TextFlag("tls-key", "FILE", "PEM: its key", &target->tls_key),
-      TextFlag("token-file", "FILE", "holds the bearer token to send to a server that asks for one",
+      PathFlag("tls-key", "PEM: its key", &target->tls_key),
+      PathFlag("token-file", "holds the bearer token to send to a server that asks for one",
                &target->token_file),
       SwitchFlag("insecure-token",
                  "send it to other machines without encryption too, where whoever is on the way\n"

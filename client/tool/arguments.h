@@ -46,7 +46,7 @@ Flag IntegersFlag(std::string name, std::string value, std::string help,
                   std::vector<int64_t>* target, int64_t least, int64_t most = INT64_MAX);
 // --server; `target` holds the default. gRPC would take port 443 where none is given.
 Flag ServerFlag(std::string* target);
-// --tls-ca, --tls-certificate, --tls-key, --token-file, --insecure-token.
+// --tls-ca, --tls-certificate, --tls-key, --token-file: none if empty; --insecure-token.
 std::vector<Flag> CredentialFlags(CredentialFiles* target);
 Flag Required(Flag flag);
 

@@ -44,9 +44,10 @@ def test_version(binary):
     assert (result.returncode, result.stdout) == (0, f"sinkstream-server {version}\n")
 
 
-@pytest.mark.parametrize("flag", ["--max-tokens=3", "--nostatistics"])
-def test_the_chat_names_what_is_no_flag(chat_program, flag):
-    result = run(chat_program, flag)
+@pytest.mark.parametrize("flag", ["--max_token", "--no-statistics", "--nostats"])
+@pytest.mark.parametrize("value", ["", "=3"])
+def test_the_chat_names_what_is_no_flag(chat_program, flag, value):
+    result = run(chat_program, flag + value)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"sinkstream-chat: {flag} is not a flag; --help lists them\n"
 

@@ -137,6 +137,18 @@ TEST(PipedChatTest, FlagsBecomeSettingsOfTheSessionAndOfEachTurn) {
             "temperature: 0 top_k: 3 top_p: 0.5 seed: 9 max_tokens: 7");
 }
 
+TEST(PipedChatTest, AValueMayLookLikeAFlag) {
+  v1::ConverseRequest open;
+  ScriptedServer server([&](ServerStream& stream) {
+    open = Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Pipe("", "--system --help --server=" + server.address(), "").exit_code, 0);
+  EXPECT_EQ(open.open().ShortDebugString(), "system_prompt: \"--help\"");
+}
+
 TEST(PipedChatTest, RepliesAreTheLikeliestUnlessChanceIsAskedFor) {
   std::vector<std::string> sampling;
   ScriptedServer server([&](ServerStream& stream) {
@@ -169,20 +181,29 @@ TEST(PipedChatTest, ASessionOfItsOwnIsClosedAndAGivenOneIsLeft) {
 
 TEST(PipedChatTest, HelpAndVersionAreAnsweredAndABadFlagIsRefused) {
   const Outcome help = Pipe("", "--help", "");
-  EXPECT_THAT(help.out, AllOf(HasSubstr("--server"), HasSubstr("--max_tokens")));
+  EXPECT_THAT(help.out, AllOf(HasSubstr("--server"), HasSubstr("--max-tokens")));
   EXPECT_EQ(help.exit_code, 0);
   const Outcome version = Pipe("", "--version", "");
   EXPECT_EQ(version.out, "sinkstream-chat " SINKSTREAM_VERSION "\n");
   EXPECT_EQ(version.exit_code, 0);
-  EXPECT_EQ(Pipe("", "--nonsense", "2>/dev/null").exit_code, 1);
-  EXPECT_EQ(Pipe("", "argument", "2>/dev/null").exit_code, 1);
+  const std::pair<const char*, const char*> faults[] = {
+      {"--nonsense", "--nonsense is not a flag; --help lists them"},
+      {"argument", "unexpected argument 'argument'; --help lists the flags"},
+      {"--max_tokens", "--max-tokens: has no value"},
+      {"--wait=30", "--wait: is '30'; must be a duration, like 30s or 2m"},
+  };
+  for (const auto& [flag, fault] : faults) {
+    const Outcome outcome = Pipe("", flag, "2>&1");
+    EXPECT_EQ(outcome.out, std::string("sinkstream-chat: ") + fault + "\n");
+    EXPECT_EQ(outcome.exit_code, 1);
+  }
 }
 
 // sinkstream-chat with a terminal of its own.
 class TerminalChat {
  public:
   // `hangup`: what SIGHUP does to it, which its parent may keep from it.
-  explicit TerminalChat(const std::string& server, const char* flag = "--nostats",
+  explicit TerminalChat(const std::string& server, const char* flag = "--stats=no",
                         sighandler_t hangup = SIG_DFL) {
     pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
@@ -326,7 +347,7 @@ TEST(TerminalChatTest, AReplyToAClosedTerminalIsCancelled) {
     return grpc::Status::OK;
   });
   {
-    TerminalChat chat(server.address(), "--nostats", SIG_IGN);
+    TerminalChat chat(server.address(), "--stats=no", SIG_IGN);
     chat.Type("go\n");
     ASSERT_TRUE(chat.See("on and on")) << chat.screen();
     chat.CloseTerminal();
