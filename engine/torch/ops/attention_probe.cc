@@ -79,7 +79,7 @@ template <>
 constexpr Element kElementOf<int8_t> = Element::kInt8;
 
 template <typename Stored>
-constexpr int kPack = kElementOf<Stored> == Element::kBfloat16 ? kernels::kBfloat16Pack : 1;
+constexpr int kPack = kElementOf<Stored> == Element::kFloat32 ? 1 : kernels::kKvPack;
 
 // Of all slots of a block, of which the keys are [dim / kPack][slot][kPack]. Those not seen may
 // hold anything.

@@ -14,7 +14,7 @@ namespace sinkstream::kernels {
 inline constexpr int kPanelOutputs = 32;  // outputs a panel of packed weights holds
 inline constexpr int kBlockTokens = 16;   // tokens a KV block holds
 inline constexpr int kMaxHeadDim = 512;
-inline constexpr int kBfloat16Pack = 2;  // numbers of bfloat16 KV that lie side by side
+inline constexpr int kKvPack = 2;  // numbers of bfloat16 and int8 KV that lie side by side
 inline constexpr int kKvScaleBytes = kBlockTokens * int{sizeof(float)};
 
 // Of weights and KV; kInt8 of KV alone: codes, and behind those of a block's and head's keys, or of
@@ -129,7 +129,7 @@ struct AttentionCall {
   const float* rotary;  // [rows][2 (recent, pinned)][2 (cos, sin)][rotary_half], null if that is 0
   const float* slopes;  // ALiBi: [heads], magnitudes of 1e6 at most; or null
   void* kv;  // one layer: [blocks][kv_heads][2][16 * padded_dim]; keys [dim / p][slot][p], values
-             // [slot / p][dim][p], p being kBfloat16Pack with bfloat16, else 1;
+             // [slot / p][dim][p], p being 1 with float32, else kKvPack;
              // kInt8: [2][16 * padded_dim + kKvScaleBytes], x being scale * code
   const KvSlot* slots;  // [rows]
   float* out;           // [rows][heads * head_dim]

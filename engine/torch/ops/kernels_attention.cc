@@ -13,9 +13,11 @@ constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors
 #else
 constexpr int kValueVectors = 2;
 #endif
-// Of a key's loads, of a value's vectors: a line of memory holds four, if they are bytes.
+// Of 64 bytes: dimensions of a block's keys, vectors of a value.
 template <typename Kv>
-constexpr int kPrefetchEvery = kScaled<Kv> ? 4 : 1;
+constexpr int kDimsPerLine = 64 / (kBlockTokens * int{sizeof(typename Kv::Type)});
+template <typename Kv>
+constexpr int kVectorsPerLine = 64 / (kLanes * Kv::kPack * int{sizeof(typename Kv::Type)});
 
 int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -35,23 +37,23 @@ struct Queries {
   Range visible[2][kQueryTile];      // slots of the pinned and of the recent segment
   int64_t distances[2][kQueryTile];  // of the query from slot 0 of either segment
   float slopes[kQueryTile];          // with ALiBi
-  float* scores;                     // [kQueryTile][score_stride]; after Softmax weights, factors
+  float* scores;                     // [kQueryTile][score_stride]; later weights, their factors
   int64_t score_stride;
 };
 
-// Scores of kRows queries with the slots of kVectors vectors. Asks for the keys that come `next`,
-// and for their values: blocks lie apart, too short for the processor to see by itself where it
-// goes.
+// Adds the products of kRows queries with the keys of kVectors vectors of slots. Asks for the keys
+// that come `next`, and for their values: blocks lie apart, too short for the processor to see by
+// itself where it goes.
 template <typename Kv, int kRows, int kVectors>
-void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
-           const typename Kv::Type* const* next, const float* queries,
-           Vec (&scores)[kRows][kVectors]) {
+void AddProducts(const AttentionCall& call, const typename Kv::Type* const* keys,
+                 const typename Kv::Type* const* next, const float* queries,
+                 typename Kv::Sum (&sums)[kRows][kVectors]) {
   for (int d = 0; d < call.head_dim; d += Kv::kPack) {
     decltype(Kv::Load(keys[0])) key[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       key[v] = Kv::Load(keys[v] + d * kBlockTokens);
-      if (d % kPrefetchEvery<Kv> == 0) {
+      if (d % kDimsPerLine<Kv> == 0) {
         PrefetchToL2(next[v] + d * kBlockTokens);
         PrefetchToL2(next[v] + d * kBlockTokens + PartOf<Kv>(call));
       }
@@ -60,7 +62,7 @@ void Score(const AttentionCall& call, const typename Kv::Type* const* keys,
     for (int r = 0; r < kRows; ++r) {
       const float* query = queries + r * call.padded_dim;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) scores[r][v] = Kv::MulAdd(scores[r][v], key[v], query, d);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Kv::MulAdd(sums[r][v], key[v], query, d);
     }
   }
 }
@@ -72,11 +74,12 @@ IntVec LaneNumbers() {
 }
 
 // A masked slot may hold anything, NaN included: it is replaced, never multiplied away.
-Vec Masked(Vec scores, Range visible, int64_t slot) {
+Vec Masked(Vec numbers, Range visible, int64_t slot, float instead) {
+  if (visible.begin <= slot && slot + kLanes <= visible.end) return numbers;
   const int32_t begin = static_cast<int32_t>(Max(visible.begin - slot, 0));
   const int32_t end = static_cast<int32_t>(Max(Min(visible.end - slot, kLanes), 0));
   const IntVec lanes = LaneNumbers();
-  return (lanes >= begin) & (lanes < end) ? scores : Splat(-__builtin_inff());
+  return (lanes >= begin) & (lanes < end) ? numbers : Splat(instead);
 }
 
 // Of the slots of one vector; behind the last one, of the last.
@@ -88,20 +91,26 @@ const typename Kv::Type* KeysOf(const AttentionCall& call, const Segment& segmen
          at % kVectorsPerBlock * kLanes * Kv::kPack;
 }
 
-// Makes scores with codes scores with keys. Asks for the scales that come next, and for those of
+// Where, in its block, the first slot of a vector is.
+int LaneOf(int64_t vector) { return static_cast<int>(vector % kVectorsPerBlock) * kLanes; }
+
+// Makes scores of the products of integers. Asks for the scales that come next, and for those of
 // the values, which nothing else would.
 template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void ScaleScores(const AttentionCall& call, const Segment& segment,
-                                               int kv_head, int64_t vector,
-                                               Vec (&scores)[kRows][kVectors]) {
+[[gnu::always_inline]] inline void ScaleProducts(const AttentionCall& call, int64_t vector,
+                                                 const int8_t* const* keys,
+                                                 const int8_t* const* next, const float* queries,
+                                                 const IntVec (&products)[kRows][kVectors],
+                                                 Vec (&scores)[kRows][kVectors]) {
   for (int v = 0; v < kVectors; ++v) {
-    const int8_t* block = KeysOf<Int8Kv>(call, segment, kv_head, vector + v);
-    const int64_t lane = (vector + v) % kVectorsPerBlock * kLanes;
-    const Vec scale = Load(ScalesOf(call, block - lane) + lane);
-    for (int r = 0; r < kRows; ++r) scores[r][v] *= scale;
-    const int8_t* next = KeysOf<Int8Kv>(call, segment, kv_head, vector + v + kVectors);
-    PrefetchToL2(ScalesOf(call, next));
-    PrefetchToL2(ScalesOf(call, next + PartOf<Int8Kv>(call)));
+    const int lane = LaneOf(vector + v);
+    const Vec scale = Load(ScalesOf(call, keys[v] - lane * Int8Kv::kPack) + lane);
+    for (int r = 0; r < kRows; ++r) {
+      const float query_scale = ScaleOfIntegers(queries + r * call.padded_dim, call.padded_dim);
+      scores[r][v] = __builtin_convertvector(products[r][v], Vec) * (scale * query_scale);
+    }
+    PrefetchToL2(ScalesOf(call, next[v]));
+    PrefetchToL2(ScalesOf(call, next[v] + PartOf<Int8Kv>(call)));
   }
 }
 
@@ -113,17 +122,20 @@ void ScoreVectors(const AttentionCall& call, const Segment& segment, int kv_head
     keys[v] = KeysOf<Kv>(call, segment, kv_head, vector + v);
     next[v] = KeysOf<Kv>(call, segment, kv_head, vector + v + kVectors);
   }
+  const float* const factors = segment.queries + queries.first * call.padded_dim;
   Vec scores[kRows][kVectors] = {};
-  Score<Kv, kRows, kVectors>(call, keys, next, segment.queries + queries.first * call.padded_dim,
-                             scores);
-  if constexpr (kScaled<Kv>) ScaleScores(call, segment, kv_head, vector, scores);
+  if constexpr (kScaled<Kv>) {
+    IntVec products[kRows][kVectors] = {};
+    AddProducts<Kv>(call, keys, next, factors, products);
+    ScaleProducts(call, vector, keys, next, factors, products, scores);
+  } else {
+    AddProducts<Kv>(call, keys, next, factors, scores);
+  }
   for (int r = 0; r < kRows; ++r) {
-    const Range visible = queries.visible[kind][r];
+    float* const to = queries.scores + r * queries.score_stride + segment.score_offset;
     for (int v = 0; v < kVectors; ++v) {
       const int64_t slot = (vector + v) * kLanes;
-      const bool all = visible.begin <= slot && slot + kLanes <= visible.end;
-      Store(queries.scores + r * queries.score_stride + segment.score_offset + slot,
-            all ? scores[r][v] : Masked(scores[r][v], visible, slot));
+      Store(to + slot, Masked(scores[r][v], queries.visible[kind][r], slot, -__builtin_inff()));
     }
   }
 }
@@ -160,8 +172,8 @@ void SubtractDistances(const Segment (&segments)[2], const Queries& queries) {
   }
 }
 
-// Turns scores into weights in place, factors of the values; returns one over their sum. Slots that
-// are not seen get weight 0 and add nothing.
+// Turns scores into weights in place, factors of the values unless those have scales; returns one
+// over their sum. Slots that are not seen get weight 0 and add nothing.
 template <typename Kv>
 float Softmax(float* scores, int64_t count) {
   Vec most = Splat(-__builtin_inff());
@@ -178,49 +190,60 @@ float Softmax(float* scores, int64_t count) {
   return 1.0f / Sum(sums);
 }
 
-// One block's part in the sums of kVectors vectors of dimensions, slots in ascending order: of a
-// block that every query sees whole, and of any block. The first slot is `slot` in its segment and
-// `at` in a row of weights. The values that come `next` are asked for once more, into the first
-// level: Score has brought them to the second.
+// Adds one block's part in the sums of kVectors vectors of dimensions, slots in ascending order: of
+// a block that every query sees whole. The values that come `next` are asked for once more, into
+// the first level: AddProducts has brought them to the second.
 template <typename Kv, int kRows, int kVectors>
 void AddWholeBlock(const AttentionCall& call, const typename Kv::Type* values,
-                   const typename Kv::Type* next, const Queries& queries, int64_t at,
-                   Vec (&sums)[kRows][kVectors]) {
+                   const typename Kv::Type* next, const float* const (&weights)[kRows],
+                   typename Kv::Sum (&sums)[kRows][kVectors]) {
   for (int s = 0; s < kBlockTokens; s += Kv::kPack) {
     decltype(Kv::Load(values)) value[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       value[v] = Kv::Load(values + s * call.padded_dim + v * kLanes * Kv::kPack);
-      if (v % kPrefetchEvery<Kv> == 0) {
+      if (v % kVectorsPerLine<Kv> == 0) {
         __builtin_prefetch(next + s * call.padded_dim + v * kLanes * Kv::kPack);
       }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float* row = queries.scores + r * queries.score_stride;
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        sums[r][v] = Kv::MulAdd(sums[r][v], value[v], row, at + s);
+        sums[r][v] = Kv::MulAdd(sums[r][v], value[v], weights[r], s);
       }
+    }
+  }
+}
+
+// The same of any block: integers of weights are zeros where nothing is seen.
+template <int kRows, int kVectors>
+void AddBlockOfCodes(const AttentionCall& call, const int8_t* values, const int8_t* next,
+                     const float* const (&weights)[kRows], Vec (&sums)[kRows][kVectors]) {
+  IntVec products[kRows][kVectors] = {};
+  AddWholeBlock<Int8Kv>(call, values, next, weights, products);
+  for (int r = 0; r < kRows; ++r) {
+    const float scale = ScaleOfIntegers(weights[r], kBlockTokens);
+    for (int v = 0; v < kVectors; ++v) {
+      sums[r][v] += __builtin_convertvector(products[r][v], Vec) * scale;
     }
   }
 }
 
 template <typename Kv, int kRows, int kVectors>
 void AddVisibleSlots(const AttentionCall& call, const typename Kv::Type* values,
-                     const Queries& queries, int kind, int64_t slot, int64_t at,
-                     Vec (&sums)[kRows][kVectors]) {
+                     const Queries& queries, int kind, int64_t slot,
+                     const float* const (&weights)[kRows], Vec (&sums)[kRows][kVectors]) {
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const int64_t begin = Max(queries.visible[kind][r].begin - slot, 0);
     const int64_t end = Min(queries.visible[kind][r].end - slot, kBlockTokens);
-    const float* row = queries.scores + r * queries.score_stride;
     for (int64_t s = begin / Kv::kPack * Kv::kPack; s < end; s += Kv::kPack) {
       const Range seen = {begin - s, end - s};
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         const auto value = Kv::Load(values + s * call.padded_dim + v * kLanes * Kv::kPack);
-        sums[r][v] = Kv::MulAdd(sums[r][v], Kv::Seen(value, seen), row, at + s);
+        sums[r][v] = Kv::MulAdd(sums[r][v], Kv::Seen(value, seen), weights[r], s);
       }
     }
   }
@@ -244,22 +267,22 @@ const typename Kv::Type* ValuesOf(const AttentionCall& call, const Segment& segm
   return BlockOf<Kv>(call, segment.blocks[at], kv_head) + PartOf<Kv>(call);
 }
 
-// Makes the values' weights those of their codes. Of slots that are not seen, whose scales may be
-// anything, nobody reads what comes out.
+// Takes the values' scales into their weights and makes integers of those, block by block: of one
+// group for a row small weights would vanish beside the largest, however many they are. Scales of
+// slots that are not seen may be anything.
 template <int kRows>
-void ScaleWeights(const AttentionCall& call, const Segment (&segments)[2], int kv_head,
-                  const Queries& queries) {
-  for (const Segment& segment : segments) {
-    float* weights = queries.scores + segment.score_offset;
-    for (int64_t b = 0; b < segment.count; ++b, weights += kBlockTokens) {
-      const float* scales = ScalesOf(call, ValuesOf<Int8Kv>(call, segment, kv_head, b));
+void MakeIntegerWeights(const AttentionCall& call, const Segment& segment, int kv_head, int kind,
+                        const Queries& queries) {
+  for (int64_t b = 0; b < segment.count; ++b) {
+    const float* scales = ScalesOf(call, ValuesOf<Int8Kv>(call, segment, kv_head, b));
+    const int64_t slot = b * kBlockTokens;
+    for (int r = 0; r < kRows; ++r) {
+      float* weights = queries.scores + r * queries.score_stride + segment.score_offset + slot;
       for (int i = 0; i < kBlockTokens; i += kLanes) {
-        const Vec scale = Load(scales + i);
-        for (int r = 0; r < kRows; ++r) {
-          float* weight = weights + r * queries.score_stride + i;
-          Store(weight, Load(weight) * scale);
-        }
+        const Vec weight = Load(weights + i) * Load(scales + i);
+        Store(weights + i, Masked(weight, queries.visible[kind][r], slot + i, 0));
       }
+      PutIntegers(weights, kBlockTokens);
     }
   }
 }
@@ -273,11 +296,17 @@ void Gather(const AttentionCall& call, const Segment (&segments)[2], int kv_head
       const auto* values = ValuesOf<Kv>(call, segments[kind], kv_head, b) + dim * Kv::kPack;
       const auto* next = ValuesOf<Kv>(call, segments[kind], kv_head, b + 1) + dim * Kv::kPack;
       const int64_t slot = b * kBlockTokens;
-      const int64_t at = segments[kind].score_offset + slot;
-      if (AllSeeBlock<kRows>(queries, kind, slot)) {
-        AddWholeBlock<Kv>(call, values, next, queries, at, sums);
+      const float* weights[kRows];
+      for (int r = 0; r < kRows; ++r) {
+        weights[r] = Kv::FactorsOf(queries.scores + r * queries.score_stride,
+                                   segments[kind].score_offset + slot);
+      }
+      if constexpr (kScaled<Kv>) {
+        AddBlockOfCodes(call, values, next, weights, sums);
+      } else if (AllSeeBlock<kRows>(queries, kind, slot)) {
+        AddWholeBlock<Kv>(call, values, next, weights, sums);
       } else {
-        AddVisibleSlots<Kv>(call, values, queries, kind, slot, at, sums);
+        AddVisibleSlots<Kv>(call, values, queries, kind, slot, weights, sums);
       }
     }
   }
@@ -302,7 +331,9 @@ void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int 
   for (int r = 0; r < kRows; ++r) {
     scales[r] = Softmax<Kv>(queries.scores + r * queries.score_stride, slots);
   }
-  if constexpr (kScaled<Kv>) ScaleWeights<kRows>(call, segments, kv_head, queries);
+  for (int kind = 0; kScaled<Kv> && kind < 2; ++kind) {
+    MakeIntegerWeights<kRows>(call, segments[kind], kv_head, kind, queries);
+  }
   int dim = 0;
   for (; dim + kValueVectors * kLanes <= call.padded_dim; dim += kValueVectors * kLanes) {
     Gather<Kv, kRows, kValueVectors>(call, segments, kv_head, queries, dim, scales, to);
@@ -320,7 +351,11 @@ void RotateQueries(const AttentionCall& call, const AttentionTile& tile, int kv_
     const float* x = call.qkv + row * QkvStride(call) + kv_head * group * call.head_dim;
     for (int head = 0; head < group; ++head, to += call.padded_dim) {
       Rotate(x + head * call.head_dim, RotaryOf(call, row, pinned), call, call.scale, to);
-      for (int d = 0; d < call.padded_dim; d += kLanes) Kv::PutFactors(to, d, Load(to + d));
+      if constexpr (kScaled<Kv>) {
+        PutIntegers(to, call.padded_dim);
+      } else {
+        for (int d = 0; d < call.padded_dim; d += kLanes) Kv::PutFactors(to, d, Load(to + d));
+      }
     }
   }
 }

@@ -9,31 +9,42 @@ namespace {
 
 // How keys and values are stored. One Load takes kPack numbers of each lane, which lie side by
 // side: a key's neighbouring dimensions, or a value's numbers of neighbouring slots. MulAdd
-// multiplies them with as many factors, of queries or of softmax weights, from `at` of a row on, a
-// multiple of kPack. PutFactors makes factors of a row of floats in that row, from its start on,
-// vector by vector, each read before: a factor may take less room than its float, so row + at is
-// not where factor `at` lies. It returns what the factors stand for. Seen puts zeros for the
-// numbers outside `visible`, counted from the lane's first.
+// multiplies them with as many factors, of queries or of softmax weights, from the `at`th on, a
+// multiple of kPack, and adds the products up in a Sum. Factors are made in place of a row's floats
+// and may take less room than those: FactorsOf says where the one lies that was float `at`.
 
+// PutFactors makes factors of floats from the start of a row on, vector by vector, each read
+// before; it returns what the factors stand for. Seen puts zeros for the numbers outside `visible`,
+// counted from the lane's first.
 struct PlainFactors {
+  using Sum = Vec;
   static constexpr int kPack = 1;
   static Vec PutFactors(float* row, int64_t at, Vec x) {
     Store(row + at, x);
     return x;
   }
-  static Vec MulAdd(Vec sum, Vec numbers, const float* row, int64_t at) {
-    return sum + numbers * row[at];
+  static const float* FactorsOf(const float* row, int64_t at) { return row + at; }
+  static Vec MulAdd(Vec sum, Vec numbers, const float* factors, int64_t at) {
+    return sum + numbers * factors[at];
   }
   static Vec Seen(Vec numbers, Range) { return numbers; }
 };
 
 struct Float32Kv : Float32, PlainFactors {};
 
+// Two factors of 16 bits, from the `at`th on.
+inline int32_t PairAt(const float* factors, int64_t at) {
+  int32_t pair;
+  __builtin_memcpy(&pair, reinterpret_cast<const char*>(factors) + 2 * at, sizeof pair);
+  return pair;
+}
+
 // Pairs, the first in the low half: what a dot product of bfloat16 takes, and wide with one
 // instruction everywhere else. With avx512_bf16 and amx factors are rounded to bfloat16 as well.
 struct Bfloat16Kv {
   using Type = uint16_t;
-  static constexpr int kPack = kBfloat16Pack;
+  using Sum = Vec;
+  static constexpr int kPack = kKvPack;
   typedef uint32_t LoosePairs __attribute__((vector_size(kLanes * 4), aligned(2), may_alias));
 
   static BitVec Load(const uint16_t* from) { return *reinterpret_cast<const LoosePairs*>(from); }
@@ -49,42 +60,84 @@ struct Bfloat16Kv {
     *reinterpret_cast<LooseHalfVec*>(reinterpret_cast<char*>(row) + 2 * at) = halves;
     return reinterpret_cast<Vec>(Bfloat16::Widen(halves) << 16);
   }
-  static Vec MulAdd(Vec sum, BitVec pairs, const float* row, int64_t at) {
-    int32_t pair;
-    __builtin_memcpy(&pair, reinterpret_cast<const char*>(row) + 2 * at, sizeof pair);
+  static const float* FactorsOf(const float* row, int64_t at) { return row + at / 2; }
+  static Vec MulAdd(Vec sum, BitVec pairs, const float* factors, int64_t at) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(pairs),
-                            reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair)));
+                            reinterpret_cast<__m512bh>(_mm512_set1_epi32(PairAt(factors, at))));
   }
 #else
   static Vec PutFactors(float* row, int64_t at, Vec x) {
     return PlainFactors::PutFactors(row, at, x);
   }
-  static Vec MulAdd(Vec sum, BitVec pairs, const float* row, int64_t at) {
-    sum += reinterpret_cast<Vec>(pairs << 16) * row[at];
-    return sum + reinterpret_cast<Vec>(pairs & 0xffff0000) * row[at + 1];
+  static const float* FactorsOf(const float* row, int64_t at) { return row + at; }
+  static Vec MulAdd(Vec sum, BitVec pairs, const float* factors, int64_t at) {
+    sum += reinterpret_cast<Vec>(pairs << 16) * factors[at];
+    return sum + reinterpret_cast<Vec>(pairs & 0xffff0000) * factors[at + 1];
   }
 #endif
 };
 
-// Codes; what they are to be multiplied by lies behind them (ScalesOf). Of keys it is taken into
-// the scores, of values into the weights.
+// Codes, in pairs; what they are to be multiplied by lies behind them (ScalesOf). Factors are
+// 16-bit integers, so that products and their sums are exact: PutIntegers makes them, of a key's
+// dimensions (kMaxHeadDim * 32767 * 128 fits) or of a block's weights.
 struct Int8Kv : PlainFactors {
   using Type = int8_t;
-  static Vec Load(const int8_t* from) {
-#if defined(__AVX512F__)
-    const auto codes = *reinterpret_cast<const LooseNarrowVec*>(from);
-    const __m512i wide = _mm512_cvtepi8_epi32(reinterpret_cast<__m128i>(codes));
+  using Sum = IntVec;
+  static constexpr int kPack = kKvPack;
+  static ShortVec Load(const int8_t* from) {
+#if defined(__AVX512BW__)
+    const auto* pairs = reinterpret_cast<const __m256i_u*>(from);
+    return reinterpret_cast<ShortVec>(_mm512_cvtepi8_epi16(*pairs));
 #elif defined(__AVX2__)
-    const __m256i wide = _mm256_cvtepi8_epi32(_mm_loadu_si64(from));
+    const auto* pairs = reinterpret_cast<const __m128i_u*>(from);
+    return reinterpret_cast<ShortVec>(_mm256_cvtepi8_epi16(*pairs));
 #elif defined(__SSE4_1__)
-    const __m128i wide = _mm_cvtepi8_epi32(_mm_loadu_si32(from));
+    return reinterpret_cast<ShortVec>(_mm_cvtepi8_epi16(_mm_loadu_si64(from)));
 #else
-    const auto codes = *reinterpret_cast<const LooseNarrowVec*>(from);
-    const IntVec wide = __builtin_convertvector(codes, IntVec);
+    typedef int8_t Pairs __attribute__((vector_size(kLanes * 2), aligned(1), may_alias));
+    return __builtin_convertvector(*reinterpret_cast<const Pairs*>(from), ShortVec);
 #endif
-    return __builtin_convertvector(reinterpret_cast<IntVec>(wide), Vec);
+  }
+  static const float* FactorsOf(const float* row, int64_t at) { return row + at; }  // of a group
+  static IntVec MulAdd(IntVec sum, ShortVec pairs, const float* factors, int64_t at) {
+    const int32_t pair = PairAt(factors, at);
+#if defined(__AVX512VNNI__)
+    return reinterpret_cast<IntVec>(_mm512_dpwssd_epi32(
+        reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(pairs), _mm512_set1_epi32(pair)));
+#elif defined(__AVX512BW__)
+    return sum + reinterpret_cast<IntVec>(
+                     _mm512_madd_epi16(reinterpret_cast<__m512i>(pairs), _mm512_set1_epi32(pair)));
+#elif defined(__AVX2__)
+    return sum + reinterpret_cast<IntVec>(
+                     _mm256_madd_epi16(reinterpret_cast<__m256i>(pairs), _mm256_set1_epi32(pair)));
+#elif defined(__SSE2__)
+    return sum + reinterpret_cast<IntVec>(
+                     _mm_madd_epi16(reinterpret_cast<__m128i>(pairs), _mm_set1_epi32(pair)));
+#else
+    const IntVec both = reinterpret_cast<IntVec>(pairs);
+    return sum + (both << 16 >> 16) * (pair << 16 >> 16) + (both >> 16) * (pair >> 16);
+#endif
   }
 };
+
+// Makes `size` floats, a multiple of 16, a group of as many integers, to the nearest, ties to even,
+// with what those are to be multiplied by behind them: 0 where all floats are below 1e-30, NaN
+// unless all are finite.
+[[gnu::always_inline]] inline void PutIntegers(float* group, int size) {
+  typedef int16_t LooseShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
+  const int32_t largest = LargestMagnitude(group, size);
+  const bool finite = largest < BitsOf(__builtin_inff());
+  const bool some = finite && largest >= BitsOf(1e-30f);
+  const float inverse = some ? 32767.0f / FloatOf(largest) : 0.0f;
+  for (int i = 0; i < size; i += kLanes) {
+    const IntVec rounded = some ? Round(Load(group + i) * inverse) : IntVec{};
+    *reinterpret_cast<LooseShortVec*>(reinterpret_cast<char*>(group) + 2 * i) =
+        __builtin_convertvector(rounded, LooseShortVec);
+  }
+  group[size / 2] = some ? FloatOf(largest) / 32767.0f : finite ? 0.0f : __builtin_nanf("");
+}
+
+inline float ScaleOfIntegers(const float* group, int size) { return group[size / 2]; }
 
 template <typename Kv>
 constexpr bool kScaled = sizeof(typename Kv::Type) == 1;
