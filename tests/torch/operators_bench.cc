@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/torch/ops/huge_memory.h"
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/kv_shape.h"
 #include "engine/torch/ops/linear_weight.h"
@@ -162,14 +163,19 @@ BENCHMARK(SiluMul)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
 
 constexpr int64_t kKvHeads = 3, kHeadDim = 64;
 
+// On huge pages, as a server's lies (kv_storage.h).
 Tensor Kv(Storage storage, int64_t blocks) {
   using kernels::Element;
-  if (storage != kInt8) {
-    const Tensor kv = at::randn(KvShape(Element::kFloat32, kLayers, blocks, kKvHeads, kHeadDim));
-    return kv.to(storage == kBfloat16 ? at::kBFloat16 : at::kFloat);
-  }
-  Tensor kv = at::randint(-127, 128, KvShape(Element::kInt8, kLayers, blocks, kKvHeads, kHeadDim),
-                          at::kChar);
+  const Element element = storage == kInt8 ? Element::kInt8 : Element::kFloat32;
+  const auto type = storage == kInt8       ? at::kChar
+                    : storage == kBfloat16 ? at::kBFloat16
+                                           : at::kFloat;
+  const auto shape = KvShape(element, kLayers, blocks, kKvHeads, kHeadDim);
+  const auto bytes = static_cast<size_t>(c10::multiply_integers(shape)) * c10::elementSize(type);
+  const HugeBuffer buffer = AllocateHuge(bytes);
+  Tensor kv = at::from_blob(buffer.data, shape, [buffer](void*) {}, type);
+  if (storage != kInt8) return kv.normal_();
+  kv.random_(-127, 128);
   kv.slice(4, kernels::kBlockTokens * kHeadDim).view(at::kFloat).fill_(1.0f / 64);
   return kv;
 }
