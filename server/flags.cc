@@ -46,9 +46,10 @@ ABSL_FLAG(int32_t, threads, ServerConfig().threads,
           "Threads that compute the model. 0: one for each core.");
 ABSL_FLAG(ByteSize, kv_bytes, ByteSize{ServerConfig().kv_bytes},
           "KV memory of all sessions together: 2GiB, 512MiB or plain bytes.");
-ABSL_FLAG(std::string, kv_dtype, ServerConfig().kv_dtype,
-          "Type of keys and values: float32, bfloat16, int8, or auto: float32 if the weights are, "
-          "else bfloat16.");
+ABSL_FLAG(
+    std::string, kv_dtype, ServerConfig().kv_dtype,
+    "Type of keys and values: float32, bfloat16, int8, or auto, what the model file was found to "
+    "bear.");
 ABSL_FLAG(std::string, isa, ServerConfig().isa,
           "Instructions to compute with: amx, avx512_bf16, avx512_vnni, avx512, avx2, portable, or "
           "auto, the best of this CPU.");

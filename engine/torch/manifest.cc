@@ -1,12 +1,12 @@
 #include "engine/torch/manifest.h"
 
 #include <algorithm>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace sinkstream {
 namespace {
@@ -32,6 +32,10 @@ class FieldReader {
     if (at != json_.end() && at->is_string()) return at->get<std::string>();
     Fail(absl::StrCat(name, " must be a string"));
     return "";
+  }
+
+  std::string TextOr(const char* name, const char* otherwise) {
+    return json_.contains(name) ? Text(name) : otherwise;
   }
 
   int64_t Number(const char* name, int64_t least, int64_t most) {
@@ -79,12 +83,17 @@ absl::Status CheckFormat(const Json& json) {
   return absl::OkStatus();
 }
 
-void CheckTogether(const ModelManifest& manifest, FieldReader& fields) {
-  constexpr absl::string_view kDtypes[] = {"float32", "bfloat16", "int8", "int4"};
-  if (std::find(std::begin(kDtypes), std::end(kDtypes), manifest.dtype) == std::end(kDtypes)) {
-    fields.Fail(absl::StrCat("dtype \"", manifest.dtype, "\" is not supported (supported: ",
-                             absl::StrJoin(kDtypes, ", "), ")"));
+void CheckOneOf(const char* name, const std::string& value,
+                absl::Span<const absl::string_view> supported, FieldReader& fields) {
+  if (std::find(supported.begin(), supported.end(), value) == supported.end()) {
+    fields.Fail(absl::StrCat(name, " \"", value, "\" is not supported (supported: ",
+                             absl::StrJoin(supported, ", "), ")"));
   }
+}
+
+void CheckTogether(const ModelManifest& manifest, FieldReader& fields) {
+  CheckOneOf("dtype", manifest.dtype, {"float32", "bfloat16", "int8", "int4"}, fields);
+  CheckOneOf("kv_dtype", manifest.kv_dtype, {"float32", "bfloat16", "int8"}, fields);
   if (manifest.heads % manifest.kv_heads != 0) {
     fields.Fail(absl::StrCat("heads ", manifest.heads, " is not a multiple of kv_heads ",
                              manifest.kv_heads));
@@ -101,6 +110,8 @@ ModelManifest ReadFields(FieldReader& fields) {
   manifest.name = fields.Text("name");
   manifest.architecture = fields.Text("architecture");
   manifest.dtype = fields.Text("dtype");
+  manifest.kv_dtype =
+      fields.TextOr("kv_dtype", manifest.dtype == "float32" ? "float32" : "bfloat16");
   manifest.vocab_size = fields.Size("vocab_size");
   manifest.layers = fields.Size("layers");
   manifest.hidden = fields.Size("hidden");

@@ -15,7 +15,8 @@ inline constexpr int64_t kModelFormatVersion = 1;
 struct ModelManifest {
   std::string name;
   std::string architecture;
-  std::string dtype;  // of the weights: "float32", "bfloat16", "int8" or "int4"
+  std::string dtype;     // of the weights: "float32", "bfloat16", "int8" or "int4"
+  std::string kv_dtype;  // of the cache, unless it is told: "float32", "bfloat16" or "int8"
   int32_t vocab_size = 0;
   int32_t layers = 0;
   int32_t hidden = 0;

@@ -167,9 +167,11 @@ class TorchModel final : public Model {
 };
 
 kernels::Element KvElement(const ModelManifest& manifest, KvDtype wanted) {
-  const bool float32 = wanted == KvDtype::kAuto && manifest.dtype == "float32";
-  if (float32 || wanted == KvDtype::kFloat32) return kernels::Element::kFloat32;
-  return wanted == KvDtype::kInt8 ? kernels::Element::kInt8 : kernels::Element::kBfloat16;
+  const auto is = [&](KvDtype dtype, const char* name) {
+    return wanted == dtype || (wanted == KvDtype::kAuto && manifest.kv_dtype == name);
+  };
+  if (is(KvDtype::kFloat32, "float32")) return kernels::Element::kFloat32;
+  return is(KvDtype::kInt8, "int8") ? kernels::Element::kInt8 : kernels::Element::kBfloat16;
 }
 
 absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,

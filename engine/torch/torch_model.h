@@ -12,7 +12,7 @@
 
 namespace sinkstream {
 
-// kAuto: float32 if the weights are, else bfloat16. kInt8: a scale for each token and head.
+// kAuto: as the manifest says. kInt8: a scale for each token and head.
 enum class KvDtype { kAuto, kFloat32, kBfloat16, kInt8 };
 
 struct TorchModelOptions {

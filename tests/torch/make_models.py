@@ -130,6 +130,7 @@ def main(directory: Path) -> None:
     kinds = gguf.GGMLQuantizationType
     save(directory / "int4.pt", TinyOfBlocks(kinds.Q4_1), dtype="int4", **of_blocks)
     save(directory / "int8.pt", TinyOfBlocks(kinds.Q8_0), dtype="int8", **of_blocks)
+    save(directory / "kv_int8.pt", Tiny(), kv_dtype="int8")
     save(directory / "int8_differs.pt", TinyOfBlocks(kinds.Q4_0), dtype="int8", **of_blocks)
     save(directory / "no_forward.pt", NoForward())
     torch.jit.save(torch.jit.script(Tiny()), str(directory / "foreign.pt"))

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 namespace sinkstream {
@@ -59,6 +60,22 @@ TEST(Manifest, GivesItsFieldsAndIgnoresUnknownOnes) {
   EXPECT_EQ(manifest->eos_token, 49);
   EXPECT_EQ(manifest->license, "apache-2.0");
   EXPECT_EQ(manifest->digest, "ab");
+}
+
+TEST(Manifest, OfAnOlderExporterHasACacheOfFloat32OrBfloat16) {
+  Json json = Sound();
+  for (const auto& [dtype, kv_dtype] : std::map<std::string, std::string>{
+           {"float32", "float32"}, {"bfloat16", "bfloat16"}, {"int8", "bfloat16"}}) {
+    json["dtype"] = dtype;
+    EXPECT_EQ(ParseManifest(json.dump())->kv_dtype, kv_dtype);
+  }
+  json["kv_dtype"] = "int8";
+  EXPECT_EQ(ParseManifest(json.dump())->kv_dtype, "int8");
+}
+
+TEST(Manifest, RefusesACacheThatItDoesNotKnow) {
+  EXPECT_THAT(ProblemWith("kv_dtype", "int4"), HasSubstr("kv_dtype \"int4\" is not supported"));
+  EXPECT_THAT(ProblemWith("kv_dtype", 8), HasSubstr("kv_dtype must be a string"));
 }
 
 TEST(Manifest, SaysThatANewerExporterMadeIt) {

@@ -102,7 +102,14 @@ TEST(ModelFile, KeepsKvInBytesWithAScaleForEachTokenAndHead) {
             1 * 1 * 2 * (16 * 16 + 16 * 4));  // layers, kv heads, K and V, codes and scales
 }
 
-TEST(ModelFile, KeepsKvInBfloat16WhereWeightsAreInBlocks) {
+TEST(ModelFile, KeepsKvAsTheManifestSaysIfNotToldOtherwise) {
+  EXPECT_EQ(Load("kv_int8.pt")->Spec().kv_dtype, "int8");
+  TorchModelOptions options = Small();
+  options.kv_dtype = KvDtype::kFloat32;
+  EXPECT_EQ(Load("kv_int8.pt", options)->Spec().kv_dtype, "float32");
+}
+
+TEST(ModelFile, KeepsKvInBfloat16WhereWeightsAreInBlocksAndTheManifestDoesNotSay) {
   for (const std::string dtype : {"int8", "int4"}) {
     const auto model = Load(dtype + ".pt");
     EXPECT_EQ(model->Spec().weight_dtype, dtype);

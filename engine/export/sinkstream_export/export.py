@@ -73,6 +73,8 @@ def _write(
         _report("matrices: " + ", ".join(f"{count} {kind}" for kind, count in sorted(precision.kinds.items())))
     _report("verifying against transformers")
     verification = verify.check(torch.jit.load(str(module_path)), architecture, checkpoint, config, precision)
+    if precision.quantized:
+        _report(f"{_kv_found(verification)}: the cache is {verify.kv_dtype(request.dtype, verification)}")
     _report(f"{_found(verification)}; writing {request.out}")
     description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
                                  archive.digest(module_path, extra_files))
@@ -87,6 +89,11 @@ def _found(verification: dict) -> str:
     source, same = (f"{figures['mean_kl']:g} nats (mean KL divergence), {figures['mean_nll_increase']:+g} (mean NLL)"
                     for figures in (verification["source"], verification["same_weights"]))
     return f"predictions differ from the source's by {source}; from the same weights' in float32 by {same}"
+
+
+def _kv_found(verification: dict) -> str:
+    costs = (f"{figures['mean_kl']:g} nats as {name}" for name, figures in verification["kv"].items())
+    return "rounding keys and values changes predictions by " + ", ".join(costs)
 
 
 def read(source: Path) -> Checkpoint:

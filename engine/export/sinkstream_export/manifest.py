@@ -7,7 +7,7 @@ from dataclasses import asdict
 import torch
 import transformers
 
-from . import __version__
+from . import __version__, verify
 from .checkpoint import Checkpoint, DecoderConfig, Provenance
 
 MAGIC = "sinkstream-model"
@@ -25,6 +25,7 @@ def build(
         "name": name,
         "architecture": checkpoint.architecture,
         "dtype": dtype,
+        "kv_dtype": verify.kv_dtype(dtype, verification),
         **{size: getattr(config, size) for size in _SIZES},
         "positions": {"kind": type(config.positions).__name__.lower(), **asdict(config.positions)},
         "trained_context": config.trained_context,

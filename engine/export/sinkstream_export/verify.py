@@ -26,6 +26,9 @@ DIVERGENCE = 1e-3
 # error the difference may be.
 _ROUNDINGS = 4
 SOURCE_DIVERGENCE = 0.3  # nats, likewise from the source's: what rounding a Q4_1 model anew to 4 bits costs is more
+# Nats, mean KL divergence that a cache of bytes may cost; or twice what bfloat16 costs, where activations are rounded:
+# there whatever moves a number moves some to the next integer.
+KV_DIVERGENCE = 0.01
 _TOKENS = 64
 _TEXT = (
     "A river does not remember every drop that has passed its bridge, and yet it keeps its name. In 1834 the old mill"
@@ -46,8 +49,8 @@ def check(
     """The manifest's `verification`. ExportError if the logits of a fixed text differ from transformers' on the same
     weights, rounded to `precision` and computed in float32; or, streamed, from the architecture's oracle: by TOLERANCE
     or more, and by more than float32 accounts for. Of quantised matrices, by more than the operators' rounding of
-    activations accounts for, or too far from the source's. Beside `module`, memory holds one tensor of the checkpoint
-    at a time."""
+    activations accounts for, or too far from the source's; what rounding keys and values costs is `kv`. Beside
+    `module`, memory holds one tensor of the checkpoint at a time."""
     tokens = _text(checkpoint, config)
     with torch.inference_mode():
         reference = reference_model(checkpoint, precision)
@@ -64,7 +67,18 @@ def check(
         source = reference_model(checkpoint, Precision("float32"))
         return {"same_weights": divergence.figures(dense_logits(torch.float32), dense, tokens),
                 "source": _figures_from_source(_dense_logits(source, tokens, torch.float32), dense, tokens),
+                "kv": _kv_figures(module, config, tokens, dense),
                 "tokens": len(tokens)}
+
+
+def kv_dtype(dtype: str, verification: dict) -> str:
+    """The manifest's, of `verification` as check() gives it: that of the weights, or of quantised ones int8, where what
+    that costs is small. It is not where biases make some dimensions of keys outlying, as in Qwen 2
+    (https://github.com/ggml-org/llama.cpp/issues/21385)."""
+    if "kv" not in verification:
+        return dtype
+    costs = {name: figures["mean_kl"] for name, figures in verification["kv"].items()}
+    return "int8" if costs["int8"] <= max(KV_DIVERGENCE, 2 * costs["bfloat16"]) else "bfloat16"
 
 
 def _text(checkpoint: Checkpoint, config: DecoderConfig) -> torch.Tensor:
@@ -77,9 +91,19 @@ def _text(checkpoint: Checkpoint, config: DecoderConfig) -> torch.Tensor:
     return torch.tensor(ids[:count])
 
 
-def _run(module: torch.nn.Module, config: DecoderConfig, tokens: torch.Tensor, sinks: int, window: int) -> torch.Tensor:
+def _kv_figures(module: torch.nn.Module, config: DecoderConfig, tokens: torch.Tensor, exact: torch.Tensor) -> dict:
+    """`exact`: the logits with keys and values in float32."""
+    return {str(kv).removeprefix("torch."): divergence.figures(
+        exact, _run(module, config, tokens, sinks=0, window=len(tokens), kv=kv), tokens)
+        for kv in (torch.bfloat16, torch.int8)}
+
+
+def _run(
+    module: torch.nn.Module, config: DecoderConfig, tokens: torch.Tensor, sinks: int, window: int,
+    kv: torch.dtype = torch.float32,
+) -> torch.Tensor:
     try:
-        return stream_logits(module, config, tokens, sinks, window, _CHUNK)
+        return stream_logits(module, config, tokens, sinks, window, _CHUNK, kv_dtype=kv)
     except RuntimeError as error:  # TorchScript tells the cause last, after its own trace
         raise ExportError(f"verification failed: {str(error).strip().splitlines()[-1]}; nothing was written") from error
 
