@@ -58,11 +58,11 @@ absl::StatusOr<std::string> ReadToken(const std::string& path) {
 
 absl::Status CheckTogether(const CredentialFiles& files) {
   if (files.tls_certificate.empty() && files.tls_key.empty()) return absl::OkStatus();
-  if (files.tls_key.empty()) return Fault("--tls_key", "is empty; --tls_certificate needs it");
+  if (files.tls_key.empty()) return Fault("--tls-key", "is empty; --tls-certificate needs it");
   if (files.tls_certificate.empty()) {
-    return Fault("--tls_certificate", "is empty; --tls_key needs it");
+    return Fault("--tls-certificate", "is empty; --tls-key needs it");
   }
-  if (files.tls_ca.empty()) return Fault("--tls_ca", "is empty; --tls_certificate needs it");
+  if (files.tls_ca.empty()) return Fault("--tls-ca", "is empty; --tls-certificate needs it");
   return absl::OkStatus();
 }
 
@@ -91,8 +91,8 @@ absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files,
   if (absl::Status together = CheckTogether(files); !together.ok()) return together;
   const bool in_the_clear = files.tls_ca.empty() && !files.insecure_token && !IsLocal(server);
   if (!files.token_file.empty() && in_the_clear) {
-    return Fault("--token_file", absl::StrCat("would be read by whoever is on the way to ", server,
-                                              "; encrypt with --tls_ca, or give --insecure_token"));
+    return Fault("--token-file", absl::StrCat("would be read by whoever is on the way to ", server,
+                                              "; encrypt with --tls-ca, or give --insecure-token"));
   }
   Credentials credentials;
   auto roots = ReadPem(files.tls_ca, "BEGIN CERTIFICATE", "certificate");
@@ -113,21 +113,21 @@ absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files,
 
 std::string ConnectionHint(const absl::Status& error, const Credentials& credentials) {
   if (absl::IsUnauthenticated(error)) {
-    return credentials.token.empty() ? " (give --token_file)"
-                                     : " (the server does not know the token of --token_file)";
+    return credentials.token.empty() ? " (give --token-file)"
+                                     : " (the server does not know the token of --token-file)";
   }
   if (!absl::IsUnavailable(error)) return "";
   if (credentials.roots.empty()) {
-    return " (is a server running there? one that encrypts needs --tls_ca)";
+    return " (is a server running there? one that encrypts needs --tls-ca)";
   }
   if (absl::StrContains(error.message(), "peer certificate")) return "";  // told in full
   // A server that misses the client's certificate says nothing, and closes the connection.
   if (!absl::StrContains(error.message(), "andshake")) {
     return " (is a server running there? one that asks clients for certificates needs "
-           "--tls_certificate)";
+           "--tls-certificate)";
   }
-  return " (does the server encrypt, does its certificate name this address and lead to --tls_ca, "
-         "and does it ask for a --tls_certificate?)";
+  return " (does the server encrypt, does its certificate name this address and lead to --tls-ca, "
+         "and does it ask for a --tls-certificate?)";
 }
 
 }  // namespace sinkstream

@@ -23,7 +23,7 @@ struct ServerConfig {
   bool reflection = false;
   int32_t threads = 0;                  // of the model; 0: one for each core
   int64_t kv_bytes = int64_t{2} << 30;  // KV memory of all sessions
-  // auto (float32 if the weights are, else bfloat16), float32, bfloat16, int8
+  // auto (what the model file says), float32, bfloat16, int8
   std::string kv_dtype = "auto";
   // auto (this CPU's best), amx, avx512_bf16, avx512_vnni, avx512, avx2, portable
   std::string isa = "auto";

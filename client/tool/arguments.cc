@@ -41,9 +41,12 @@ std::string Quoted(absl::string_view text) {
 
 template <typename T>
 std::string DescribeValuesOf() {
-  if constexpr (!std::is_integral_v<T>) return "a number";
-  using Limits = std::numeric_limits<T>;
-  return absl::StrCat("a whole number in [", Limits::lowest(), ", ", Limits::max(), "]");
+  if constexpr (std::is_integral_v<T>) {
+    using Limits = std::numeric_limits<T>;
+    return absl::StrCat("a whole number in [", Limits::lowest(), ", ", Limits::max(), "]");
+  } else {
+    return "a number";
+  }
 }
 
 struct Argument {
@@ -65,14 +68,6 @@ const Flag* Find(std::span<const Flag> flags, absl::string_view typed) {
 
 bool HasValueApart(const Flag& flag, const Argument& argument) {
   return !argument.value && !flag.bare;
-}
-
-// An empty path is none.
-Flag PathFlag(std::string name, std::string help, std::string* target) {
-  return {std::move(name), "FILE", std::move(help), [target](std::string_view text) {
-            *target = std::string(text);
-            return absl::OkStatus();
-          }};
 }
 
 absl::Status NoFlag(absl::string_view typed) {
@@ -189,14 +184,15 @@ Flag ServerFlag(std::string* target) {
 
 std::vector<Flag> CredentialFlags(CredentialFiles* target) {
   return {
-      PathFlag("tls-ca",
+      TextFlag("tls-ca", "FILE",
                "PEM: roots that the server's certificate leads to; encrypts the connection\n"
                "      (default: none, without encryption)",
                &target->tls_ca),
-      PathFlag("tls-certificate", "PEM: the certificate to show to a server that asks for one",
+      TextFlag("tls-certificate", "FILE",
+               "PEM: the certificate to show to a server that asks for one",
                &target->tls_certificate),
-      PathFlag("tls-key", "PEM: its key", &target->tls_key),
-      PathFlag("token-file", "holds the bearer token to send to a server that asks for one",
+      TextFlag("tls-key", "FILE", "PEM: its key", &target->tls_key),
+      TextFlag("token-file", "FILE", "holds the bearer token to send to a server that asks for one",
                &target->token_file),
       SwitchFlag("insecure-token",
                  "send it to other machines without encryption too, where whoever is on the way\n"

@@ -174,9 +174,8 @@ kernels::Element KvElement(const ModelManifest& manifest, KvDtype wanted) {
   return is(KvDtype::kInt8, "int8") ? kernels::Element::kInt8 : kernels::Element::kBfloat16;
 }
 
-absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest,
+absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest, kernels::Element kv_element,
                                    const TorchModelOptions& options) {
-  const kernels::Element kv_element = KvElement(manifest, options.kv_dtype);
   ModelSpec spec;
   spec.name = manifest.name;
   spec.architecture = manifest.architecture;
@@ -289,12 +288,12 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   absl::StatusOr<ModelArchive> archive = ReadModelArchive(path);
   if (!archive.ok()) return archive.status();
   if (absl::Status status = SetProcessOptions(options); !status.ok()) return status;
-  const absl::StatusOr<ModelSpec> spec = MakeSpec(archive->manifest, options);
+  const kernels::Element kv_element = KvElement(archive->manifest, options.kv_dtype);
+  const absl::StatusOr<ModelSpec> spec = MakeSpec(archive->manifest, kv_element, options);
   if (!spec.ok()) return spec.status();
   if (absl::Status status = CheckFits(*archive, *spec, options); !status.ok()) return status;
   if (absl::Status status = CheckDigest(*archive); !status.ok()) return status;
-  absl::StatusOr<KvStorage> kv = KvStorage::Create(
-      archive->manifest, KvElement(archive->manifest, options.kv_dtype), spec->num_blocks);
+  absl::StatusOr<KvStorage> kv = KvStorage::Create(archive->manifest, kv_element, spec->num_blocks);
   if (!kv.ok()) return kv.status();
   absl::StatusOr<torch::jit::Module> module = LoadModule(*archive);
   if (!module.ok()) return module.status();

@@ -95,10 +95,10 @@ TEST(Credentials, ATokenFileHoldsOneTokenAndItIsNotTold) {
 }
 
 TEST(Credentials, FilesThatNeedEachOtherAreNamed) {
-  EXPECT_EQ(Refusal({.tls_certificate = "c"}), "--tls_key: is empty; --tls_certificate needs it");
-  EXPECT_EQ(Refusal({.tls_key = "k"}), "--tls_certificate: is empty; --tls_key needs it");
+  EXPECT_EQ(Refusal({.tls_certificate = "c"}), "--tls-key: is empty; --tls-certificate needs it");
+  EXPECT_EQ(Refusal({.tls_key = "k"}), "--tls-certificate: is empty; --tls-key needs it");
   EXPECT_EQ(Refusal({.tls_certificate = "c", .tls_key = "k"}),
-            "--tls_ca: is empty; --tls_certificate needs it");
+            "--tls-ca: is empty; --tls-certificate needs it");
 }
 
 TEST(Credentials, ATokenLeavesNoMachineUnencryptedUnlessItMay) {
@@ -113,8 +113,8 @@ TEST(Credentials, ATokenLeavesNoMachineUnencryptedUnlessItMay) {
        {"chat.example.org:50051", "10.0.0.1:50051", "[::2]:1", "localhost.example.org:1",
         "127.0.0.1.example.org:1", "dns:///sinkstream:50051", "0.0.0.0:1"}) {
     EXPECT_EQ(Refusal(files, elsewhere),
-              std::string("--token_file: would be read by whoever is on the way to ") + elsewhere +
-                  "; encrypt with --tls_ca, or give --insecure_token");
+              std::string("--token-file: would be read by whoever is on the way to ") + elsewhere +
+                  "; encrypt with --tls-ca, or give --insecure-token");
   }
   EXPECT_TRUE(LoadCredentials({}, "chat.example.org:50051").ok()) << "without a token";
   files.insecure_token = true;
@@ -144,13 +144,13 @@ TEST(ConnectionHint, SaysWhatToDo) {
   with_token.token = "secret-token";
   encrypted.roots = kCertificate;
   const auto unknown = absl::UnauthenticatedError("no such token");
-  EXPECT_EQ(ConnectionHint(unknown, plain), " (give --token_file)");
+  EXPECT_EQ(ConnectionHint(unknown, plain), " (give --token-file)");
   EXPECT_THAT(ConnectionHint(unknown, with_token), HasSubstr("does not know the token"));
   const auto gone = absl::UnavailableError("connection refused");
-  EXPECT_THAT(ConnectionHint(gone, plain), HasSubstr("needs --tls_ca"));
-  EXPECT_THAT(ConnectionHint(gone, encrypted), HasSubstr("needs --tls_certificate"));
+  EXPECT_THAT(ConnectionHint(gone, plain), HasSubstr("needs --tls-ca"));
+  EXPECT_THAT(ConnectionHint(gone, encrypted), HasSubstr("needs --tls-certificate"));
   const auto handshake = absl::UnavailableError("Ssl handshake failed");
-  EXPECT_THAT(ConnectionHint(handshake, encrypted), HasSubstr("lead to --tls_ca"));
+  EXPECT_THAT(ConnectionHint(handshake, encrypted), HasSubstr("lead to --tls-ca"));
   const auto other = absl::UnavailableError("Peer name 127.0.0.1 is not in peer certificate");
   EXPECT_EQ(ConnectionHint(other, encrypted), "");
   EXPECT_EQ(ConnectionHint(absl::NotFoundError("no session"), encrypted), "");

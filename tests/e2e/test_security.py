@@ -189,7 +189,7 @@ def test_the_chat_shows_certificate_and_token(chat_program, start, authority, tl
         [line] = result.stderr.splitlines()
         return line
 
-    assert "UNAUTHENTICATED" in complaint(*shown) and "(give --token_file)" in complaint(*shown)
+    assert "UNAUTHENTICATED" in complaint(*shown) and "(give --token-file)" in complaint(*shown)
     token.write_text("carol-token-0000")
     assert "does not know the token" in complaint(*shown, f"--token_file={token}")
     assert "needs --tls_ca" in complaint(f"--server={server.address}")
@@ -206,4 +206,4 @@ def test_the_load_generator_shows_its_token(loadgen_tool, start, authority, tls,
             "--warmup-turns=0", "--max-tokens=4"]
     assert run(*load, f"--token-file={token}").returncode == 0
     refused = run(*load)
-    assert refused.returncode == 1 and "give --token_file" in refused.stderr
+    assert refused.returncode == 1 and "give --token-file" in refused.stderr

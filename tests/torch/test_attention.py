@@ -172,10 +172,23 @@ def test_many_small_weights_beside_a_large_one_are_not_lost_in_bytes(isa):
     case, count = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=0, sinks=0, window=4000), 3000
     qkv = torch.zeros(count, 3, 16)
     qkv[:, 0, 0] = 1 / case.scale
-    qkv[0, 1, 0] = 12  # the score of the first token, which has the value 0; the others' is 0
-    qkv[1:, 2] = 1
+    qkv[0, 1, 0] = 12  # the score of the first token; the others' is 0
+    qkv[0, 2, 0] = 1
+    qkv[1:, 2, 1:] = 1
     out = feed(case, qkv.flatten(1), chunk=500, dtype=torch.int8)
-    torch.testing.assert_close(out[-1], torch.full((16,), 1 - 1 / (1 + (count - 1) * math.exp(-12))), atol=0, rtol=0.01)
+    small = 1 - 1 / (1 + (count - 1) * math.exp(-12))
+    torch.testing.assert_close(out[-1, 1:], torch.full((15,), small), atol=0, rtol=0.01)
+
+
+def test_sums_of_the_largest_head_fit_their_integers(isa):
+    """Codes of 127 times integers of 32,767, 512 of them."""
+    case = Case(heads=1, kv_heads=1, head_dim=512, rotary_dims=0, sinks=0)
+    qkv = torch.full((2, 3, 512), 1 / 512)
+    qkv[:, 0] = 1 / case.scale
+    qkv[1, 1] *= -1  # scores of 1 and -1
+    qkv[1, 2] = 0
+    out = feed(case, qkv.flatten(1), chunk=2, dtype=torch.int8)
+    torch.testing.assert_close(out[1], torch.full((512,), torch.tensor([1.0, -1.0]).softmax(0)[0] / 512))
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-31])
@@ -185,15 +198,15 @@ def test_next_to_nothing_is_nothing_in_bytes(isa, size):
 
 
 @pytest.mark.parametrize("number", [NAN, float("inf"), -float("inf")])
-@pytest.mark.parametrize("part", ["key", "value"])
+@pytest.mark.parametrize("part", ["query", "key", "value"])
 def test_what_is_no_number_shows_in_bytes_to_all_that_see_it_alone(isa, rng, part, number):
     case = Case(heads=1, kv_heads=1, head_dim=16, rotary_dims=16, sinks=2, window=10)
     qkv = case.random_qkv(40, rng)
     clean = feed(case, qkv, 40, torch.int8)
     for row in (0, 20):
         faulty = qkv.clone()
-        faulty[row, {"key": 16 + 3, "value": 32 + 3}[part]] = number
-        seen_by = set(range(40)) if row == 0 else set(range(20, 30))
+        faulty[row, {"query": 3, "key": 16 + 3, "value": 32 + 3}[part]] = number
+        seen_by = {row} if part == "query" else set(range(40)) if row == 0 else set(range(20, 30))
         for chunk in (1, 40):
             out = feed(case, faulty, chunk, torch.int8)
             for n in range(40):
@@ -252,7 +265,7 @@ def test_numbers_of_bfloat16_lie_in_pairs_of_dimensions_and_of_tokens(isa, rng):
     assert torch.equal(values.view(8, 32, 2)[:2].transpose(1, 2).reshape(4, 32)[:3, :23], v)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)
 @pytest.mark.parametrize("positions", [{}, ALIBI], ids=["rotary", "ALiBi"])
 @pytest.mark.parametrize("last", [20, 21])
 def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng, positions, dtype, last):
@@ -264,7 +277,7 @@ def test_what_a_later_row_writes_never_reaches_an_earlier_one(isa, rng, position
     assert torch.equal(feed(case, poisoned, 24, dtype)[:last], clean[:last])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8], ids=str)
 @pytest.mark.parametrize("positions", [{}, ALIBI], ids=["rotary", "ALiBi"])
 @pytest.mark.parametrize("first", [3, 4])
 def test_what_has_left_the_window_never_comes_back(isa, rng, positions, dtype, first):

@@ -73,11 +73,12 @@ def _write(
         _report("matrices: " + ", ".join(f"{count} {kind}" for kind, count in sorted(precision.kinds.items())))
     _report("verifying against transformers")
     verification = verify.check(torch.jit.load(str(module_path)), architecture, checkpoint, config, precision)
+    kv_dtype = verify.kv_dtype(request.dtype, verification)
     if precision.quantized:
-        _report(f"{_kv_found(verification)}: the cache is {verify.kv_dtype(request.dtype, verification)}")
+        _report(f"{_kv_found(verification)}: the cache is {kv_dtype}")
     _report(f"{_found(verification)}; writing {request.out}")
-    description = manifest.build(checkpoint, config, request.dtype, request.name or checkpoint.name, verification,
-                                 archive.digest(module_path, extra_files))
+    description = manifest.build(checkpoint, config, request.dtype, kv_dtype, request.name or checkpoint.name,
+                                 verification, archive.digest(module_path, extra_files))
     archive.write_final(module_path, final_path, {**extra_files, "manifest.json": _json(description)})
     archive.publish(final_path, request.out)
     return description

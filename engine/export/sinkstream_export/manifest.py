@@ -7,7 +7,7 @@ from dataclasses import asdict
 import torch
 import transformers
 
-from . import __version__, verify
+from . import __version__
 from .checkpoint import Checkpoint, DecoderConfig, Provenance
 
 MAGIC = "sinkstream-model"
@@ -16,16 +16,16 @@ _SIZES = ("vocab_size", "layers", "hidden", "intermediate", "heads", "kv_heads",
 
 
 def build(
-    checkpoint: Checkpoint, config: DecoderConfig, dtype: str, name: str, verification: dict, digest: str
+    checkpoint: Checkpoint, config: DecoderConfig, dtype: str, kv_dtype: str, name: str, verification: dict, digest: str
 ) -> dict:
-    """`verification` and `digest` as verify.check() and archive.digest() give them."""
+    """`kv_dtype`, `verification` and `digest` as verify.kv_dtype(), verify.check() and archive.digest() give them."""
     return {
         "magic": MAGIC,
         "format_version": FORMAT_VERSION,
         "name": name,
         "architecture": checkpoint.architecture,
         "dtype": dtype,
-        "kv_dtype": verify.kv_dtype(dtype, verification),
+        "kv_dtype": kv_dtype,
         **{size: getattr(config, size) for size in _SIZES},
         "positions": {"kind": type(config.positions).__name__.lower(), **asdict(config.positions)},
         "trained_context": config.trained_context,

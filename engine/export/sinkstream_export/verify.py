@@ -26,9 +26,10 @@ DIVERGENCE = 1e-3
 # error the difference may be.
 _ROUNDINGS = 4
 SOURCE_DIVERGENCE = 0.3  # nats, likewise from the source's: what rounding a Q4_1 model anew to 4 bits costs is more
-# Nats, mean KL divergence that a cache of bytes may cost; or twice what bfloat16 costs, where activations are rounded:
-# there whatever moves a number moves some to the next integer.
+# Nats, mean KL divergence that a cache of bytes may cost; or twice what bfloat16 costs, up to the larger one: where
+# activations are rounded, whatever moves a number moves some to the next integer.
 KV_DIVERGENCE = 0.01
+_LARGEST_KV_DIVERGENCE = 0.05
 _TOKENS = 64
 _TEXT = (
     "A river does not remember every drop that has passed its bridge, and yet it keeps its name. In 1834 the old mill"
@@ -78,7 +79,8 @@ def kv_dtype(dtype: str, verification: dict) -> str:
     if "kv" not in verification:
         return dtype
     costs = {name: figures["mean_kl"] for name, figures in verification["kv"].items()}
-    return "int8" if costs["int8"] <= max(KV_DIVERGENCE, 2 * costs["bfloat16"]) else "bfloat16"
+    limit = max(KV_DIVERGENCE, min(2 * costs["bfloat16"], _LARGEST_KV_DIVERGENCE))
+    return "int8" if costs["int8"] <= limit else "bfloat16"
 
 
 def _text(checkpoint: Checkpoint, config: DecoderConfig) -> torch.Tensor:

@@ -9,7 +9,7 @@ constexpr int kQueryTile = 4;       // queries that attend at once
 constexpr int kScoredTogether = 2;  // vectors of slots
 constexpr int kVectorsPerBlock = kBlockTokens / kLanes;
 #if defined(__AVX512F__)
-constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors
+constexpr int kValueVectors = 4;  // accumulators: kQueryTile * kValueVectors, of bytes twice that
 #else
 constexpr int kValueVectors = 2;
 #endif
@@ -331,8 +331,10 @@ void AttendQueries(const AttentionCall& call, const Segment (&segments)[2], int 
   for (int r = 0; r < kRows; ++r) {
     scales[r] = Softmax<Kv>(queries.scores + r * queries.score_stride, slots);
   }
-  for (int kind = 0; kScaled<Kv> && kind < 2; ++kind) {
-    MakeIntegerWeights<kRows>(call, segments[kind], kv_head, kind, queries);
+  if constexpr (kScaled<Kv>) {
+    for (int kind = 0; kind < 2; ++kind) {
+      MakeIntegerWeights<kRows>(call, segments[kind], kv_head, kind, queries);
+    }
   }
   int dim = 0;
   for (; dim + kValueVectors * kLanes <= call.padded_dim; dim += kValueVectors * kLanes) {

@@ -60,6 +60,7 @@ void WriteRows(const AttentionCall& call, Range rows) {
       Rotate(keys + head * call.head_dim, RotaryOf(call, row, false), call, 1.0f, x);
       PutKey<Kv>(call, Narrow(call, x, at.slot, to, room), at.slot, to);
       const float* value = keys + (call.kv_heads + head) * call.head_dim;
+      // Behind head_dim x keeps the zeros that Rotate has put there.
       __builtin_memcpy(x, value, static_cast<size_t>(call.head_dim) * sizeof(float));
       PutValue<Kv>(call, Narrow(call, x, at.slot, values_to, room), at.slot, values_to);
     }

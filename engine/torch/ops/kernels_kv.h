@@ -10,12 +10,11 @@ namespace {
 // How keys and values are stored. One Load takes kPack numbers of each lane, which lie side by
 // side: a key's neighbouring dimensions, or a value's numbers of neighbouring slots. MulAdd
 // multiplies them with as many factors, of queries or of softmax weights, from the `at`th on, a
-// multiple of kPack, and adds the products up in a Sum. Factors are made in place of a row's floats
-// and may take less room than those: FactorsOf says where the one lies that was float `at`.
+// multiple of kPack, and adds the products up in a Sum. PutFactors makes factors of floats in their
+// place, from the start of a row on, vector by vector, each read before, and returns what they
+// stand for; they may take less room, so FactorsOf says where those from `at` on lie. Seen puts
+// zeros for the numbers outside `visible`, counted from the lane's first.
 
-// PutFactors makes factors of floats from the start of a row on, vector by vector, each read
-// before; it returns what the factors stand for. Seen puts zeros for the numbers outside `visible`,
-// counted from the lane's first.
 struct PlainFactors {
   using Sum = Vec;
   static constexpr int kPack = 1;
@@ -78,12 +77,14 @@ struct Bfloat16Kv {
 };
 
 // Codes, in pairs; what they are to be multiplied by lies behind them (ScalesOf). Factors are
-// 16-bit integers, so that products and their sums are exact: PutIntegers makes them, of a key's
-// dimensions (kMaxHeadDim * 32767 * 128 fits) or of a block's weights.
-struct Int8Kv : PlainFactors {
+// 16-bit integers, so that products and their sums are exact. PutFactors leaves floats: PutIntegers
+// makes the factors, of a whole query (kMaxHeadDim * 32767 * 128 fits) or of a block's weights once
+// they have the values' scales.
+struct Int8Kv {
   using Type = int8_t;
   using Sum = IntVec;
   static constexpr int kPack = kKvPack;
+
   static ShortVec Load(const int8_t* from) {
 #if defined(__AVX512BW__)
     const auto* pairs = reinterpret_cast<const __m256i_u*>(from);
@@ -98,7 +99,10 @@ struct Int8Kv : PlainFactors {
     return __builtin_convertvector(*reinterpret_cast<const Pairs*>(from), ShortVec);
 #endif
   }
-  static const float* FactorsOf(const float* row, int64_t at) { return row + at; }  // of a group
+  static Vec PutFactors(float* row, int64_t at, Vec x) {
+    return PlainFactors::PutFactors(row, at, x);
+  }
+  static const float* FactorsOf(const float* row, int64_t at) { return row + at; }
   static IntVec MulAdd(IntVec sum, ShortVec pairs, const float* factors, int64_t at) {
     const int32_t pair = PairAt(factors, at);
 #if defined(__AVX512VNNI__)

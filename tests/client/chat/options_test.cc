@@ -75,9 +75,7 @@ TEST(ChatFlagsTest, WhatTheServerJudgesIsHandedOn) {
 }
 
 TEST(ChatFlagsTest, AnEmptyValueIsNone) {
-  const ChatOptions options =
-      Parse({"--session=", "--system=", "--sinks=", "--temperature=", "--tls_ca="});
-  EXPECT_EQ(options.credentials.tls_ca, "");
+  const ChatOptions options = Parse({"--session=", "--system=", "--sinks=", "--temperature="});
   EXPECT_FALSE(options.session || options.system || options.sinks || options.temperature);
 }
 
@@ -86,6 +84,7 @@ TEST(ChatFlagsTest, WhatNoServerCouldReadIsNamed) {
   EXPECT_EQ(Complaint("--temperature=hot"), "--temperature: is 'hot'; must be a number");
   EXPECT_THAT(Complaint("--sinks=2147483648"), HasSubstr("in [-2147483648, 2147483647]"));
   EXPECT_EQ(Complaint("--seed"), "--seed: has no value");
+  EXPECT_EQ(Complaint("--tls_ca="), "--tls-ca: is ''; must not be empty");
   EXPECT_EQ(Complaint("--nostats"), "--nostats is not a flag; --help lists them");
 }
 

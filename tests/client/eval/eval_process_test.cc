@@ -87,7 +87,7 @@ TEST_F(EvalProcessTest, WhatIsNoFlagIsNamed) {
 TEST_F(EvalProcessTest, ATokenInTheClearIsAllowedByASwitch) {
   const std::string elsewhere =
       "perplexity --text x --server=192.0.2.1:1 --token-file=" + folder_ + "/text";
-  EXPECT_THAT(Failure(elsewhere), HasSubstr("--token_file: would be read by whoever"));
+  EXPECT_THAT(Failure(elsewhere), HasSubstr("--token-file: would be read by whoever"));
   EXPECT_THAT(Failure(elsewhere + " --insecure-token=no"), HasSubstr("would be read by whoever"));
   for (const char* allowed : {" --insecure-token", " --insecure_token=yes"}) {
     EXPECT_THAT(Failure(elsewhere + allowed), HasSubstr("/text: must hold one token"));
