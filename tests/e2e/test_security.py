@@ -192,10 +192,10 @@ def test_the_chat_shows_certificate_and_token(chat_program, start, authority, tl
     assert "UNAUTHENTICATED" in complaint(*shown) and "(give --token-file)" in complaint(*shown)
     token.write_text("carol-token-0000")
     assert "does not know the token" in complaint(*shown, f"--token_file={token}")
-    assert "needs --tls_ca" in complaint(f"--server={server.address}")
+    assert "needs --tls-ca" in complaint(f"--server={server.address}")
     stranger = Authority(tmp_path, "stranger")
-    assert "lead to --tls_ca" in complaint(f"--server={server.address}", f"--tls_ca={stranger.path}")
-    assert "--tls_certificate" in complaint(*encrypted)
+    assert "lead to --tls-ca" in complaint(f"--server={server.address}", f"--tls_ca={stranger.path}")
+    assert "--tls-certificate" in complaint(*encrypted)
 
 
 def test_the_load_generator_shows_its_token(loadgen_tool, start, authority, tls, tokens, tmp_path):
