@@ -40,7 +40,8 @@ def test_manifest_says_what_the_model_is(folder, export):
     assert manifest == {
         "magic": "sinkstream-model", "format_version": 1, "name": "tiny-llama", "architecture": "llama",
         "dtype": "bfloat16", "kv_dtype": "bfloat16", "vocab_size": 301, "layers": 3, "hidden": 48,
-        "intermediate": 88, "heads": 6, "kv_heads": 2, "head_dim": 20, "positions": {"kind": "rope", "theta": 5000.0, "dims": 20, "scaling": None},
+        "intermediate": 88, "heads": 6, "kv_heads": 2, "head_dim": 20,
+        "positions": {"kind": "rope", "theta": 5000.0, "dims": 20, "scaling": None},
         "trained_context": 4096, "bos_token": 1, "eos_token": 2, "license": "apache-2.0",
         "verification": {"tokens": 64},
     }

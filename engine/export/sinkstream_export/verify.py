@@ -95,9 +95,9 @@ def _text(checkpoint: Checkpoint, config: DecoderConfig) -> torch.Tensor:
 
 def _kv_figures(module: torch.nn.Module, config: DecoderConfig, tokens: torch.Tensor, exact: torch.Tensor) -> dict:
     """`exact`: the logits with keys and values in float32."""
-    return {str(kv).removeprefix("torch."): divergence.figures(
+    return {name: divergence.figures(
         exact, _run(module, config, tokens, sinks=0, window=len(tokens), kv=kv), tokens)
-        for kv in (torch.bfloat16, torch.int8)}
+        for name, kv in (("bfloat16", torch.bfloat16), ("int8", torch.int8))}
 
 
 def _run(

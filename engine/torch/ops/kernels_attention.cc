@@ -67,32 +67,24 @@ void AddProducts(const AttentionCall& call, const typename Kv::Type* const* keys
   }
 }
 
-IntVec LaneNumbers() {
-  IntVec lanes;
-  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = lane;
-  return lanes;
-}
-
 // A masked slot may hold anything, NaN included: it is replaced, never multiplied away.
 Vec Masked(Vec numbers, Range visible, int64_t slot, float instead) {
   if (visible.begin <= slot && slot + kLanes <= visible.end) return numbers;
   const int32_t begin = static_cast<int32_t>(Max(visible.begin - slot, 0));
   const int32_t end = static_cast<int32_t>(Max(Min(visible.end - slot, kLanes), 0));
-  const IntVec lanes = LaneNumbers();
-  return (lanes >= begin) & (lanes < end) ? numbers : Splat(instead);
+  return (kLaneNumbers >= begin) & (kLaneNumbers < end) ? numbers : Splat(instead);
 }
+
+// Where, in its block, the first slot of a vector is.
+int LaneOf(int64_t vector) { return static_cast<int>(vector % kVectorsPerBlock) * kLanes; }
 
 // Of the slots of one vector; behind the last one, of the last.
 template <typename Kv>
 const typename Kv::Type* KeysOf(const AttentionCall& call, const Segment& segment, int kv_head,
                                 int64_t vector) {
   const int64_t at = Min(vector, segment.count * kVectorsPerBlock - 1);
-  return BlockOf<Kv>(call, segment.blocks[at / kVectorsPerBlock], kv_head) +
-         at % kVectorsPerBlock * kLanes * Kv::kPack;
+  return BlockOf<Kv>(call, segment.blocks[at / kVectorsPerBlock], kv_head) + LaneOf(at) * Kv::kPack;
 }
-
-// Where, in its block, the first slot of a vector is.
-int LaneOf(int64_t vector) { return static_cast<int>(vector % kVectorsPerBlock) * kLanes; }
 
 // Makes scores of the products of integers. Asks for the scales that come next, and for those of
 // the values, which nothing else would.
@@ -156,7 +148,7 @@ void ScoreSegment(const AttentionCall& call, const Segment& segment, int kv_head
 // slot's score is -infinity and stays it.
 void SubtractDistances(float slope, int64_t distance, float* scores, int64_t slots) {
   for (int64_t slot = 0; slot < slots; slot += kLanes) {
-    const IntVec distances = static_cast<int32_t>(distance - slot) - LaneNumbers();
+    const IntVec distances = static_cast<int32_t>(distance - slot) - kLaneNumbers;
     Store(scores + slot, Load(scores + slot) - __builtin_convertvector(distances, Vec) * slope);
   }
 }

@@ -24,7 +24,7 @@ const uint16_t* Narrow(const AttentionCall& call, const float* x, int, uint16_t*
 const int8_t* Narrow(const AttentionCall& call, const float* x, int slot, int8_t* part,
                      int8_t* room) {
   IntVec sums = {};
-  const float scale = RoundToBytes(x, call.padded_dim, room, sums);
+  const float scale = RoundToCodes<127>(x, call.padded_dim, room, sums);
   __builtin_memcpy(part + kBlockTokens * call.padded_dim + slot * int{sizeof scale}, &scale,
                    sizeof scale);
   return room;

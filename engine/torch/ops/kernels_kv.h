@@ -124,21 +124,11 @@ struct Int8Kv {
   }
 };
 
-// Makes `size` floats, a multiple of 16, a group of as many integers, to the nearest, ties to even,
-// with what those are to be multiplied by behind them: 0 where all floats are below 1e-30, NaN
-// unless all are finite.
+// Makes `size` floats, a multiple of 16, a group of as many integers, with what those are to be
+// multiplied by behind them.
 [[gnu::always_inline]] inline void PutIntegers(float* group, int size) {
-  typedef int16_t LooseShortVec __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
-  const int32_t largest = LargestMagnitude(group, size);
-  const bool finite = largest < BitsOf(__builtin_inff());
-  const bool some = finite && largest >= BitsOf(1e-30f);
-  const float inverse = some ? 32767.0f / FloatOf(largest) : 0.0f;
-  for (int i = 0; i < size; i += kLanes) {
-    const IntVec rounded = some ? Round(Load(group + i) * inverse) : IntVec{};
-    *reinterpret_cast<LooseShortVec*>(reinterpret_cast<char*>(group) + 2 * i) =
-        __builtin_convertvector(rounded, LooseShortVec);
-  }
-  group[size / 2] = some ? FloatOf(largest) / 32767.0f : finite ? 0.0f : __builtin_nanf("");
+  IntVec sums = {};
+  group[size / 2] = RoundToCodes<32767>(group, size, reinterpret_cast<int16_t*>(group), sums);
 }
 
 inline float ScaleOfIntegers(const float* group, int size) { return group[size / 2]; }

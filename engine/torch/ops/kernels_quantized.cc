@@ -137,7 +137,7 @@ void Panels(const QuantizedLinearCall& call, Range panels, Range rows) {
 
 void QuantizeGroup(const float* x, int64_t size, int8_t* codes, ActivationGroup& group) {
   IntVec sums = {};
-  const float scale = RoundToBytes(x, size, codes, sums);
+  const float scale = RoundToCodes<127>(x, size, codes, sums);
   const int32_t sum = Sum(sums);
   group = {scale, scale * static_cast<float>(sum), sum};
 }

@@ -13,8 +13,6 @@ namespace {
 typedef uint8_t CodeVec __attribute__((vector_size(kLanes * 4)));
 typedef int16_t ShortVec __attribute__((vector_size(kLanes * 4)));
 typedef uint8_t LooseCodeVec __attribute__((vector_size(kLanes * 4), aligned(1), may_alias));
-typedef int8_t NarrowVec __attribute__((vector_size(kLanes)));
-typedef int8_t LooseNarrowVec __attribute__((vector_size(kLanes), aligned(1), may_alias));
 
 inline CodeVec LoadCodes(const uint8_t* from) {
   return *reinterpret_cast<const LooseCodeVec*>(from);
@@ -194,24 +192,29 @@ inline int32_t LargestMagnitude(const float* x, int64_t size) {
   return Largest(largest);
 }
 
-// Codes of x to the nearest, ties to even, x being about scale * code, and their sums by lanes.
-// Returns the scale: max |x| / 127; 0 where that maximum is below 1e-30; NaN unless all is finite.
-[[gnu::always_inline]] inline float RoundToBytes(const float* x, int64_t size, int8_t* codes,
+// Codes of x in [-kMost, kMost], to the nearest, ties to even, x being about scale * code, and
+// their sums by lanes. Returns the scale: max |x| / kMost; 0 where that maximum is below 1e-30; NaN
+// unless all is finite. `codes` may begin where x does.
+template <int kMost, typename Code>
+[[gnu::always_inline]] inline float RoundToCodes(const float* x, int64_t size, Code* codes,
                                                  IntVec& sums) {
+  typedef Code Codes __attribute__((vector_size(kLanes * sizeof(Code))));
+  typedef Code LooseCodes
+      __attribute__((vector_size(kLanes * sizeof(Code)), aligned(sizeof(Code)), may_alias));
   const int32_t largest = LargestMagnitude(x, size);
   const bool finite = largest < BitsOf(__builtin_inff());
   if (!finite || largest < BitsOf(1e-30f)) {
-    __builtin_memset(codes, 0, static_cast<size_t>(size));
+    __builtin_memset(codes, 0, static_cast<size_t>(size) * sizeof(Code));
     return finite ? 0.0f : __builtin_nanf("");
   }
-  const float inverse = 127.0f / FloatOf(largest);
+  const float inverse = kMost / FloatOf(largest);
 #pragma GCC unroll 8
   for (int64_t i = 0; i < size; i += kLanes) {
     const IntVec rounded = Round(Load(x + i) * inverse);
-    *reinterpret_cast<LooseNarrowVec*>(codes + i) = __builtin_convertvector(rounded, NarrowVec);
+    *reinterpret_cast<LooseCodes*>(codes + i) = __builtin_convertvector(rounded, Codes);
     sums += rounded;
   }
-  return FloatOf(largest) / 127.0f;
+  return FloatOf(largest) / kMost;
 }
 
 }  // namespace
