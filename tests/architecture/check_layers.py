@@ -11,8 +11,10 @@ MOST_LINES = 500
 SOURCES = {".cc", ".h", ".py", ".proto", ".cmake", ".sh", ".md", ".txt", ".bash"}
 NOT_OURS = {"build", ".git"}
 DATA = {"LICENSE"}
+SCRATCH = "tests/scratch_files.h"
 VAGUE_NAME = re.compile(r"(manager|helper|util|utils|common)s?", re.IGNORECASE)
 VAGUE_TYPE = re.compile(r"^\s*(?:class|struct|enum class)\s+(?:\[\[\w+\]\]\s*)?(\w*(?:Manager|Helper|Util|Utils|Common))\b(?!;)")
+SHARED_NAME = re.compile(r"\bTempDir\(\)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 TORCH = re.compile(r"^(torch|ATen|c10|caffe2)/")
@@ -54,6 +56,8 @@ def form_faults(path, text):
     for number, line in enumerate(lines, start=1):
         if path.suffix in {".cc", ".h", ".py"} and (match := VAGUE_TYPE.match(line)):
             yield f"{path}:{number}: the name {match.group(1)} says nothing about what it is"
+        if path.suffix in {".cc", ".h"} and path.as_posix() != SCRATCH and SHARED_NAME.search(line):
+            yield f"{path}:{number}: a temporary file that tests running side by side may share; see {SCRATCH}"
 
 
 def faults(root):

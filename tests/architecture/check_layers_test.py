@@ -52,6 +52,11 @@ class CheckLayersTest(unittest.TestCase):
         self.assert_fault("server/a.h", "class SessionManager final {\n", "SessionManager")
         self.assertEqual(self.faults_of("server/a.h", "class Commonwealth {};\nclass Foreign::FlagHelper;\n"), [])
 
+    def test_tests_share_no_temporary_file(self):
+        line = 'const std::string path = testing::TempDir() + "state.json";\n'
+        self.assert_fault("tests/client/a_test.cc", line, "side by side")
+        self.assertEqual(self.faults_of("tests/scratch_files.h", line), [])
+
 
 if __name__ == "__main__":
     unittest.main()

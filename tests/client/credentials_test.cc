@@ -3,12 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <fstream>
 #include <string>
 
 #include "client/session_client.h"
 #include "tests/client/scripted_server.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream {
 namespace {
@@ -22,15 +21,11 @@ constexpr char kKey[] = "-----BEGIN PRIVATE KEY-----\n";
 // A file of the test's own.
 class File {
  public:
-  explicit File(const std::string& content)
-      : path_(testing::TempDir() + "credentials_" + std::to_string(++count_)) {
-    std::ofstream(path_) << content;
-  }
-  ~File() { std::remove(path_.c_str()); }
+  explicit File(const std::string& content) : path_(files_.Write("file", content)) {}
   const std::string& path() const { return path_; }
 
  private:
-  inline static int count_ = 0;
+  const ScratchFiles files_;
   const std::string path_;
 };
 

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <condition_variable>
 #include <csignal>
@@ -11,6 +10,7 @@
 #include <mutex>
 
 #include "tests/fakes/fake_model.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream {
 namespace {
@@ -20,7 +20,6 @@ using testing::HasSubstr;
 class DiskParkTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directories(directory_);
     park_ = DiskPark::Create({directory_, 10 * model_.Spec().block_bytes}, model_,
                              [this](BlockPark::Outcome outcome) {
                                const std::lock_guard lock(mutex_);
@@ -29,7 +28,6 @@ class DiskParkTest : public testing::Test {
                              })
                 .value();
   }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
 
   BlockPark::Outcome Await() {
     std::unique_lock lock(mutex_);
@@ -49,7 +47,8 @@ class DiskParkTest : public testing::Test {
 
   FakeModel model_{{}};
   const size_t block_bytes_ = static_cast<size_t>(model_.Spec().block_bytes);
-  const std::string directory_ = testing::TempDir() + "/disk_park-" + std::to_string(getpid());
+  const ScratchFiles files_;
+  const std::string& directory_ = files_.folder();
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<BlockPark::Outcome> outcomes_;

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "tests/server/scratch_files.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream {
 namespace {

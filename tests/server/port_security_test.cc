@@ -10,8 +10,8 @@
 
 #include "absl/time/clock.h"
 #include "server/small_file.h"
+#include "tests/scratch_files.h"
 #include "tests/server/certificates.h"
-#include "tests/server/scratch_files.h"
 
 namespace sinkstream {
 namespace {

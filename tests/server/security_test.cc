@@ -10,9 +10,9 @@
 #include "server/authenticator.h"
 #include "server/port_security.h"
 #include "sinkstream/v1/score.grpc.pb.h"
+#include "tests/scratch_files.h"
 #include "tests/server/certificates.h"
 #include "tests/server/chat_server.h"
-#include "tests/server/scratch_files.h"
 
 namespace sinkstream {
 namespace {

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <limits>
 
+#include "tests/scratch_files.h"
+
 namespace sinkstream {
 namespace {
 
@@ -24,11 +26,8 @@ class MachineLimitsTest : public testing::Test {
     if (!stat.empty()) Write("/sys/fs/cgroup" + folder + "/memory.stat", stat);
   }
 
-  const std::string root_ = testing::TempDir() + "/machine_limits";
-
- private:
-  void SetUp() override { std::filesystem::remove_all(root_); }
-  void TearDown() override { std::filesystem::remove_all(root_); }
+  const ScratchFiles files_;
+  const std::string& root_ = files_.folder();
 };
 
 using AvailableMemoryTest = MachineLimitsTest;

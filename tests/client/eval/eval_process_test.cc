@@ -9,6 +9,7 @@
 
 #include "tests/client/command.h"
 #include "tests/client/eval/scoring_server.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -24,13 +25,11 @@ Outcome RunTool(const std::string& arguments) {
 class EvalProcessTest : public testing::Test {
  protected:
   EvalProcessTest() {
-    std::filesystem::create_directories(folder_);
     std::ofstream text(folder_ + "/text");
     for (int i = 0; i < 2000; ++i) {
       text << static_cast<char>('a' + i * i / 3 % 26) << (i % 6 ? "" : " ");
     }
   }
-  ~EvalProcessTest() override { std::filesystem::remove_all(folder_); }
 
   std::string Flags(const std::string& rest) const {
     return " --text=" + folder_ + "/text --server=" + server_.address() + " " + rest;
@@ -50,9 +49,8 @@ class EvalProcessTest : public testing::Test {
     return outcome.out;
   }
 
-  // Tests may run side by side.
-  const std::string folder_ =
-      testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name();
+  const ScratchFiles files_;
+  const std::string& folder_ = files_.folder();
   ScoringServer server_;
 };
 

@@ -13,6 +13,7 @@
 #include "client/eval/drift_state.h"
 #include "client/eval/statistics.h"
 #include "tests/client/eval/scoring_server.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -182,17 +183,13 @@ TEST(AddScoresTest, DistributionsOfAnotherSizeAreRefused) {
 class DriftTest : public EvaluationTest {
  protected:
   DriftTest() {
-    // Tests may run side by side.
-    const std::string prefix =
-        testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name();
-    options_.subject.text = prefix + ".txt";
+    options_.subject.text = files_.Path("text");
     options_.subject.server = server_.address();
     options_.cache = {4, 26};
     options_.stretches = 3;
     options_.recompute_tokens = 7;
-    options_.state = prefix + ".state.json";
-    options_.json = prefix + ".json";
-    std::remove(options_.state.c_str());
+    options_.state = files_.Path("state.json");
+    options_.json = files_.Path("json");
     std::ofstream text(options_.subject.text);
     for (int i = 0; i < 6000; ++i)
       text << static_cast<char>('a' + i * i % 23) << (i % 5 ? "" : " ");
@@ -213,6 +210,7 @@ class DriftTest : public EvaluationTest {
     return Report();
   }
 
+  const ScratchFiles files_;
   DriftOptions options_;
 };
 
@@ -314,7 +312,8 @@ TEST_F(DriftTest, AStateBeyondTheTextIsDamaged) {
 }
 
 TEST(DriftStateTest, KeepsTheScoreOfATokenThatTheModelRulesOut) {
-  const std::string path = testing::TempDir() + "infinite.state.json";
+  const ScratchFiles files;
+  const std::string path = files.Path("state.json");
   DriftRun run;
   run.tokens = 10;
   run.stretches = 1;

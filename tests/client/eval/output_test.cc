@@ -11,6 +11,7 @@
 #include "client/eval/perplexity_chart.h"
 #include "client/tool/drawing_file.h"
 #include "client/tool/output_file.h"
+#include "tests/scratch_files.h"
 
 // fontconfig, which cairo asks for a font, keeps some of its memory to the end.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
@@ -26,9 +27,6 @@ using testing::StartsWith;
 
 class OutputFileTest : public testing::Test {
  protected:
-  OutputFileTest() { std::filesystem::create_directories(folder_); }
-  ~OutputFileTest() override { std::filesystem::remove_all(folder_); }
-
   static std::string Content(const std::string& path) {
     std::ostringstream content;
     content << std::ifstream(path).rdbuf();
@@ -38,9 +36,8 @@ class OutputFileTest : public testing::Test {
     return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_), {}));
   }
 
-  // Tests may run side by side.
-  const std::string folder_ =
-      testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name();
+  const ScratchFiles files_;
+  const std::string& folder_ = files_.folder();
 };
 
 TEST_F(OutputFileTest, ReplacesWhatWasThereAndLeavesNothingElse) {

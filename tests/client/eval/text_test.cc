@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cctype>
-#include <fstream>
 
 #include "client/tool/text_file.h"
 #include "client/tool/tokenize.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -15,11 +15,8 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 std::string FileOf(const std::string& content) {
-  // Tests may run side by side.
-  const std::string path =
-      testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name();
-  std::ofstream(path, std::ios::binary) << content;
-  return path;
+  static const ScratchFiles files;
+  return files.Write("text", content);
 }
 
 TEST(ReadTextTest, SkipsCharactersNotBytes) {

@@ -9,6 +9,7 @@
 
 #include "tests/client/command.h"
 #include "tests/client/loadgen/chatting_server.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream::loadgen {
 namespace {
@@ -23,9 +24,6 @@ Outcome RunTool(const std::string& arguments) {
 
 class LoadgenProcessTest : public testing::Test {
  protected:
-  LoadgenProcessTest() { std::filesystem::create_directories(folder_); }
-  ~LoadgenProcessTest() override { std::filesystem::remove_all(folder_); }
-
   std::string Flags(const std::string& rest) const {
     return "--server=" + server_.address() + " --json=" + folder_ + "/r.json " + rest;
   }
@@ -42,9 +40,8 @@ class LoadgenProcessTest : public testing::Test {
     return outcome.out;
   }
 
-  // Tests may run side by side.
-  const std::string folder_ =
-      testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name();
+  const ScratchFiles files_;
+  const std::string& folder_ = files_.folder();
   ChattingServer server_;
 };
 

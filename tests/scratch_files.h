@@ -1,4 +1,5 @@
-// ScratchFiles: a folder of a test's own, gone with it.
+// ScratchFiles: a folder of a test's own, gone with it. Tests run side by side, each in a process:
+// a name that two of them share in the folder of temporary files is a race.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,16 +13,13 @@ namespace sinkstream {
 
 class ScratchFiles {
  public:
-  ScratchFiles() {
-    std::string folder = testing::TempDir() + "sinkstream-XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-  }
+  ScratchFiles() { EXPECT_NE(mkdtemp(folder_.data()), nullptr); }
   ~ScratchFiles() { std::filesystem::remove_all(folder_); }
   ScratchFiles(const ScratchFiles&) = delete;
   ScratchFiles& operator=(const ScratchFiles&) = delete;
 
-  std::string Path(const std::string& name) const { return folder_ / name; }
+  const std::string& folder() const { return folder_; }
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
   // Replaces the file at once, as one should; only its owner may read it. Its path.
   std::string Write(const std::string& name, const std::string& content) const {
     const std::string fresh = Path(name + ".new");
@@ -33,7 +31,7 @@ class ScratchFiles {
   }
 
  private:
-  std::filesystem::path folder_;
+  std::string folder_ = testing::TempDir() + "sinkstream-XXXXXX";
 };
 
 }  // namespace sinkstream
