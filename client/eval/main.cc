@@ -120,7 +120,7 @@ int Main(std::span<const char* const> arguments) {
   for (const Subcommand& subcommand : Subcommands()) {
     if (subcommand.name == name) return subcommand.run(arguments.subspan(1));
   }
-  const Request request = ReadRequest({}, arguments);
+  const Request request = ReadRequest({}, arguments.first(arguments.empty() ? 0 : 1));
   if (request == Request::kVersion) return PrintVersion();
   if (request == Request::kHelp || name == "help") {
     PrintHelp();

@@ -70,13 +70,22 @@ bool HasValueApart(const Flag& flag, const Argument& argument) {
   return !argument.value && !flag.bare;
 }
 
+// Nothing: `typed` is neither --help nor --version.
+std::optional<Request> RequestOf(absl::string_view typed) {
+  if (typed == "--help" || typed == "-help" || typed == "-h") return Request::kHelp;
+  if (typed == "--version" || typed == "-version") return Request::kVersion;
+  return std::nullopt;
+}
+
 absl::Status NoFlag(absl::string_view typed) {
+  const absl::string_view name = Argument(typed).name;
+  if (RequestOf(name)) return absl::InvalidArgumentError(absl::StrCat(name, " takes no value"));
   if (!absl::StartsWith(typed, "--")) {
     return absl::InvalidArgumentError(
         absl::StrCat("unexpected argument ", Quoted(typed), "; --help lists the flags"));
   }
-  return absl::InvalidArgumentError(absl::StrCat(absl::Utf8SafeCEscape(Argument(typed).name),
-                                                 " is not a flag; --help lists them"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(absl::Utf8SafeCEscape(name), " is not a flag; --help lists them"));
 }
 
 absl::Status Fault(const Flag& flag, absl::string_view fault) {
@@ -209,12 +218,7 @@ Flag Required(Flag flag) {
 Request ReadRequest(std::span<const Flag> flags, std::span<const char* const> arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const Argument argument(arguments[i]);
-    for (const absl::string_view help : {"--help", "-help", "-h"}) {
-      if (argument.name == help && !argument.value) return Request::kHelp;
-    }
-    for (const absl::string_view version : {"--version", "-version"}) {
-      if (argument.name == version && !argument.value) return Request::kVersion;
-    }
+    if (const auto request = RequestOf(argument.name); request && !argument.value) return *request;
     const Flag* flag = Find(flags, argument.name);
     if (flag && HasValueApart(*flag, argument)) ++i;
   }

@@ -66,8 +66,9 @@ TEST_F(EvalProcessTest, HelpListsSubcommandsAndTheirFlags) {
 
 TEST_F(EvalProcessTest, ABadCommandLineIsToldInOneLineWithCodeTwo) {
   for (const char* arguments :
-       {"", "tables", "table", "table --text", "table --text x --cache 1", "table --text x y",
-        "perplexity --text x --policy rolling", "perplexity --text x --server localhost",
+       {"", "tables", "tables --help", "tables --text --help", "table", "table --text",
+        "table --text x --cache 1", "table --text x y", "perplexity --text x --policy rolling",
+        "perplexity --text x --server localhost",
         "perplexity --text x --window=9223372036854775807",
         "recall --text x --distances=1,9223372036854775807"}) {
     const Outcome outcome = RunTool(std::string(arguments) + " 2>&1");

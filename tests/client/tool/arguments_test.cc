@@ -90,6 +90,8 @@ TEST(ParseFlagsTest, SaysWhatIsWrongInOneLine) {
   EXPECT_EQ(Complaint({"--no_such", "x"}), "--no_such is not a flag; --help lists them");
   EXPECT_EQ(Complaint({"--noquick-one"}), "--noquick-one is not a flag; --help lists them");
   EXPECT_EQ(Complaint({"--", "--tex"}), "-- is not a flag; --help lists them");
+  EXPECT_EQ(Complaint({"--help=text"}), "--help takes no value");
+  EXPECT_EQ(Complaint({"--version=1"}), "--version takes no value");
   EXPECT_EQ(Complaint({"x"}), "unexpected argument 'x'; --help lists the flags");
   EXPECT_EQ(Complaint({"-text"}), "unexpected argument '-text'; --help lists the flags");
   EXPECT_EQ(Complaint({}), "--text: is required");
