@@ -180,24 +180,29 @@ Tensor Kv(Storage storage, int64_t blocks) {
   return kv;
 }
 
-// The last `rows` tokens of each of so many windows that they fill: one layer after the other of a
-// model's 30, so that KV comes from memory as it does in a step.
-void Attend(benchmark::State& state, int64_t sessions, int64_t rows, int64_t window,
-            Storage storage) {
-  constexpr int64_t kHeads = 9;
-  const auto attention = Operator<Tensor(
-      const Tensor&, const std::optional<Tensor>&, int64_t, int64_t, int64_t, int64_t, double,
-      const c10::intrusive_ptr<StepContext>&, const std::optional<Tensor>&)>("sink_attention");
+// A step of the last `rows` tokens of each of so many windows, which they fill.
+c10::intrusive_ptr<StepContext> LastRows(const Tensor& kv, int64_t sessions, int64_t rows,
+                                         int64_t window) {
   const int64_t blocks = window / kernels::kBlockTokens;
-  const Tensor kv = Kv(storage, sessions * blocks);
   Tensor lines = at::zeros({sessions, kSequenceFields}, at::kLong);
   for (int64_t s = 0; s < sessions; ++s) {
     const int64_t first = s * blocks;
     const int64_t line[] = {window - rows, rows, 0, window, first, first, blocks, 0, 0};
     std::copy(std::begin(line), std::end(line), lines[s].data_ptr<int64_t>());
   }
-  const auto step = c10::make_intrusive<StepContext>(kv, kHeadDim, lines,
-                                                     at::arange(sessions * blocks, at::kInt));
+  return c10::make_intrusive<StepContext>(kv, kHeadDim, lines,
+                                          at::arange(sessions * blocks, at::kInt));
+}
+
+// One layer after the other of a model's 30, so that KV comes from memory as it does in a step.
+void Attend(benchmark::State& state, int64_t sessions, int64_t rows, int64_t window,
+            Storage storage) {
+  constexpr int64_t kHeads = 9;
+  const auto attention = Operator<Tensor(
+      const Tensor&, const std::optional<Tensor>&, int64_t, int64_t, int64_t, int64_t, double,
+      const c10::intrusive_ptr<StepContext>&, const std::optional<Tensor>&)>("sink_attention");
+  const Tensor kv = Kv(storage, sessions * window / kernels::kBlockTokens);
+  const auto step = LastRows(kv, sessions, rows, window);
   const Tensor qkv = at::randn({sessions * rows, (kHeads + 2 * kKvHeads) * kHeadDim});
   int64_t layer = 0;
   for (auto _ : state) {
