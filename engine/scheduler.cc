@@ -234,6 +234,7 @@ std::optional<StepCandidate> Scheduler::CandidateOf(Session& session, size_t ind
         std::min(candidate.prompt_left, *rows + MostDistributions(parts_.model.Spec()));
     candidate.tells_distributions = true;
     session.paused = *rows == 0 && distributions_.RowsLeft() == 0;
+    if (session.paused) return std::nullopt;
   }
   return candidate;
 }

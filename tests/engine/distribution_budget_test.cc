@@ -78,6 +78,19 @@ TEST_F(DistributionBudgetTest, WhoWaitsForItCountsAsPaused) {
   EXPECT_EQ(talk_.scheduler().Stats().paused_requests, 0);
 }
 
+TEST_F(DistributionBudgetTest, WhoWaitsForItKeepsNobodyFromGuessing) {
+  EngineOptions options = Options();
+  options.limits.speculative_tokens = 4;
+  Conversation talk({.next = Rambling}, options);
+  talk.OpenStream().Score(Numbers(30, 1), {.distributions = true});
+  talk.Run();
+  talk.OpenStream().Feed({'a', 'b', 'a', 'b'}, Greedy(100));
+  talk.Run();
+  int64_t guessed = 0;
+  for (const auto& step : talk.observer().steps) guessed += step.guessed_tokens;
+  EXPECT_GT(guessed, 0);
+}
+
 TEST_F(DistributionBudgetTest, ItGoesOnWhenTheReaderReads) {
   auto& alice = Greediest();
   EXPECT_EQ(talk_.Run(), 0);
