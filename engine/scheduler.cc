@@ -74,6 +74,7 @@ void Scheduler::Attach(Session& session, OpenCommand& command) {
   const bool resumed = !command.request.id.empty();
   pool_.Attach(session, command.attachment, std::move(command.outbox));
   session.trace = std::move(command.request.trace);
+  if (!resumed) session.planned_at = planned_;
   const bool shares = !resumed && session.shares_prefix;
   parts_.observer.OnSessionStart({.id = session.id,
                                   .resumed = resumed,

@@ -77,7 +77,8 @@ struct Session {
   bool half_closed = false;           // the client sends no more
   absl::Time detached_at;             // when outbox became null
 
-  uint64_t planned_at = 0;  // StepCandidate::planned_at
+  // StepCandidate::planned_at. Of a new session, that of the latest one planned: it passes nobody.
+  uint64_t planned_at = 0;
   // Has a request that waits for readers: its own, whose outbox is full, or those of distributions.
   bool paused = false;
 };

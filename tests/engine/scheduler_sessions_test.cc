@@ -172,6 +172,21 @@ TEST(SchedulerTest, AHalfClosedStreamGetsItsReplyAndThenEndsWell) {
   EXPECT_EQ(talk.scheduler().Stats().attached_sessions, 0);
 }
 
+TEST(SchedulerTest, NewSessionsDoNotPassThoseThatWait) {
+  EngineOptions options = SmallOptions();
+  options.limits.max_prefills_per_step = 1;
+  Conversation talk({}, options);
+  auto& alice = talk.OpenStream();
+  alice.Score(Numbers(3, 1));
+  talk.Run();
+  alice.Score(Numbers(3, 2), {}, 2);
+  for (int i = 0; i < 3; ++i) {
+    talk.OpenStream().Score(Numbers(3, 3 + i));
+    talk.Run(1);
+  }
+  EXPECT_THAT(alice.Read().appends, SizeIs(2));
+}
+
 TEST(SchedulerTest, DrainingRefusesNewSessionsAndLetsRunningTurnsEnd) {
   Conversation talk;
   auto& alice = talk.OpenStream();
