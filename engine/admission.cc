@@ -63,6 +63,7 @@ Admission::Arrival Admission::Take(const Place& place) {
   Arrival arrival = std::move(*place);
   waiting_.erase(place);
   if (Session* const session = SessionOf(arrival.open)) --session->claims;
+  for (const Command& command : arrival.then) deferred_bytes_ -= HeldBytes(command);
   return arrival;
 }
 
@@ -70,7 +71,11 @@ bool Admission::Defer(Command& command) {
   const auto place = Find(AttachmentOf(command));
   if (place == waiting_.end()) return false;
   std::vector<Command>& then = place->then;
-  if (then.size() < options_.limits.inbox.owner_commands) {
+  const InboxLimits& limits = options_.limits.inbox;
+  const size_t bytes = HeldBytes(command);
+  const bool fits = deferred_bytes_ == 0 || bytes == 0 || deferred_bytes_ + bytes <= limits.bytes;
+  if (then.size() < limits.owner_commands && fits) {
+    deferred_bytes_ += bytes;
     then.push_back(std::move(command));
     return true;
   }

@@ -39,7 +39,8 @@ class Admission {
   std::optional<Arrival> Next();
 
   // Keeps `command` for later if it is of a stream that waits. One that asks for too much meanwhile
-  // (InboxLimits::owner_commands) is refused: RESOURCE_EXHAUSTED, QUEUE_FULL.
+  // (InboxLimits::owner_commands; bytes of all that wait) is refused: RESOURCE_EXHAUSTED,
+  // QUEUE_FULL.
   bool Defer(Command& command);
   // The stream has gone: it, if it waited, as it was.
   std::optional<Arrival> Leave(AttachmentId attachment);
@@ -73,6 +74,7 @@ class Admission {
   EngineObserver& observer_;
   const Clock& clock_;
   const std::function<uint64_t()> random_;
+  size_t deferred_bytes_ = 0;    // of waiting_, what their streams have asked for since
   std::deque<Arrival> waiting_;  // each claims the session that it asks for
 };
 

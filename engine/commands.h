@@ -2,6 +2,7 @@
 // is encoded already.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -61,5 +62,8 @@ struct ParkCommand {
 
 using Command = std::variant<OpenCommand, RequestCommand, CancelCommand, CloseCommand,
                              HalfCloseCommand, DetachCommand, DrainCommand, ParkCommand>;
+
+// What the text, the tokens and the stops of a command take while it waits. Unit: bytes.
+size_t HeldBytes(const Command& command);
 
 }  // namespace sinkstream

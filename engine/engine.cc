@@ -13,6 +13,7 @@
 #include "engine/errors.h"
 #include "engine/inbox.h"
 #include "engine/kv_window.h"
+#include "engine/sampling_rules.h"
 #include "engine/scheduler.h"
 #include "engine/session_rules.h"
 
@@ -22,18 +23,6 @@ namespace {
 uint64_t SystemRandom() {
   std::random_device device;
   return (uint64_t{device()} << 32) | device();
-}
-
-size_t InputBytes(const RequestInput& input) {
-  size_t tokens = input.tokens.size();
-  if (input.text) tokens += input.text->body.size();
-  if (input.user_turn) {
-    for (const TurnPlace place : {TurnPlace::kFirst, TurnPlace::kAfterSystem, TurnPlace::kLater}) {
-      tokens = std::max(tokens, input.user_turn->At(place).size());
-    }
-  }
-  const size_t text = input.text ? input.text->head.size() + input.text->tail.size() : 0;
-  return tokens * sizeof(TokenId) + text;
 }
 
 absl::Status ValidateLimits(const EngineLimits& limits) {
@@ -127,8 +116,8 @@ class Engine::Impl {
     thread_.join();
   }
 
-  // `bytes`: of the command's text and tokens.
-  absl::Status Send(AttachmentId attachment, size_t bytes, Command command) {
+  absl::Status Send(AttachmentId attachment, Command command) {
+    const size_t bytes = HeldBytes(command);
     if (inbox_->TryPush(attachment, bytes, std::move(command))) return absl::OkStatus();
     return Exhausted("QUEUE_FULL",
                      "inbox: too many calls, of this stream or of all, wait for the engine already",
@@ -198,6 +187,7 @@ absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<O
                         absl::StrCat("the model's chat format, ", impl_->format_.name,
                                      ", has no system turn; say it in the first user turn"));
   }
+  if (auto few = ValidateStops(request.sampling, "open.sampling."); !few.ok()) return few;
   OpenCommand command;
   command.attachment = impl_->next_attachment_++;
   if (!impl_->format_.system) request.system_prompt.reset();
@@ -208,12 +198,12 @@ absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<O
   outbox->SetOnRoom([inbox = impl_->inbox_] { inbox->Poke(); });
   command.outbox = std::move(outbox);
   const AttachmentId attachment = command.attachment;
-  const size_t bytes = command.system_turn.size() * sizeof(TokenId);
-  if (auto status = impl_->Send(attachment, bytes, std::move(command)); !status.ok()) return status;
+  if (auto status = impl_->Send(attachment, std::move(command)); !status.ok()) return status;
   return attachment;
 }
 
 absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
+  if (auto few = ValidateStops(request.sampling, "turn.sampling."); !few.ok()) return few;
   RequestCommand command{attachment, request.request_id, true, {}, std::move(request.sampling)};
   command.arrived = impl_->clock_.Now();
   if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
@@ -225,8 +215,7 @@ absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
     command.input.user_turn =
         impl_->format_.EncodeUserTurn(*impl_->tokenizer_, std::get<std::string>(request.input));
   }
-  const size_t bytes = InputBytes(command.input);
-  return impl_->Send(attachment, bytes, std::move(command));
+  return impl_->Send(attachment, std::move(command));
 }
 
 absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
@@ -238,8 +227,7 @@ absl::Status Engine::Append(AttachmentId attachment, AppendRequest request) {
     command.input.text =
         SplitAtStableBoundaries(*impl_->tokenizer_, std::get<std::string>(request.input));
   }
-  const size_t bytes = InputBytes(command.input);
-  return impl_->Send(attachment, bytes, std::move(command));
+  return impl_->Send(attachment, std::move(command));
 }
 
 void Engine::Cancel(AttachmentId attachment) {

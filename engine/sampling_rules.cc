@@ -32,15 +32,26 @@ class Faults {
   absl::Status status_;
 };
 
-void CheckStops(const SamplingParams& params, int32_t vocab_size, Faults& faults) {
-  const auto strings = params.stop_strings.size();
+// `Sampling` has stop_strings and stop_tokens. Looks at no string of a list that is too long.
+template <typename Sampling>
+absl::Status CheckStopSizes(const Sampling& sampling, const std::string& prefix) {
+  const auto strings = sampling.stop_strings.size(), tokens = sampling.stop_tokens.size();
+  Faults faults(prefix);
   faults.Require(strings <= 16, "stop_strings", absl::StrCat("a list of ", strings), "at most 16");
-  for (const auto& text : params.stop_strings) {
+  faults.Require(tokens <= 64, "stop_tokens", absl::StrCat("a list of ", tokens), "at most 64");
+  if (strings > 16) return faults.Take();
+  for (const auto& text : sampling.stop_strings) {
     faults.Require(!text.empty() && text.size() <= 256, "stop_strings",
                    absl::StrCat("a string of ", text.size(), " bytes"), "1 to 256 bytes each");
   }
-  const auto tokens = params.stop_tokens.size();
-  faults.Require(tokens <= 64, "stop_tokens", absl::StrCat("a list of ", tokens), "at most 64");
+  return faults.Take();
+}
+
+void CheckStops(const SamplingParams& params, int32_t vocab_size, const std::string& prefix,
+                Faults& faults) {
+  const absl::Status sizes = CheckStopSizes(params, prefix);
+  faults.Add(sizes);
+  if (!sizes.ok()) return;
   const auto limit = absl::StrCat("in [0, ", vocab_size, ")");
   for (const TokenId token : params.stop_tokens) {
     faults.Require(token >= 0 && token < vocab_size, "stop_tokens", token, limit.c_str());
@@ -48,6 +59,10 @@ void CheckStops(const SamplingParams& params, int32_t vocab_size, Faults& faults
 }
 
 }  // namespace
+
+absl::Status ValidateStops(const SamplingOverrides& overrides, const std::string& field_prefix) {
+  return CheckStopSizes(overrides, field_prefix);
+}
 
 SamplingParams ApplyOverrides(SamplingParams base, const SamplingOverrides& overrides) {
   Take(overrides.temperature, base.temperature);
@@ -99,7 +114,7 @@ absl::Status ValidateSampling(const SamplingParams& params, int32_t vocab_size,
   if (params.top_logprobs) {
     faults.Add(ValidateTopLogprobs(*params.top_logprobs, field_prefix));
   }
-  CheckStops(params, vocab_size, faults);
+  CheckStops(params, vocab_size, field_prefix, faults);
   return faults.Take();
 }
 

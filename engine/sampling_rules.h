@@ -14,6 +14,11 @@ inline constexpr int32_t kMaxPenaltyLastN = 4096;
 // `base` with every field that `overrides` gives.
 SamplingParams ApplyOverrides(SamplingParams base, const SamplingOverrides& overrides);
 
+// Of lists as a client gives them, before they wait anywhere: INVALID_ARGUMENT naming
+// `field_prefix` + "stop_strings" or "stop_tokens", for more of either, or longer strings, than
+// SamplingParams may hold.
+absl::Status ValidateStops(const SamplingOverrides& overrides, const std::string& field_prefix);
+
 // Of a turn or of a text that is scored. INVALID_ARGUMENT naming `field_prefix` + "top_logprobs".
 absl::Status ValidateTopLogprobs(int32_t top_logprobs, const std::string& field_prefix);
 

@@ -285,6 +285,23 @@ TEST(EngineTest, CloseIsNeverRefused) {
   EXPECT_TRUE(client.WaitForEnd().ok());
 }
 
+TEST(EngineTest, ListsOfStopsAreBoundedBeforeTheyWait) {
+  StandingEngine standing;
+  Client client(standing.engine());
+  client.Open();
+  TurnRequest turn = standing.Tokens(1);
+  turn.sampling.stop_strings.resize(100'000);
+  EXPECT_EQ(ErrorField(standing.engine().Turn(client.attachment(), turn)),
+            "turn.sampling.stop_strings");
+  turn.sampling.stop_strings = {std::string(257, 'x')};
+  EXPECT_EQ(ErrorField(standing.engine().Turn(client.attachment(), turn)),
+            "turn.sampling.stop_strings");
+  OpenRequest open;
+  open.sampling.stop_tokens.resize(65);
+  const auto opened = standing.engine().Open(open, std::make_shared<Outbox>(8, [] {}));
+  EXPECT_EQ(ErrorField(opened.status()), "open.sampling.stop_tokens");
+}
+
 TEST(EngineTest, TheBytesThatWaitAreBounded) {
   StandingEngine standing;
   Client first(standing.engine()), second(standing.engine());
@@ -294,6 +311,9 @@ TEST(EngineTest, TheBytesThatWaitAreBounded) {
   EXPECT_TRUE(standing.engine().Turn(first.attachment(), standing.Tokens(200)).ok());
   EXPECT_EQ(ErrorReason(standing.engine().Turn(second.attachment(), standing.Tokens(200))),
             "QUEUE_FULL");
+  TurnRequest stops = standing.Tokens(1);
+  stops.sampling.stop_strings.assign(4, std::string(100, 'x'));
+  EXPECT_EQ(ErrorReason(standing.engine().Turn(second.attachment(), stops)), "QUEUE_FULL");
   EXPECT_TRUE(standing.engine().Turn(second.attachment(), standing.Tokens(10)).ok());
 }
 

@@ -260,6 +260,23 @@ TEST_F(ParkingTest, AStreamThatAsksForTooMuchWhileItWaitsIsRefused) {
   EXPECT_EQ(talk_.scheduler().Stats().attached_sessions, 1);
 }
 
+TEST_F(ParkingTest, WhatItAsksForMeanwhileIsBoundedInBytesToo) {
+  Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  auto& dave = talk_.OpenStream();
+  const auto most = InboxLimits().bytes / sizeof(TokenId);
+  carol.Score(std::vector<TokenId>(most, 'a'));
+  dave.Score({'a'});
+  EXPECT_FALSE(carol.Read().closed);
+  EXPECT_EQ(ErrorReason(*dave.Read().closed), "QUEUE_FULL");
+  carol.Vanish();
+  auto& erin = talk_.OpenStream();
+  erin.Score({'a'});
+  EXPECT_FALSE(erin.Read().closed);
+  talk_.EndAllParking();
+}
+
 TEST_F(ParkingTest, ADrainSendsAwayThoseWhoWait) {
   Left(30, 1);
   Talked(30, 2);

@@ -17,8 +17,9 @@ TEST(MemoryLimit, IsTheSumOfWhatEachPartMayTake) {
   limits.max_sessions = 10;
   limits.max_queued_requests = 8;
   limits.max_request_tokens = 1 << 18;  // 1 MiB
-  const int64_t sessions = 10 * (4 + 9) * kMiB;
-  EXPECT_EQ(MemoryLimit(spec, limits, 700 * kMiB), (700 + 40 + 100 + 512 + 64) * kMiB + sessions);
+  const int64_t sessions = 10 * (2 * 4 + 8 + 3) * kMiB;
+  EXPECT_EQ(MemoryLimit(spec, limits, 700 * kMiB),
+            (700 + 40 + 100 + 512 + 2 * 64) * kMiB + sessions);
 }
 
 TEST(MemoryLimit, HoldsTheMostSessionsThatThereMayBe) {
