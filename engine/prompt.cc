@@ -68,9 +68,11 @@ void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer,
     carried.remove_suffix(joined.held_in_tail);
   }
   // A text's tokens may have other bytes than the text: it is normalized, a space is put before it.
-  const size_t to_cover = Bytes(tokenizer.Encode(carried, before), tokenizer);
   const auto own = absl::MakeConstSpan(prompt.tokens).subspan(prompt.owed + prompt.begun);
-  prompt.carried = prompt.begun + TokensThatCover(to_cover, own, tokenizer);
+  prompt.carried = prompt.begun;
+  if (own.empty() || carried.empty()) return;
+  const size_t to_cover = Bytes(tokenizer.Encode(carried, before), tokenizer);
+  prompt.carried += TokensThatCover(to_cover, own, tokenizer);
 }
 
 }  // namespace
