@@ -47,7 +47,8 @@ int64_t SystemMemory(const std::string& root) {
 // `folder` and those above it, as far as `mount`.
 std::vector<std::string> Upwards(const std::string& mount, std::string path) {
   std::vector<std::string> folders;
-  while (path.size() > 1 && path.find("..") == std::string::npos) {
+  const bool outside = path == "/.." || path.starts_with("/../");  // of what is mounted
+  while (path.size() > 1 && !outside) {
     folders.push_back(mount + path);
     path.resize(path.rfind('/'));
   }

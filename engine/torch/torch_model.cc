@@ -231,24 +231,6 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
   return absl::OkStatus();
 }
 
-// Of a file whose contents are those the exporter wrote: what fails is not damage.
-absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
-  try {
-    const c10::InferenceMode inference;
-    torch::jit::Module module =
-        torch::jit::load(archive.file, at::kCPU, /*load_debug_files=*/false);
-    module.eval();
-    if (!module.find_method("forward").has_value()) {
-      return absl::InvalidArgumentError("is not a model file (its module has no forward)");
-    }
-    return module;
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("the system refuses the memory for the weights");
-  } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat("is not for this server: ", Reason(error)));
-  }
-}
-
 // A model of 4 bits may hold weights of 8: embedding and head, and what its source has rounded in a
 // way that a file cannot hold.
 bool Allows(const std::string& dtype, const std::string& held) {
@@ -274,6 +256,28 @@ absl::Status CheckDtype(const torch::jit::Module& module, const std::string& dty
   return absl::OkStatus();
 }
 
+// Of a file whose contents are those the exporter wrote: what fails is not damage. Its weights are
+// packed.
+absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
+  try {
+    const c10::InferenceMode inference;
+    torch::jit::Module module =
+        torch::jit::load(archive.file, at::kCPU, /*load_debug_files=*/false);
+    module.eval();
+    if (!module.find_method("forward").has_value()) {
+      return absl::InvalidArgumentError("is not a model file (its module has no forward)");
+    }
+    if (absl::Status status = CheckDtype(module, archive.manifest.dtype); !status.ok()) {
+      return status;
+    }
+    return module;
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("the system refuses the memory for the weights");
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("is not for this server: ", Reason(error)));
+  }
+}
+
 absl::Status CheckRuns(TorchModel& model, int64_t layers) {
   if (absl::Status status = model.WarmUp(); !status.ok()) {
     return absl::InvalidArgumentError(
@@ -297,9 +301,6 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   if (!kv.ok()) return kv.status();
   absl::StatusOr<torch::jit::Module> module = LoadModule(*archive);
   if (!module.ok()) return module.status();
-  if (absl::Status status = CheckDtype(*module, archive->manifest.dtype); !status.ok()) {
-    return status;
-  }
   auto model = std::make_unique<TorchModel>(*spec, *std::move(kv), archive->manifest.head_dim,
                                             *std::move(module));
   if (absl::Status status = CheckRuns(*model, archive->manifest.layers); !status.ok())

@@ -48,6 +48,12 @@ TEST_F(AvailableMemoryTest, IsWhatTheControlGroupLeavesIfThatIsLess) {
   EXPECT_EQ(AvailableMemory(root_), 0);
 }
 
+TEST_F(AvailableMemoryTest, AGroupMayHaveTwoDotsInItsName) {
+  Write("/proc/self/cgroup", "0::/a..b\n");
+  WriteGroup("/a..b", "9000\n", "1000\n");
+  EXPECT_EQ(AvailableMemory(root_), 8000);
+}
+
 TEST_F(AvailableMemoryTest, IsTheLeastThatAnyGroupAroundTheProcessLeaves) {
   Write("/proc/self/cgroup", "0::/system.slice/sinkstream.service\n");
   WriteGroup("/system.slice/sinkstream.service", "9000\n", "1000\n");

@@ -241,6 +241,18 @@ TEST(ModelFile, RefusesThreadsThatTheSystemDoesNotGrant) {
                 "refuses thread");
 }
 
+TEST(ModelFile, SaysSoWhereverTheSystemRefusesMemory) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer ends the process for want of address space";
+#endif
+  int refused = 0;
+  for (int64_t mebibytes = 0; mebibytes <= 96; mebibytes += 4) {
+    const LimitedAddressSpace limited(mebibytes << 20);
+    refused += LoadModelFile(Path("sound.pt"), Small()).ok() ? 0 : 1;
+  }
+  EXPECT_GT(refused, 0);
+}
+
 // A session of S sinks and W recent tokens whose blocks are all there, and the text fed to it.
 class Session {
  public:
