@@ -91,13 +91,9 @@ class PartEncoder {
   size_t begins_at_ = 0;  // behind these tokens, `previous_` stands before a text
 };
 
-// Some token of ordinary text: what a text goes on behind.
-TokenId TextToken(const Tokenizer& tokenizer) {
-  for (TokenId token = 0; token < tokenizer.VocabSize(); ++token) {
-    if (!tokenizer.IsSpecial(token) && !tokenizer.TokenBytes(token).empty()) return token;
-  }
-  return kNoToken;
-}
+// What a text goes on behind: an id that the tokenizer does not know, since one that it knows may
+// be an added token's.
+TokenId TextToken(const Tokenizer& tokenizer) { return tokenizer.VocabSize(); }
 
 // What a text behind `parts` has before it; `parts` may be empty and end in text.
 TokenId LastToken(const std::vector<ChatPart>& parts, const Tokenizer& tokenizer) {

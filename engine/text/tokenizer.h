@@ -38,8 +38,9 @@ class Tokenizer {
   //
   // SentencePiece-style tokenizers put a space before a text; which ones, the tokenizer.json says:
   // before one behind nothing, and (prepend_scheme always, normalizer Prepend) behind an added
-  // token. Behind an ordinary token a text goes on, as if it had been encoded with what is before
-  // it. Behind a token that takes white space (rstrip), that of the text is dropped.
+  // token. Behind an ordinary token, or an id that the tokenizer does not know, a text goes on, as
+  // if it had been encoded with what is before it. Behind a token that takes white space (rstrip),
+  // that of the text is dropped.
   virtual std::vector<TokenId> Encode(std::string_view text, TokenId previous) const = 0;
   std::vector<TokenId> Encode(std::string_view text) const { return Encode(text, kNoToken); }
 

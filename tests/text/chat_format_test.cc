@@ -207,7 +207,7 @@ class SpacingTokenizer final : public Tokenizer {
   std::string_view TokenBytes(TokenId token) const override {
     return IsSpecial(token) ? std::string_view() : std::string_view("b");
   }
-  bool IsSpecial(TokenId token) const override { return token >= kMark; }
+  bool IsSpecial(TokenId token) const override { return token == kMark || token == kGreedy; }
   int32_t VocabSize() const override { return kGreedy + 1; }
   bool TakesSpaceBefore(TokenId token) const override { return token == kGreedy; }
 
@@ -295,12 +295,35 @@ TEST(ChatFormatSpacing, WhiteSpaceBeforeATokenThatTakesItIsNotFed) {
   EXPECT_EQ(Spell(format.EncodeUserTurn(SpacingTokenizer(false), "hi\x1C").later), "u:hi\x1C[G]");
 }
 
-TEST_F(ChatFormatTest, APlainFormatAddsNothing) {
-  const json empty = {{"prefix", json::array()}, {"suffix", json::array()}};
+// Everything empty: text as it is.
+json PlainJson() {
   json file = ChatmlJson();
+  const json empty = {{"prefix", json::array()}, {"suffix", json::array()}};
   for (const char* role : {"system", "user", "assistant"}) file[role] = empty;
   file["default_system"] = nullptr;
-  const ChatFormat format = Parse(file);
+  return file;
+}
+
+// The lowest token that is not special is an added one: behind those a space is put, behind a reply
+// none.
+TEST_F(ChatFormatTest, ATurnBehindAReplyGoesOnWhateverTokensAreAdded) {
+  const json metaspace = {
+      {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "always"}};
+  const TokenId without = 2, with = 4;
+  json file;
+  file["pre_tokenizer"] = file["decoder"] = metaspace;
+  file["model"] = {{"type", "BPE"},
+                   {"vocab", {{"<s>", 0}, {"<mask>", 1}, {"a", without}, {"▁", 3}, {"▁a", with}}},
+                   {"merges", {"▁ a"}}};
+  file["added_tokens"] = {{{"id", 0}, {"content", "<s>"}, {"special", true}},
+                          {{"id", 1}, {"content", "<mask>"}, {"special", false}}};
+  const UserTurn turn = Parse(PlainJson()).EncodeUserTurn(*MakeTokenizer(file), "a");
+  EXPECT_THAT(turn.At(TurnPlace::kFirst), ElementsAre(with));
+  EXPECT_THAT(turn.At(TurnPlace::kLater), ElementsAre(without));
+}
+
+TEST_F(ChatFormatTest, APlainFormatAddsNothing) {
+  const ChatFormat format = Parse(PlainJson());
   EXPECT_THAT(format.EncodeBegin(*bytes_, std::nullopt), IsEmpty());
   EXPECT_THAT(format.EncodeUserTurn(*bytes_, "hi").later, ElementsAre('h', 'i'));
   EXPECT_THAT(format.EncodeEndOfReply(*bytes_, std::vector<TokenId>{'x'}), IsEmpty());
