@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/text/added_tokens.h"
+#include "engine/text/json_document.h"
 #include "engine/text/json_fields.h"
 #include "engine/text/utf8.h"
 
@@ -310,7 +311,9 @@ std::vector<TokenId> ChatFormat::EncodeEndOfReply(const Tokenizer& tokenizer,
 }
 
 absl::StatusOr<ChatFormat> ParseChatFormat(std::string_view text, int32_t vocab_size) {
-  const json file = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const absl::StatusOr<json> document = ParseJsonDocument(text);
+  if (!document.ok()) return Malformed(std::string(document.status().message()));
+  const json& file = *document;
   if (!file.is_object()) return Malformed("no JSON object");
   const auto rules = ParseRules(file, vocab_size);
   if (!rules.ok()) return rules.status();

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/text/byte_level.h"
 #include "engine/text/decoder.h"
+#include "engine/text/json_document.h"
 #include "engine/text/json_fields.h"
 #include "engine/text/subword_tokenizer.h"
 #include "engine/text/utf8.h"
@@ -294,9 +295,12 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const json& file) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizer(std::string_view tokenizer_json) {
-  const json file = json::parse(tokenizer_json, nullptr, /*allow_exceptions=*/false);
-  if (!file.is_object()) return Error("tokenizer: tokenizer.json is no JSON object");
-  auto tokenizer = Parse(file);
+  const absl::StatusOr<json> file = ParseJsonDocument(tokenizer_json);
+  if (!file.ok()) {
+    return Error(absl::StrCat("tokenizer: tokenizer.json ", std::string(file.status().message())));
+  }
+  if (!file->is_object()) return Error("tokenizer: tokenizer.json is no JSON object");
+  auto tokenizer = Parse(*file);
   if (tokenizer.ok()) return tokenizer;
   return Error(absl::StrCat("tokenizer: ", std::string(tokenizer.status().message())));
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "engine/text/json_document.h"
 
 namespace sinkstream {
 namespace {
@@ -131,10 +132,10 @@ ModelManifest ReadFields(FieldReader& fields) {
 }  // namespace
 
 absl::StatusOr<ModelManifest> ParseManifest(const std::string& json) {
-  const Json parsed = Json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) return Bad("is not valid JSON");
-  if (absl::Status status = CheckFormat(parsed); !status.ok()) return status;
-  FieldReader fields(parsed);
+  const absl::StatusOr<Json> parsed = ParseJsonDocument(json);
+  if (!parsed.ok()) return Bad(std::string(parsed.status().message()));
+  if (absl::Status status = CheckFormat(*parsed); !status.ok()) return status;
+  FieldReader fields(*parsed);
   ModelManifest manifest = ReadFields(fields);
   if (!fields.status().ok()) return fields.status();
   return manifest;

@@ -412,5 +412,14 @@ TEST(ChatFormatParse, RefusesWhatIsNoJson) {
   }
 }
 
+TEST(ChatFormatParse, RefusesWhatIsNestedTooDeeply) {
+  json file = ChatmlJson();
+  file["begin"] = {{{"token", "nested"}}};
+  std::string text = file.dump();
+  text.replace(text.find("\"nested\""), 8, NestedJson(1'000'000));
+  EXPECT_EQ(ParseChatFormat(text, 257).status().message(),
+            "chat_format.json: is nested too deeply: more than 100 levels");
+}
+
 }  // namespace
 }  // namespace sinkstream

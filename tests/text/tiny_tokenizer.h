@@ -45,6 +45,11 @@ inline std::unique_ptr<Tokenizer> MakeTokenizer(const nlohmann::json& file) {
   return tokenizer.ok() ? *std::move(tokenizer) : nullptr;
 }
 
+// That many lists in one another.
+inline std::string NestedJson(size_t depth) {
+  return std::string(depth, '[') + std::string(depth, ']');
+}
+
 inline TokenId SpecialToken(const Tokenizer& tokenizer) { return tokenizer.VocabSize() - 1; }
 
 }  // namespace sinkstream

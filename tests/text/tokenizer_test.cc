@@ -354,6 +354,31 @@ TEST(TokenizerTest, RefusesWhatIsNoJson) {
   }
 }
 
+class NestingTest : public testing::TestWithParam<std::string> {};
+
+// Copied or written where the tokenizer is put together, such a value would overflow the stack.
+TEST_P(NestingTest, RefusesWhatIsNestedTooDeeply) {
+  json file = TinyTokenizerJson({{"a", "b"}});
+  file[json::json_pointer(GetParam())] = "nested";
+  std::string text = file.dump();
+  text.replace(text.find("\"nested\""), 8, NestedJson(1'000'000));
+  EXPECT_EQ(ParseTokenizer(text).status().message(),
+            "tokenizer: tokenizer.json is nested too deeply: more than 100 levels");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NestingTest,
+                         testing::Values("/normalizer", "/pre_tokenizer", "/decoder",
+                                         "/model/merges/0", "/model/vocab/x", "/unknown"));
+
+TEST(TokenizerTest, TakesAHundredLevelsAndBracketsWithinTexts) {
+  json file = TinyTokenizerJson();
+  file["unknown"] = json::parse(NestedJson(99));
+  file["model"]["vocab"]["\\\"" + NestedJson(200)] = 256 + 1;
+  EXPECT_TRUE(ParseTokenizer(file.dump()).ok()) << ParseTokenizer(file.dump()).status();
+  file["unknown"] = json::parse(NestedJson(100));
+  EXPECT_FALSE(ParseTokenizer(file.dump()).ok());
+}
+
 TEST(TokenizerTest, RefusesUnkTokenWhereItWouldBeUsed) {
   json file = TinyTokenizerJson();
   file["model"]["unk_token"] = "a";

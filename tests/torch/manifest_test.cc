@@ -130,5 +130,14 @@ TEST(Manifest, NamesAMissingField) {
   }
 }
 
+TEST(Manifest, RefusesWhatIsNestedTooDeeply) {
+  constexpr size_t kDepth = 1'000'000;
+  std::string json = Sound().dump();
+  const std::string magic = "\"sinkstream-model\"";
+  json.replace(json.find(magic), magic.size(), std::string(kDepth, '[') + std::string(kDepth, ']'));
+  EXPECT_EQ(ParseManifest(json).status().message(),
+            "manifest.json: is nested too deeply: more than 100 levels");
+}
+
 }  // namespace
 }  // namespace sinkstream
