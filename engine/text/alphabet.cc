@@ -49,9 +49,11 @@ void CharacterAlphabet::Append(std::string_view word, std::vector<TokenId>& symb
   if (holds_unknown) symbols.push_back(parts_.unknown);
 }
 
-bool CharacterAlphabet::CutsBefore(uint32_t code_point) const {
-  return bytes_are_complete_ || parts_.unknown == kNoToken ||
-         parts_.characters.contains(code_point);
+// A character that is dropped brings its neighbours together, which may merge.
+bool CharacterAlphabet::CutsBetween(uint32_t left, uint32_t right) const {
+  if (bytes_are_complete_) return true;
+  const bool drops = parts_.unknown == kNoToken;
+  return parts_.characters.contains(right) && (!drops || parts_.characters.contains(left));
 }
 
 }  // namespace sinkstream

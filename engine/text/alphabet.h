@@ -19,9 +19,9 @@ class Alphabet {
   // Appends the symbols of `word`, which is valid UTF-8 unless the alphabet is one of bytes.
   virtual void Append(std::string_view word, std::vector<TokenId>& symbols) const = 0;
 
-  // True if the symbols of a text whose next character is `code_point` do not depend on whether it
-  // is cut before that character.
-  virtual bool CutsBefore(uint32_t code_point) const = 0;
+  // True if a text that has the character `right` behind `left` may be cut between them: that
+  // changes no symbols, and only symbols of these two meet there.
+  virtual bool CutsBetween(uint32_t left, uint32_t right) const = 0;
 };
 
 // A token for each byte (byte-level BPE). Bytes without token are dropped.
@@ -29,7 +29,7 @@ class ByteAlphabet final : public Alphabet {
  public:
   explicit ByteAlphabet(const std::array<TokenId, 256>& tokens) : tokens_(tokens) {}
   void Append(std::string_view word, std::vector<TokenId>& symbols) const override;
-  bool CutsBefore(uint32_t) const override { return true; }
+  bool CutsBetween(uint32_t, uint32_t) const override { return true; }
 
  private:
   const std::array<TokenId, 256> tokens_;  // kNoToken: none
@@ -47,7 +47,7 @@ class CharacterAlphabet final : public Alphabet {
   };
   explicit CharacterAlphabet(Parts parts);
   void Append(std::string_view word, std::vector<TokenId>& symbols) const override;
-  bool CutsBefore(uint32_t code_point) const override;
+  bool CutsBetween(uint32_t left, uint32_t right) const override;
 
  private:
   bool AppendBytes(std::string_view character, std::vector<TokenId>& symbols) const;

@@ -152,7 +152,8 @@ std::string SubwordTokenizer::FirstTokenBytes(TokenId token) const {
 bool SubwordTokenizer::SeparatesSymbols(std::string_view word, size_t at) const {
   const uint32_t left = FirstCodePoint(word.substr(CharacterBefore(word, at))).value;
   const uint32_t right = FirstCodePoint(word.substr(at)).value;
-  return parts_.pairs && !parts_.pairs->Contains(left, right) && parts_.alphabet->CutsBefore(right);
+  return parts_.pairs && !parts_.pairs->Contains(left, right) &&
+         parts_.alphabet->CutsBetween(left, right);
 }
 
 bool SubwordTokenizer::CutsAt(std::string_view text, size_t at) const {

@@ -110,6 +110,24 @@ TEST(StableBoundariesTest, APatternThatIsNotKnownHasNoBoundaries) {
   EXPECT_FALSE(SplitAtStableBoundaries(*MakeTokenizer(file), "a a a").has_boundary);
 }
 
+// What has no token is dropped, so that its neighbours merge.
+TEST(StableBoundariesTest, BesideACharacterThatIsDroppedNoTextIsCut) {
+  json file;
+  file["pre_tokenizer"] = nullptr;
+  file["decoder"] = {
+      {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "never"}, {"split", false}};
+  file["model"] = {{"type", "BPE"},
+                   {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}},
+                   {"merges", {"a b"}},
+                   {"unk_token", nullptr}};
+  const auto tokenizer = MakeTokenizer(file);
+  EXPECT_THAT(tokenizer->Encode("a字b"), testing::ElementsAre(2));
+  EXPECT_FALSE(tokenizer->IsStableCut("a字b", 1));
+  EXPECT_FALSE(tokenizer->IsStableCut("a字b", 4));
+  EXPECT_TRUE(tokenizer->IsStableCut("ba", 1)) << "both have tokens, no merge joins them";
+  EXPECT_FALSE(tokenizer->IsStableCut("ab", 1));
+}
+
 // ---- Property: tokens do not depend on how a stream of text is divided
 // -------------------------------------------
 
@@ -237,13 +255,13 @@ TEST_P(WordBoundariesProperty, LongTextsAreCutAtTheEndsOfWords) {
 INSTANTIATE_TEST_SUITE_P(Known, WordBoundariesProperty,
                          testing::Values("smollm2", "gpt2", "llama3", "qwen2", "falcon", "neox",
                                          "phi", "llama2", "mistral", "gemma", "phi3", "always",
-                                         "never"),
+                                         "never", "dropped"),
                          [](const auto& name) { return name.param; });
 INSTANTIATE_TEST_SUITE_P(All, StableBoundariesProperty,
                          testing::Values("smollm2", "gpt2", "llama3", "qwen2", "o200k", "odd",
                                          "falcon", "neox", "bloom", "phi", "llama2", "mistral",
-                                         "gemma", "phi3", "always", "never", "whole_words",
-                                         "unigram", "unigram_bytes"),
+                                         "gemma", "phi3", "always", "never", "dropped",
+                                         "whole_words", "unigram", "unigram_bytes"),
                          [](const auto& name) { return name.param; });
 
 }  // namespace

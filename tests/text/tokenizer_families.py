@@ -186,6 +186,10 @@ def character_families(model):
                                         normalizers.Sequence([normalizers.NFKD(), normalizers.NFC()]),
                                         pre_tokenizers.Metaspace("▁", "never", split=False),
                                         decoders.Metaspace("▁", "never"), plain(["of"])))
+    # What has no token is dropped: its neighbours may merge.
+    yield Family("dropped", of_characters({**without_bytes, "unk_token": None}, None,
+                                          pre_tokenizers.Metaspace("▁", "first", split=False),
+                                          decoders.Metaspace("▁", "first"), plain(["of"])))
     yield Family("whole_words", of_characters(crossing, normalizers.NFD(), pre_tokenizers.Metaspace(),
                                               added=plain(["of"]), ignore_merges=True))
 

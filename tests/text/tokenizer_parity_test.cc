@@ -117,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(All, RoundTrip, testing::Values("smollm2", "falcon", "p
 INSTANTIATE_TEST_SUITE_P(All, TokenizerParity,
                          testing::Values("smollm2", "gpt2", "llama3", "qwen2", "stablelm2", "o200k",
                                          "odd", "falcon", "neox", "bloom", "phi", "llama2",
-                                         "mistral", "gemma", "phi3", "always", "never",
+                                         "mistral", "gemma", "phi3", "always", "never", "dropped",
                                          "whole_words", "unigram", "unigram_bytes"),
                          [](const auto& name) { return name.param; });
 
