@@ -194,14 +194,17 @@ absl::Status PreTokenizer::AddSplit(const json& component) {
   return absl::OkStatus();
 }
 
-// Whatever comes after the first pattern sees each of its pieces alone.
+// Whatever comes after the first pattern sees each of its pieces alone. What is known of patterns
+// is of text, not of the alphabet of ByteLevel.
 absl::Status PreTokenizer::AddRegex(std::string_view pattern, Behavior behavior) {
   absl::StatusOr<Regex> regex = Regex::Compile(pattern);
   if (!regex.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("pre_tokenizer: ", std::string(regex.status().message())));
   }
-  if (known_cuts_ == Cuts::kLocal) known_cuts_ = CutsOf(pattern, behavior);
+  if (known_cuts_ == Cuts::kLocal) {
+    known_cuts_ = IsByteLevel() ? Cuts::kUnknown : CutsOf(pattern, behavior);
+  }
   stages_.emplace_back(*std::move(regex), behavior);
   return absl::OkStatus();
 }

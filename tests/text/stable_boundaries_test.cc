@@ -110,6 +110,28 @@ TEST(StableBoundariesTest, APatternThatIsNotKnownHasNoBoundaries) {
   EXPECT_FALSE(SplitAtStableBoundaries(*MakeTokenizer(file), "a a a").has_boundary);
 }
 
+// Behind ByteLevel a space is "Ġ", a letter.
+TEST(StableBoundariesTest, APatternThatSeesBytesAlphabetHasNoBoundaries) {
+  json file = TinyTokenizerJson({{"a", "Ġ"}});
+  const json split = {{"type", "Split"},
+                      {"pattern",
+                       {{"Regex",
+                         "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+"
+                         "|\\s+(?!\\S)|\\s+"}}},
+                      {"behavior", "Isolated"},
+                      {"invert", false}};
+  const auto sequence = [](const json& first, const json& second) {
+    return json{{"type", "Sequence"}, {"pretokenizers", {first, second}}};
+  };
+  const json byte_level = file["pre_tokenizer"];
+  file["pre_tokenizer"] = sequence(byte_level, split);
+  const auto behind = MakeTokenizer(file);
+  EXPECT_THAT(behind->Encode("xa b"), testing::ElementsAre('x', 256, 'b'));
+  EXPECT_FALSE(behind->IsStableCut("xa b", 2));
+  file["pre_tokenizer"] = sequence(split, byte_level);
+  EXPECT_TRUE(MakeTokenizer(file)->IsStableCut("xa b", 2));
+}
+
 // What has no token is dropped, so that its neighbours merge.
 TEST(StableBoundariesTest, BesideACharacterThatIsDroppedNoTextIsCut) {
   json file;
