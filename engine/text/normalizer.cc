@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/text/json_fields.h"
+#include "engine/text/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace sinkstream {
@@ -91,6 +92,15 @@ bool Normalizer::IsBoundary(std::string_view text, size_t at) const {
 bool Normalizer::Prepends() const {
   return std::any_of(steps_.begin(), steps_.end(),
                      [](const Step& step) { return std::holds_alternative<Prepend>(step); });
+}
+
+bool Normalizer::MayMoveStart() const {
+  return std::any_of(steps_.begin(), steps_.end(), [](const Step& step) {
+    const auto* replace = std::get_if<Replace>(&step);
+    if (replace == nullptr) return false;
+    const bool one_character = FirstCodePoint(replace->pattern).size == replace->pattern.size();
+    return !one_character || replace->content.empty();
+  });
 }
 
 std::string ReplaceAll(std::string_view text, std::string_view pattern, std::string_view content) {

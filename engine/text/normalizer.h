@@ -35,6 +35,10 @@ class Normalizer {
   // True if it puts something before a run behind a token.
   bool Prepends() const;
 
+  // True if it may replace the start of a text by nothing, or several characters at once: the
+  // package then takes the text to begin behind its start, where Metaspace `first` puts no space.
+  bool MayMoveStart() const;
+
  private:
   struct Prepend {
     std::string text;

@@ -4,8 +4,9 @@
 // Supported: ByteLevel (add_prefix_space false, use_regex true or false), Digits, Punctuation and
 // Split (pattern Regex or String, invert false, behaviors but Removed; or Removed and inverted with
 // the pattern of GPT-2, LLaMA 3 or Qwen 2), and a Sequence of these with one ByteLevel; what
-// follows ByteLevel sees the characters of its alphabet, one a byte. Without ByteLevel: Metaspace,
-// or none, or Split, Digits and Punctuation alone.
+// follows ByteLevel sees the characters of its alphabet, one a byte. Without ByteLevel: Metaspace
+// (`first` not behind a Replace of several characters or by nothing), or none, or Split, Digits and
+// Punctuation alone.
 #pragma once
 
 #include <optional>
@@ -46,6 +47,9 @@ class PreTokenizer {
 
   // True if it puts a space before a run behind a token.
   bool Prepends() const { return metaspace_ == Prepend::kAlways; }
+
+  // True if it puts a space before a run behind nothing, and only there.
+  bool PrependsFirst() const { return metaspace_ == Prepend::kFirst; }
 
  private:
   enum class Prepend { kFirst, kAlways, kNever };

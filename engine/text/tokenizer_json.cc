@@ -281,6 +281,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const json& file) {
   if (!normalizer.ok()) return normalizer.status();
   absl::StatusOr<PreTokenizer> pre_tokenizer = PreTokenizer::Parse(part("pre_tokenizer"));
   if (!pre_tokenizer.ok()) return pre_tokenizer.status();
+  if (pre_tokenizer->PrependsFirst() && normalizer->MayMoveStart()) {
+    return Error(
+        "pre_tokenizer Metaspace: prepend_scheme first is supported behind a normalizer Replace "
+        "only of one character by some");
+  }
   absl::StatusOr<Decoder> decoder = Decoder::Parse(part("decoder"));
   if (!decoder.ok()) return decoder.status();
   absl::StatusOr<Vocabulary> vocabulary = ParseVocabulary(part("model"), part("added_tokens"));

@@ -151,6 +151,28 @@ TEST(TokenizerTest, ASpaceIsPutBeforeTheTextsThatTheSchemeSays) {
   }
 }
 
+// The package puts no space where the text's first characters were taken away, or replaced
+// together.
+TEST(TokenizerTest, RefusesASpaceAtTheStartOfATextThatReplaceMayMove) {
+  json file = LlamaJson();
+  const auto parse = [&](const char* scheme, const char* pattern, const char* content) {
+    file["pre_tokenizer"] = MetaspaceJson(scheme);
+    const json replace = {
+        {"type", "Replace"}, {"pattern", {{"String", pattern}}}, {"content", content}};
+    file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, replace}}};
+    return ParseTokenizer(file.dump()).status();
+  };
+  for (const auto& [pattern, content] : {std::pair("x", ""), std::pair("``", "abc")}) {
+    EXPECT_EQ(parse("first", pattern, content).message(),
+              "tokenizer: pre_tokenizer Metaspace: prepend_scheme first is supported behind a "
+              "normalizer Replace only of one character by some");
+    EXPECT_TRUE(parse("always", pattern, content).ok());
+    EXPECT_TRUE(parse("never", pattern, content).ok());
+  }
+  EXPECT_TRUE(parse("first", " ", "▁").ok());
+  EXPECT_TRUE(parse("first", "字", "ab").ok());
+}
+
 TEST(TokenizerTest, PrependPutsASpaceBeforeEveryRun) {
   json file = LlamaJson();
   const json prepend = {{"type", "Prepend"}, {"prepend", "▁"}};
