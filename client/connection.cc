@@ -59,6 +59,9 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& server, const ClientPa
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetMaxReceiveMessageSize(-1);
+  // A proxy of the environment (http_proxy and the like) would read what is not encrypted, tokens
+  // too, and at the addresses of this machine it reaches another one.
+  if (IsLocal(server) || credentials.roots.empty()) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   if (!credentials.token.empty()) {
     interceptors.push_back(std::make_unique<TokenSenderFactory>(credentials.token));

@@ -24,6 +24,7 @@ struct ClientPatience {
 };
 
 // `server`: ADDRESS:PORT. Connects at the first call. Answers may have any size.
+// A proxy of the environment is used for encrypted connections to other machines alone.
 std::shared_ptr<grpc::Channel> Connect(const std::string& server, const ClientPatience& patience,
                                        const Credentials& credentials);
 

@@ -66,8 +66,8 @@ absl::Status CheckTogether(const CredentialFiles& files) {
   return absl::OkStatus();
 }
 
-// True if no other machine reads what goes to this address of gRPC's: a socket of this one,
-// localhost, 127.0.0.0/8, [::1].
+}  // namespace
+
 bool IsLocal(const std::string& server) {
   if (absl::StartsWith(server, "unix:")) return true;
   std::string host = server.substr(0, server.rfind(':'));
@@ -83,8 +83,6 @@ bool IsLocal(const std::string& server) {
   in6_addr six = {};
   return inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
-
-}  // namespace
 
 absl::StatusOr<Credentials> LoadCredentials(const CredentialFiles& files,
                                             const std::string& server) {

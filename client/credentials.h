@@ -24,6 +24,10 @@ struct Credentials {
   std::string token;  // sent with every call as `authorization: Bearer TOKEN`; empty: none
 };
 
+// True if no other machine reads what goes to `server`, an address of gRPC's: a socket of this one,
+// localhost, 127.0.0.0/8, [::1]. No name is looked up.
+bool IsLocal(const std::string& server);
+
 // For connections to `server`, ADDRESS:PORT. INVALID_ARGUMENT, in one line that names the flag or
 // the file: files that do not go together, that cannot be read, are longer than a MiB or hold
 // something else; a token that would leave this machine unencrypted. No token is in it.
