@@ -2,6 +2,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <span>
@@ -60,6 +61,8 @@ int Main(std::span<const char* const> arguments) {
 }  // namespace sinkstream
 
 int main(int argc, char** argv) {
+  // A reply that nobody reads is an error of its write: cancelled, and the session closed.
+  std::signal(SIGPIPE, SIG_IGN);
   // What the libraries log is told in one line already.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   google::protobuf::SetLogHandler(nullptr);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -136,6 +137,8 @@ int Main(std::span<const char* const> arguments) {
 }  // namespace sinkstream::eval
 
 int main(int argc, char** argv) {
+  // Results that nobody reads on standard output are still to be written to files.
+  std::signal(SIGPIPE, SIG_IGN);
   // What the libraries log is told in one line already.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   google::protobuf::SetLogHandler(nullptr);

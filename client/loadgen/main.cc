@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <span>
@@ -212,6 +213,8 @@ int Main(std::span<const char* const> arguments) {
 }  // namespace sinkstream::loadgen
 
 int main(int argc, char** argv) {
+  // Results that nobody reads on standard output are still to be written to files.
+  std::signal(SIGPIPE, SIG_IGN);
   // What the libraries log is told in one line already.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   google::protobuf::SetLogHandler(nullptr);

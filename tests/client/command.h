@@ -25,4 +25,10 @@ inline Outcome RunCommand(const std::string& command) {
   return outcome;
 }
 
+// To be put before a command of the shell's, whose standard output is then a pipe that nobody reads
+// any more. `path`: of a file to make.
+inline std::string IntoClosedPipe(const std::string& path) {
+  return "mkfifo " + path + "; exec 3<>" + path + "; exec >" + path + " 3>&-; ";
+}
+
 }  // namespace sinkstream

@@ -16,6 +16,7 @@
 
 #include "tests/client/command.h"
 #include "tests/client/scripted_server.h"
+#include "tests/scratch_files.h"
 
 namespace sinkstream {
 namespace {
@@ -79,6 +80,28 @@ TEST(PipedChatTest, ALostServerIsToldWithTheSessionToComeBackTo) {
   const Outcome outcome = Pipe("hi\\nagain\\n", "--server=" + server.address(), "2>&1 >/dev/null");
   EXPECT_EQ(outcome.out,
             "sinkstream-chat: connection lost, session abc: UNAVAILABLE: shutting down\n");
+  EXPECT_EQ(outcome.exit_code, 1);
+}
+
+TEST(PipedChatTest, AReplyThatNobodyReadsIsCancelledAndTheSessionClosed) {
+  const ScratchFiles files;
+  bool cancelled = false, closed = false;
+  ScriptedServer server([&](ServerStream& stream) {
+    Receive(stream);
+    SendOpened(stream, "abc");
+    Receive(stream);
+    for (const char* piece : {"on ", "and ", "on"}) SendDelta(stream, piece);
+    cancelled = Receive(stream).has_cancel();
+    SendTurnDone(stream, v1::FINISH_REASON_CANCELLED);
+    v1::ConverseRequest last = Receive(stream);
+    while (last.has_cancel()) last = Receive(stream);  // one for each piece
+    closed = last.has_close();
+    return grpc::Status::OK;
+  });
+  const Outcome outcome = RunCommand(IntoClosedPipe(files.Path("pipe")) + "printf 'go\\nagain' | " +
+                                     SINKSTREAM_CHAT " --server=" + server.address());
+  EXPECT_TRUE(cancelled);
+  EXPECT_TRUE(closed);
   EXPECT_EQ(outcome.exit_code, 1);
 }
 

@@ -112,6 +112,14 @@ TEST_F(EvalProcessTest, PerplexityIsPrintedReportedAndDrawn) {
   EXPECT_TRUE(Exists("r.svg"));
 }
 
+TEST_F(EvalProcessTest, TheReportIsKeptWhereNobodyReadsTheResults) {
+  const std::string flags = Flags("--tokens=500 --cache=40 --json=" + folder_ + "/t.json");
+  const Outcome outcome = RunCommand(IntoClosedPipe(folder_ + "/pipe") + SINKSTREAM_EVAL " table" +
+                                     flags + " --warmup=100 --recompute-tokens=20");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(Json("t.json")["complete"], true);
+}
+
 TEST_F(EvalProcessTest, RecomputationScoresEachTokenAfresh) {
   RunTool("perplexity" + Flags("--tokens=300 --warmup=200 --policy=recompute --sinks=4 --window=60"
                                " --json=" +

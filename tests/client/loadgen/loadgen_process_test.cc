@@ -122,6 +122,13 @@ TEST_F(LoadgenProcessTest, WhatWasMeasuredUntilTheServerWasGoneIsKept) {
   EXPECT_EQ(Json()["turns"], 6);
 }
 
+TEST_F(LoadgenProcessTest, TheReportIsKeptWhereNobodyReadsTheTable) {
+  const Outcome outcome = RunCommand(IntoClosedPipe(folder_ + "/pipe") + SINKSTREAM_LOADGEN " " +
+                                     Flags("--sessions 1 --turns 1"));
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(Json()["complete"], true);
+}
+
 TEST_F(LoadgenProcessTest, ALoadOfWhichNothingComesIsAFailure) {
   server_.Hold(0);
   EXPECT_THAT(Complaint(Flags("--sessions 2"), 1), HasSubstr("not a single turn was measured"));
