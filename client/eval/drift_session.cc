@@ -14,7 +14,8 @@ absl::StatusOr<std::unique_ptr<DriftSession>> DriftSession::Find(ScoreClient& cl
   v1::Open open;
   open.set_session_id(id);
   auto session = ScoredSession::Open(client, open);
-  if (absl::IsNotFound(session.status())) return nullptr;
+  // DATA_LOSS: it was parked and could not be read back.
+  if (absl::IsNotFound(session.status()) || absl::IsDataLoss(session.status())) return nullptr;
   if (!session.ok()) return session.status();
   // A scored append keeps its last token for the next one: where that has been fed too, the session
   // has read on.

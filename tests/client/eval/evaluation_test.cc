@@ -253,6 +253,19 @@ TEST_F(DriftTest, ReadsAgainWhereTheSessionIsGone) {
   EXPECT_EQ(server_.tokens_read() - read, 7200 + position);
 }
 
+TEST_F(DriftTest, ReadsAgainWhereTheSessionCannotBeReadBack) {
+  const Json whole = WholeRun();
+  const int64_t read = server_.tokens_read();
+  server_.BreakBeyond(4000);
+  ASSERT_FALSE(RunDrift(options_, client_).ok());
+  const int64_t position = Report()["position"];
+  server_.BreakBeyond(100000);
+  server_.LoseSessions();
+  ASSERT_TRUE(RunDrift(options_, client_).ok());
+  EXPECT_EQ(Report(), whole);
+  EXPECT_EQ(server_.tokens_read() - read, 7200 + position);
+}
+
 TEST_F(DriftTest, ReadsAgainWhereTheSessionHasReadMoreThanWasTold) {
   const Json whole = WholeRun();
   const int64_t read = server_.tokens_read();

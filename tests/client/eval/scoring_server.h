@@ -76,6 +76,12 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     const std::lock_guard lock(mutex_);
     sessions_.clear();
   }
+  // As where they were parked and cannot be read back: that is told once.
+  void LoseSessions() {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, session] : sessions_) lost_.insert(id);
+    sessions_.clear();
+  }
   // Tokens that all appends together have brought.
   int64_t tokens_read() const {
     const std::lock_guard lock(mutex_);
@@ -163,6 +169,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
       return NoRoom();
     }
     std::string id = open.session_id();
+    if (lost_.erase(id) > 0) return {grpc::StatusCode::DATA_LOSS, "cannot be read back"};
     if (!id.empty() && !sessions_.contains(id)) {
       return {grpc::StatusCode::NOT_FOUND, "no such session"};
     }
@@ -232,6 +239,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
 
   mutable std::mutex mutex_;
   std::map<std::string, Session> sessions_;
+  std::set<std::string> lost_;  // and not yet told
   std::string kv_dtype_ = "float32";
   int last_id_ = 0;
   int refused_opens_ = 0;
