@@ -1,5 +1,6 @@
 #include "client/utf8.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -37,6 +38,12 @@ size_t CharacterLength(std::string_view text) {
   return 0;
 }
 
+bool IsControl(std::string_view character) {
+  if (character == "\n" || character == "\t") return false;
+  if (character.size() == 1) return character[0] < 0x20 || character[0] == 0x7f;
+  return character >= "\u0080" && character <= "\u009f";  // UTF-8 sorts as its characters do
+}
+
 }  // namespace
 
 bool IsUtf8(std::string_view text) {
@@ -46,6 +53,17 @@ bool IsUtf8(std::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+std::string Printable(std::string_view text) {
+  std::string printable;
+  while (!text.empty()) {
+    const size_t length = CharacterLength(text);
+    const std::string_view character = text.substr(0, std::max<size_t>(length, 1));
+    printable += length == 0 || IsControl(character) ? "\ufffd" : character;
+    text.remove_prefix(character.size());
+  }
+  return printable;
 }
 
 }  // namespace sinkstream

@@ -67,9 +67,11 @@ absl::Status NotUtf8(const std::string& text) {
                    text.size() > kShown ? "..." : ""));
 }
 
-// False if nobody can read it: the terminal is closed, or the other end of the pipe.
+// A reply's piece, of whole characters; as it is where no terminal would obey it. False if nobody
+// can read it: the terminal is closed, or the other end of the pipe.
 bool PrintText(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  const std::string shown = isatty(STDOUT_FILENO) != 0 ? Printable(text) : text;
+  std::fwrite(shown.data(), 1, shown.size(), stdout);
   return std::fflush(stdout) == 0;
 }
 

@@ -23,5 +23,20 @@ TEST(IsUtf8Test, RefusesWhatIsNoCharacter) {
   }
 }
 
+TEST(PrintableTest, KeepsTextAndItsLines) {
+  for (const char* text : {"", "a\tb\n", " ~\u00a0\u00c2\u00e9", "\u4f60 \U0001f600"}) {
+    EXPECT_EQ(Printable(text), text);
+  }
+}
+
+TEST(PrintableTest, ReplacesWhatControlsATerminal) {
+  EXPECT_EQ(Printable("\x1b]52;c;eA==\a!"), "\ufffd]52;c;eA==\ufffd!");
+  for (const char* control : {"\x01", "\b", "\v", "\f", "\r", "\x1b", "\x1f", "\x7f", "\u0080",
+                              "\u009b", "\u009f", "\x9b", "\xc2"}) {
+    EXPECT_EQ(Printable(control), "\ufffd") << testing::PrintToString(control);
+  }
+  EXPECT_EQ(Printable(std::string(1, '\0')), "\ufffd");
+}
+
 }  // namespace
 }  // namespace sinkstream
