@@ -28,10 +28,13 @@ def figures(expected: Tensor, got: Tensor, tokens: Tensor) -> dict[str, float]:
 
 @contextmanager
 def rounded_activations(model: nn.Module, precision: Precision) -> Iterator[None]:
-    """Meanwhile the linear layers of transformers' `model` read what the operators make of their input."""
+    """Meanwhile the linear layers of transformers' `model` read what the operators make of their input. `precision` has
+    made all their matrices."""
+    # Each parameter once, by its first name: of a tied head the embedding's, as the file has it.
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     hooks = [layer.register_forward_pre_hook(
-        lambda _, inputs, name=f"{name}.weight": (precision.round_activations(inputs[0], name), *inputs[1:]))
-        for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+        lambda _, inputs, name=names[id(layer.weight)]: (precision.round_activations(inputs[0], name), *inputs[1:]))
+        for layer in model.modules() if isinstance(layer, nn.Linear)]
     try:
         yield
     finally:

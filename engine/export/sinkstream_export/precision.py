@@ -43,9 +43,9 @@ class Precision:
         return quantize.BYTES["Q8_0"] / quantize.BLOCK if self.quantized else _FLOATS[self.name].itemsize
 
     def round_activations(self, x: Tensor, name: str) -> Tensor:
-        """What the operators make of [..., in] that meets the matrix of this name."""
-        kind = self._kinds.get(name) or self._kind_of_floats(x.shape[-1])  # a tied head has no name of its own
-        return quantize.round_activations(x, quantize.activation_group(kind))
+        """What the operators make of [..., in] that meets the matrix of this name, which matrix() has been asked for;
+        of int8 and int4."""
+        return quantize.round_activations(x, quantize.activation_group(self._kinds[name]))
 
     def matrix(self, tensors: LazyTensors, *names: str, vocabulary: bool = False) -> Tensor:
         """The rows of these tensors, one after another, as LinearWeight takes them. `vocabulary`: of an embedding or a
