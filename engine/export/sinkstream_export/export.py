@@ -45,7 +45,7 @@ def run(request: Request) -> dict:
     config = architecture.read_config(checkpoint.source_config)
     # The ids that end a reply: these, and the chat format's, which are the tokenizer's own.
     check_token_ids(checkpoint, config.vocab_size)
-    verify.check_shapes(checkpoint)
+    verify.check_tensors(checkpoint)
     model_tokenizer = tokenizer.check(checkpoint.tokenizer_json, config.vocab_size)
     files = chat_format.compile_format(checkpoint, model_tokenizer, request.chat_format)
     extra_files = {"tokenizer.json": files.tokenizer_json, "chat_format.json": _json(files.chat_format)}

@@ -157,17 +157,28 @@ def _figures_from_source(source: torch.Tensor, got: torch.Tensor, tokens: torch.
     return figures
 
 
-def check_shapes(checkpoint: Checkpoint) -> None:
-    """ExportError naming a tensor whose shape is not that of transformers' model. Reads no tensor.
+def check_tensors(checkpoint: Checkpoint) -> None:
+    """ExportError naming a tensor whose shape is not that of transformers' model, or that differs from the one to which
+    the config ties it. Reads no tensor, but two at a time where both of a tied pair are stored.
 
     To be called before a module is built: one of another shape would fail there without its name, and a smaller one
-    would be broadcast into the reference."""
+    would be broadcast into the reference. A module takes a tied head from the embedding, unlike transformers where the
+    two differ."""
     with torch.device("meta"):
-        wanted = _transformers_model(checkpoint).state_dict()
+        wanted = _transformers_model(checkpoint).state_dict(keep_vars=True)
     for name in (name for name in checkpoint.tensors if name in wanted):
         got, expected = list(checkpoint.tensors.shape(name)), list(wanted[name].shape)
         if got != expected:
             raise ExportError(f"tensor {name} has the shape {got}, {checkpoint.architecture} wants {expected}")
+    _refuse_differing_ties(checkpoint, wanted)
+
+
+def _refuse_differing_ties(checkpoint: Checkpoint, wanted: dict) -> None:
+    stored, first = checkpoint.tensors, {}
+    for name in (name for name in wanted if name in stored):
+        tied_to = first.setdefault(id(wanted[name]), name)
+        if tied_to != name and not (stored[tied_to] == stored[name]).all():  # their float types may differ
+            raise ExportError(f"tensor {name} differs from {tied_to}, to which the config ties it")
 
 
 def _transformers_model(checkpoint: Checkpoint) -> torch.nn.Module:
@@ -187,8 +198,8 @@ def _transformers_config(checkpoint: Checkpoint) -> transformers.PreTrainedConfi
 
 def reference_model(checkpoint: Checkpoint, precision: Precision) -> torch.nn.Module:
     """transformers' model as its architecture prepares it, with the checkpoint's matrices as `precision` has rounded
-    them, computing in float32. A forward reads each weight where it is used and does not keep it. Shapes as
-    check_shapes() has found them."""
+    them, computing in float32. A forward reads each weight where it is used and does not keep it. Shapes and ties
+    as check_tensors() has found them."""
     with parameters_on_meta():
         model = _transformers_model(checkpoint)
     wanted = model.state_dict(keep_vars=True)
@@ -198,7 +209,8 @@ def reference_model(checkpoint: Checkpoint, precision: Precision) -> torch.nn.Mo
         if name not in checkpoint.tensors:
             continue
         if tensor.is_meta:
-            readers[id(tensor)] = partial(precision.restored, checkpoint.tensors, name)
+            # A tied head that is stored too is the embedding, which comes first and which alone `precision` knows.
+            readers.setdefault(id(tensor), partial(precision.restored, checkpoint.tensors, name))
         else:
             tensor.copy_(checkpoint.tensors[name])
     for name, tensor in wanted.items():
