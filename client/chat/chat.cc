@@ -213,7 +213,7 @@ class Chat {
       Note("the reply is lost: ask again");
       return true;
     }
-    if (absl::IsNotFound(failure_)) return false;
+    if (absl::IsNotFound(failure_) || absl::IsDataLoss(failure_)) return false;
     Note("the session may be there again later: --session=", session_id_);
     return false;
   }

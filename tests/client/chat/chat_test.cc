@@ -479,6 +479,7 @@ TEST(TerminalChatTest, ASessionIsAttachedAgainByItsIdAlone) {
 
 TEST(TerminalChatTest, ALostSessionIsOfferedAgainUnlessItIsGone) {
   for (const auto& [code, offered] : {std::pair(grpc::StatusCode::NOT_FOUND, false),
+                                      std::pair(grpc::StatusCode::DATA_LOSS, false),
                                       std::pair(grpc::StatusCode::UNAVAILABLE, true)}) {
     int streams = 0;
     ScriptedServer server([&](ServerStream& stream) {
