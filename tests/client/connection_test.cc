@@ -1,16 +1,14 @@
 #include "client/connection.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <optional>
 #include <string>
 
 #include "client/session_client.h"
+#include "tests/client/listening_socket.h"
 #include "tests/client/scripted_server.h"
 
 namespace sinkstream {
@@ -40,29 +38,14 @@ class Variable {
 // The proxy of this process's environment. It answers nobody.
 class Proxy {
  public:
-  Proxy() : listening_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in any = {};
-    any.sin_family = AF_INET;
-    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(any);
-    EXPECT_EQ(bind(listening_, reinterpret_cast<sockaddr*>(&any), size), 0);
-    EXPECT_EQ(listen(listening_, 8), 0);
-    EXPECT_EQ(getsockname(listening_, reinterpret_cast<sockaddr*>(&any), &size), 0);
-    port_ = ntohs(any.sin_port);
-  }
-  ~Proxy() { close(listening_); }
-  Proxy(const Proxy&) = delete;
-  Proxy& operator=(const Proxy&) = delete;
-
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::string url() const { return "http://" + listening_.address(); }
   bool WasCalled() const {
-    pollfd caller = {.fd = listening_, .events = POLLIN, .revents = 0};
+    pollfd caller = {.fd = listening_.descriptor(), .events = POLLIN, .revents = 0};
     return poll(&caller, 1, /*timeout=*/0) != 0;
   }
 
  private:
-  const int listening_;
-  int port_ = 0;
+  const ListeningSocket listening_;
 };
 
 class ProxyTest : public testing::TestWithParam<const char*> {

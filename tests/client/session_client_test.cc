@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/client/listening_socket.h"
 #include "tests/client/scripted_server.h"
 
 namespace sinkstream {
@@ -283,17 +283,9 @@ TEST(SessionClientTest, OpenCloseAndLeaveEndWhereTheServerNeverAnswers) {
 // gone silent.
 class SilentServer {
  public:
-  SilentServer() : listening_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in any = {};
-    any.sin_family = AF_INET;
-    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(any);
-    EXPECT_EQ(bind(listening_, reinterpret_cast<sockaddr*>(&any), size), 0);
-    EXPECT_EQ(listen(listening_, 1), 0);
-    EXPECT_EQ(getsockname(listening_, reinterpret_cast<sockaddr*>(&any), &size), 0);
-    address_ = "127.0.0.1:" + std::to_string(ntohs(any.sin_port));
+  SilentServer() {
     greeting_ = std::thread([this] {
-      connection_ = accept(listening_, nullptr, nullptr);
+      connection_ = accept(listening_.descriptor(), nullptr, nullptr);
       constexpr std::array<char, 9> kEmptySettings = {0, 0, 0, 4, 0, 0, 0, 0, 0};
       EXPECT_EQ(write(connection_, kEmptySettings.data(), kEmptySettings.size()), 9);
     });
@@ -301,14 +293,12 @@ class SilentServer {
   ~SilentServer() {
     greeting_.join();
     close(connection_);
-    close(listening_);
   }
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listening_.address(); }
 
  private:
-  const int listening_;
+  const ListeningSocket listening_;
   int connection_ = -1;
-  std::string address_;
   std::thread greeting_;
 };
 

@@ -210,6 +210,14 @@ class DriftTest : public EvaluationTest {
     return Report();
   }
 
+  // A run that the server breaks off, and would not again; the position that it had come to.
+  int64_t BreakOff() {
+    server_.BreakBeyond(4000);
+    EXPECT_FALSE(RunDrift(options_, client_).ok());
+    server_.BreakBeyond(100000);
+    return Report()["position"];
+  }
+
   const ScratchFiles files_;
   DriftOptions options_;
 };
@@ -243,10 +251,7 @@ TEST_F(DriftTest, GoesOnInItsSessionWhereItLives) {
 TEST_F(DriftTest, ReadsAgainWhereTheSessionIsGone) {
   const Json whole = WholeRun();
   const int64_t read = server_.tokens_read();
-  server_.BreakBeyond(4000);
-  ASSERT_FALSE(RunDrift(options_, client_).ok());
-  const int64_t position = Report()["position"];
-  server_.BreakBeyond(100000);
+  const int64_t position = BreakOff();
   server_.ForgetSessions();
   ASSERT_TRUE(RunDrift(options_, client_).ok());
   EXPECT_EQ(Report(), whole);
@@ -256,10 +261,7 @@ TEST_F(DriftTest, ReadsAgainWhereTheSessionIsGone) {
 TEST_F(DriftTest, ReadsAgainWhereTheSessionCannotBeReadBack) {
   const Json whole = WholeRun();
   const int64_t read = server_.tokens_read();
-  server_.BreakBeyond(4000);
-  ASSERT_FALSE(RunDrift(options_, client_).ok());
-  const int64_t position = Report()["position"];
-  server_.BreakBeyond(100000);
+  const int64_t position = BreakOff();
   server_.LoseSessions();
   ASSERT_TRUE(RunDrift(options_, client_).ok());
   EXPECT_EQ(Report(), whole);
@@ -269,10 +271,7 @@ TEST_F(DriftTest, ReadsAgainWhereTheSessionCannotBeReadBack) {
 TEST_F(DriftTest, ReadsAgainWhereTheSessionHasReadMoreThanWasTold) {
   const Json whole = WholeRun();
   const int64_t read = server_.tokens_read();
-  server_.BreakBeyond(4000);
-  ASSERT_FALSE(RunDrift(options_, client_).ok());
-  const int64_t position = Report()["position"];
-  server_.BreakBeyond(100000);
+  const int64_t position = BreakOff();
   server_.FeedWhatSessionsOwe();
   ASSERT_TRUE(RunDrift(options_, client_).ok());
   EXPECT_EQ(Report(), whole);
