@@ -14,7 +14,9 @@ namespace sinkstream {
 namespace {
 
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 std::unique_ptr<ThreadPool> Pool(int threads) {
   auto pool = ThreadPool::Create(threads);
@@ -114,6 +116,40 @@ TEST(ThreadPool, UsesAllItsThreadsAtOnce) {
     threads.insert(std::this_thread::get_id());
   });
   EXPECT_THAT(threads, SizeIs(4));
+}
+
+TEST(ThreadPool, StartsEachThreadOnARunOfItsOwn) {
+  const auto pool = Pool(4);
+  std::latch all_here(4);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  std::vector<int64_t> firsts;
+  pool->ParallelFor(16, 1, [&](int64_t begin, int64_t) {
+    std::unique_lock<std::mutex> lock(mutex);
+    if (!threads.insert(std::this_thread::get_id()).second) return;
+    firsts.push_back(begin);
+    lock.unlock();
+    all_here.arrive_and_wait();
+  });
+  EXPECT_THAT(firsts, UnorderedElementsAre(0, 4, 8, 12));
+}
+
+TEST(ThreadPool, TakesItsOwnPiecesInOrderThenTheLastOfAThreadThatIsHeldUp) {
+  const auto pool = Pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  std::latch both_here(2), others_done(7);
+  std::vector<int64_t> taken;
+  pool->ParallelFor(8, 1, [&](int64_t begin, int64_t) {
+    if (std::this_thread::get_id() != caller) {
+      both_here.count_down();
+      others_done.wait();
+      return;
+    }
+    if (taken.empty()) both_here.arrive_and_wait();
+    taken.push_back(begin);
+    others_done.count_down();
+  });
+  EXPECT_THAT(taken, ElementsAre(0, 1, 2, 3, 7, 6, 5));
 }
 
 TEST(ThreadPool, KeepsLoopsInARowApart) {

@@ -23,7 +23,7 @@ inline at::Tensor Floats(const at::Tensor& x, const char* what, int64_t dims) {
 
 // Pieces small enough that a thread which starts late still finds some, yet `least` at least.
 inline int64_t Grain(int64_t count, int64_t least) {
-  return std::max(least, count / (4 * OperatorPool().threads()));
+  return std::max(least, count / (8 * OperatorPool().threads()));
 }
 
 // Calls `body` with pieces of [0, rows) on the operators' threads; returns when all are done.

@@ -16,7 +16,8 @@ namespace sinkstream {
 namespace {
 
 constexpr auto kSpin = std::chrono::microseconds(40);
-constexpr uint64_t kPieceMask = 0xffffffffu;
+constexpr uint64_t kPieceMask = 0xffff;
+constexpr int kFirstShift = 16, kLoopShift = 32;
 
 void Pause() {
 #if defined(__x86_64__)
@@ -51,11 +52,11 @@ std::thread ThreadPool::StartSystemThread(std::function<void()> work) {
 }
 
 absl::StatusOr<std::unique_ptr<ThreadPool>> ThreadPool::Create(int threads, StartThread start) {
-  std::unique_ptr<ThreadPool> pool(new ThreadPool());
+  std::unique_ptr<ThreadPool> pool(new ThreadPool(threads));
   try {
     pool->workers_.reserve(static_cast<size_t>(threads - 1));
-    for (int i = 1; i < threads; ++i) {
-      pool->workers_.push_back(start([self = pool.get()] { self->Work(); }));
+    for (size_t i = 1; i < pool->runs_.size(); ++i) {
+      pool->workers_.push_back(start([self = pool.get(), i] { self->Work(i); }));
     }
   } catch (const std::exception& error) {
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -66,8 +67,8 @@ absl::StatusOr<std::unique_ptr<ThreadPool>> ThreadPool::Create(int threads, Star
 
 ThreadPool::~ThreadPool() {
   stopping_.store(true);
-  ticket_.fetch_add(uint64_t{1} << 32);
-  ticket_.notify_all();
+  loop_.fetch_add(1);
+  loop_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -77,49 +78,63 @@ void ThreadPool::ParallelFor(int64_t count, int64_t grain, Body body) noexcept {
     return;
   }
   grain = std::max(grain, (count + kMostPieces - 1) / kMostPieces);
-  const auto pieces = static_cast<uint32_t>((count + grain - 1) / grain);
+  const auto pieces = static_cast<uint64_t>((count + grain - 1) / grain);
   body_.store(&body, std::memory_order_relaxed);
   count_.store(count, std::memory_order_relaxed);
   grain_.store(grain, std::memory_order_relaxed);
-  pieces_left_.store(pieces, std::memory_order_relaxed);
-  const uint64_t loop = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-  ticket_.store(loop << 32 | pieces);
-  ticket_.notify_all();
-  RunPieces();
+  pieces_left_.store(static_cast<uint32_t>(pieces), std::memory_order_relaxed);
+  const uint32_t loop = loop_.load(std::memory_order_relaxed) + 1;
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    const uint64_t first = pieces * i / runs_.size(), end = pieces * (i + 1) / runs_.size();
+    runs_[i].pieces.store(uint64_t{loop} << kLoopShift | first << kFirstShift | end,
+                          std::memory_order_release);
+  }
+  loop_.store(loop);
+  loop_.notify_all();
+  RunPieces(0);
   if (Spin([this] { return pieces_left_.load(std::memory_order_acquire) == 0; })) return;
   for (uint32_t left; (left = pieces_left_.load(std::memory_order_acquire)) != 0;) {
     pieces_left_.wait(left);
   }
 }
 
-bool ThreadPool::RunPieces() {
-  bool ran = false;
-  uint64_t ticket = ticket_.load(std::memory_order_acquire);
-  while ((ticket & kPieceMask) != 0) {
+bool ThreadPool::RunPiece(Run& run, bool first) {
+  uint64_t pieces = run.pieces.load(std::memory_order_acquire);
+  for (;;) {
+    const uint64_t begin = pieces >> kFirstShift & kPieceMask, end = pieces & kPieceMask;
+    if (begin == end) return false;
     const Body* body = body_.load(std::memory_order_relaxed);
     const int64_t count = count_.load(std::memory_order_relaxed);
     const int64_t grain = grain_.load(std::memory_order_relaxed);
-    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
-    const int64_t pieces = (count + grain - 1) / grain;
-    const int64_t begin = (pieces - static_cast<int64_t>(ticket & kPieceMask)) * grain;
-    (*body)(begin, std::min(begin + grain, count));
+    const uint64_t rest = first ? pieces + (uint64_t{1} << kFirstShift) : pieces - 1;
+    if (!run.pieces.compare_exchange_weak(pieces, rest, std::memory_order_acq_rel)) continue;
+    const int64_t start = static_cast<int64_t>(first ? begin : end - 1) * grain;
+    (*body)(start, std::min(start + grain, count));
     if (pieces_left_.fetch_sub(1, std::memory_order_acq_rel) == 1) pieces_left_.notify_one();
-    ran = true;
-    ticket = ticket_.load(std::memory_order_acquire);
+    return true;
   }
-  return ran;
 }
 
-void ThreadPool::AwaitChange(uint64_t seen) {
-  if (Spin([&] { return ticket_.load(std::memory_order_relaxed) != seen; })) return;
-  ticket_.wait(seen);
+void ThreadPool::RunPieces(size_t thread) {
+  while (RunPiece(runs_[thread], true)) {
+  }
+  for (size_t i = 1; i < runs_.size(); ++i) {
+    while (RunPiece(runs_[(thread + i) % runs_.size()], false)) {
+    }
+  }
 }
 
-void ThreadPool::Work() {
+void ThreadPool::AwaitLoopAfter(uint32_t seen) {
+  if (Spin([&] { return loop_.load(std::memory_order_relaxed) != seen; })) return;
+  loop_.wait(seen);
+}
+
+void ThreadPool::Work(size_t thread) {
+  uint32_t seen = 0;
   while (!stopping_.load()) {
-    if (RunPieces()) continue;
-    const uint64_t seen = ticket_.load();
-    if ((seen & kPieceMask) == 0 && !stopping_.load()) AwaitChange(seen);
+    AwaitLoopAfter(seen);
+    seen = loop_.load();
+    RunPieces(thread);
   }
 }
 

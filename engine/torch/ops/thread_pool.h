@@ -2,9 +2,10 @@
 // spin without bound and on a busy machine made two threads 20 to 300 times slower than one
 // (docs/adr/0005-own-kernels-and-thread-pool.md).
 //
-// Pieces are taken as threads become free, and the caller takes part: a worker that the system has
-// put aside costs its own piece at most. Idle workers spin for some tens of microseconds, then
-// sleep.
+// Each thread, the caller among them, has a run of neighbouring pieces and takes them in order, so
+// that what it reads is one stream of memory; one that has done its own takes the last of others':
+// a worker that the system has put aside costs its own piece at most. Idle workers spin for some
+// tens of microseconds, then sleep.
 #pragma once
 
 #include <atomic>
@@ -42,23 +43,31 @@ class ThreadPool {
   // of [0, count) where the caller is alone. An exception of `body`, want of memory too, ends the
   // process. One thread at a time may call this; not from within a body.
   void ParallelFor(int64_t count, int64_t grain, Body body) noexcept;
-  static constexpr int64_t kMostPieces = int64_t{1} << 20;
+  static constexpr int64_t kMostPieces = 0xffff;
 
  private:
-  ThreadPool() = default;
+  // The pieces of a thread's run that nobody has claimed yet: the loop's number, then the first and
+  // the end of them, of 32, 16 and 16 bits. Alone in its line of cache.
+  struct alignas(64) Run {
+    std::atomic<uint64_t> pieces{0};
+  };
+
+  explicit ThreadPool(int threads) : runs_(static_cast<size_t>(threads)) {}
   static std::thread StartSystemThread(std::function<void()> work);
-  void Work();
-  // Runs pieces of the loop at hand while there are any. True if it ran one.
-  bool RunPieces();
-  void AwaitChange(uint64_t seen);
+  void Work(size_t thread);
+  // Runs pieces of the loop at hand while there are any: the thread's own, then others'.
+  void RunPieces(size_t thread);
+  // Claims the first piece of a run, or the last, and runs it. False if there is none.
+  bool RunPiece(Run& run, bool first);
+  void AwaitLoopAfter(uint32_t seen);
 
   // The loop at hand. Written by the caller while no piece is to be had, read by workers before
   // they claim one: a claim succeeds only if the loop is still the one they read.
   std::atomic<const Body*> body_{nullptr};
   std::atomic<int64_t> count_{0};
   std::atomic<int64_t> grain_{1};
-  // Number of the loop in the upper half, pieces not yet claimed in the lower half.
-  std::atomic<uint64_t> ticket_{0};
+  std::vector<Run> runs_;  // one a thread, the caller's first
+  std::atomic<uint32_t> loop_{0};
   std::atomic<uint32_t> pieces_left_{0};  // not yet finished
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
