@@ -21,8 +21,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="GGUF file or Hugging Face directory (config.json, safetensors, tokenizer.json)")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the model file to write, as model.pt")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "int8", "int4"], default="float32",
-                        help="type of the matrices in the file (default: float32); int8 and int4 are GGUF's blocks Q8_0,"
-                             " and Q4_1 or the source's own, and what they cost is told")
+                        help="type of the matrices in the file (default: float32); int8: the source's Q8_0, else rows of"
+                             " bytes (Q8_0 where 64 does not divide a row); int4: the source's Q4_0, Q4_1 and Q8_0,"
+                             " else Q4_1 from floats, Q8_0 for embedding, head and other blocks; what these cost is"
+                             " told")
     parser.add_argument("--name", help="the model's name (default: the source's)")
     parser.add_argument("--chat-format", choices=chat_formats.NAMES, metavar="NAME",
                         help="format of the turns, in place of the source's chat template: "
