@@ -75,7 +75,7 @@ tidy:  ## clang-tidy's short list and the thread-safety analysis
 format:  ## lay out the C++ sources
 	scripts/format
 
-asan:  ## all but the exporter's tests under AddressSanitizer and UndefinedBehaviorSanitizer
+asan:  ## most tests, end to end too, under AddressSanitizer and UndefinedBehaviorSanitizer
 	scripts/prepare </dev/null
 	scripts/setup --tests </dev/null
 	scripts/build asan
