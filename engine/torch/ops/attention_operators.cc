@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <vector>
 
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/operator_call.h"
@@ -110,15 +109,8 @@ Tensor CheckedSlopes(const std::optional<Tensor>& slopes, int64_t heads) {
   return checked;
 }
 
-// Grows to the largest need of its thread and stays: the decode path allocates nothing. Want of
-// memory ends the process (ParallelFor).
-float* Scratch(int64_t floats) {
-  thread_local std::vector<float> scratch;
-  if (static_cast<int64_t>(scratch.size()) < floats) scratch.resize(static_cast<size_t>(floats));
-  return scratch.data();
-}
-
 void RunAttention(const kernels::AttentionCall& call, const StepContext& step) {
+  struct Scores;
   const StepLayout& layout = step.layout();
   const kernels::Element element = step.element();
   ForRows(layout.rows, 16, [&](Range rows) { Kernels().write_kv(element, call, rows); });
@@ -126,7 +118,8 @@ void RunAttention(const kernels::AttentionCall& call, const StepContext& step) {
   OperatorPool().ParallelFor(items, 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const kernels::AttentionTile& tile = layout.tiles[item / call.kv_heads];
-      float* scratch = Scratch(Kernels().attend_scratch(call, tile));
+      const int64_t floats = Kernels().attend_scratch(call, tile);
+      auto* scratch = static_cast<float*>(ThreadScratch<Scores>(floats * int64_t{sizeof(float)}));
       Kernels().attend(element, call, tile, static_cast<int>(item % call.kv_heads), scratch);
     }
   });

@@ -2,10 +2,8 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/linear_weight.h"
@@ -34,26 +32,13 @@ void ForPanels(const PackedMatrix& matrix, int64_t rows, int64_t row_block,
   });
 }
 
-// Grows to the largest need of its thread and stays: the decode path allocates nothing. 64-byte
-// aligned. Want of memory is std::bad_alloc: a failed step, but in a ParallelFor the process's end.
-template <typename Purpose>
-void* Scratch(int64_t bytes) {
-  constexpr size_t kAlignment = 64;
-  thread_local std::vector<char> scratch;
-  const size_t needed = static_cast<size_t>(bytes) + kAlignment;
-  if (scratch.size() < needed) scratch.resize(needed);
-  void* aligned = scratch.data();
-  size_t space = scratch.size();
-  return std::align(kAlignment, needed - kAlignment, aligned, space);
-}
-
 kernels::QuantizeCall QuantizeRows(const float* x, int64_t rows, const PackedMatrix& matrix) {
   struct Codes;
   struct Groups;
   const int64_t in = matrix.in(), groups = rows * (in / matrix.group());
   const kernels::QuantizeCall call = {x,
-                                      static_cast<int8_t*>(Scratch<Codes>(rows * in)),
-                                      static_cast<kernels::ActivationGroup*>(Scratch<Groups>(
+                                      static_cast<int8_t*>(ThreadScratch<Codes>(rows * in)),
+                                      static_cast<kernels::ActivationGroup*>(ThreadScratch<Groups>(
                                           groups * int64_t{sizeof(kernels::ActivationGroup)})),
                                       rows,
                                       in,
@@ -72,7 +57,7 @@ void MultiplyQuantized(const float* x, int64_t rows, const PackedMatrix& matrix,
   const kernels::KernelTable& table = Kernels();
   ForPanels(matrix, rows, kRowBlock, [&](Range panels, Range part) {
     table.quantized_linear(matrix.element(), call, panels, part,
-                           Scratch<Panel>(table.quantized_linear_scratch(call)));
+                           ThreadScratch<Panel>(table.quantized_linear_scratch(call)));
   });
 }
 
