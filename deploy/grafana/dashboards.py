@@ -113,7 +113,8 @@ FIRST_TOKEN = "sinkstream_time_to_first_token_seconds"
 TOKEN_GAP = "sinkstream_inter_token_latency_seconds"
 QUEUE = "sinkstream_turn_queue_seconds"
 UNANSWERED = "sinkstream_unanswered_turn_seconds"
-FAULTS = 'scope=~"request|stream", code=~"INTERNAL|UNKNOWN|DATA_LOSS"'
+SERVER_CODES = 'code=~"INTERNAL|UNKNOWN|DATA_LOSS"'
+FAULTS, STREAM_FAULTS = f'scope=~"request|stream", {SERVER_CODES}', f'scope="stream", {SERVER_CODES}'
 
 
 def overview(scope: str) -> list:
@@ -123,7 +124,9 @@ def overview(scope: str) -> list:
     def part(metric: str, of: str) -> str:
         return f"{total(metric, scope)} / {total(of, scope)}"
 
-    requests = f"({recent('sinkstream_turns_total')} + {recent('sinkstream_appends_total')})"
+    # As in the recording rules: a stream that fails by itself is a request.
+    requests = (f"({recent('sinkstream_turns_total')} + {recent('sinkstream_appends_total')}"
+                f" + {recent('sinkstream_errors_total', f', {STREAM_FAULTS}')})")
     return [
         figure("Servers down", f"count(up{{{scope}}}) - sum(up{{{scope}}})", red=1),
         figure("Ready, of all servers", f"{total('sinkstream_ready', scope)} / count(up{{{scope}}})", "percentunit", green=1),
@@ -275,7 +278,7 @@ def servers(scope: str) -> list[timeseries.Panel]:
     """Side by side, to see which one is unlike the others; a line leads to the dashboard of its server."""
     each = "{{instance}}"
     link = (dashboard.DashboardLink("This server").url(
-        "/d/sinkstream-instance?var-datasource=${datasource}&var-job=${job}&var-instance=${__field.labels.instance}&${__url_time_range}"))
+        "/d/sinkstream-instance?var-datasource=${datasource}&${job:queryparam}&var-instance=${__field.labels.instance}&${__url_time_range}"))
     charts = [
         chart("Up", "1: Prometheus reads it.", [Line(each, f"up{{{scope}}}")]),
         chart("Sessions", "Of each server.", [Line(each, total("sinkstream_sessions", scope, "instance"))], stacked=True),
@@ -292,7 +295,7 @@ def variables(with_instance: bool) -> list:
         return (dashboard.QueryVariable(name).label(label).datasource(SOURCE).query(expression)
                 .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC))
 
-    job = labels("job", "Job", "label_values(sinkstream_ready, job)").include_all(True).all_value(".+")
+    job = labels("job", "Job", "label_values(sinkstream_ready, job)").include_all(True)
     chosen = [dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"), job]
     if with_instance:
         chosen.append(labels("instance", "Server", 'label_values(sinkstream_ready{job=~"$job"}, instance)'))

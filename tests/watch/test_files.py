@@ -82,3 +82,18 @@ def test_panels_have_numbers_and_places_of_their_own(name):
     places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
     assert board["uid"] == f"sinkstream-{name}"
     assert len(set(numbers)) == len(numbers) and len(set(places)) == len(places)
+
+
+def test_failures_are_told_as_a_part_of_all_that_can_fail():
+    """Streams that fail while nobody has a turn are not infinitely many of none."""
+    for dashboard in dashboards().values():
+        [panel] = [panel for panel in panels(dashboard) if panel["title"] == "Failed by the server"]
+        _, requests = panel["targets"][0]["expr"].split(" / ")
+        assert re.search(r'sinkstream_errors_total\{[^}]*scope="stream", code=~"INTERNAL\|UNKNOWN\|DATA_LOSS"', requests)
+
+
+def test_all_jobs_are_those_of_the_servers():
+    """A value for All would be every job of a Prometheus that reads others too."""
+    for dashboard in dashboards().values():
+        [job] = [variable for variable in dashboard["templating"]["list"] if variable["name"] == "job"]
+        assert job["includeAll"] and "allValue" not in job and job["query"] == "label_values(sinkstream_ready, job)"
