@@ -86,9 +86,10 @@ ABSL_FLAG(
     "How long running requests may go on after SIGTERM or SIGINT; a second signal ends them.");
 ABSL_FLAG(absl::Duration, stuck_step_limit, ServerConfig().stuck_step_limit,
           "A step that takes longer makes the server NOT_SERVING until it ends.");
-ABSL_FLAG(std::string, metrics_listen, ServerConfig().metrics_listen,
-          "ADDRESS:PORT of /metrics, /healthz and /readyz, plain HTTP: 127.0.0.1:9464. Port 0: any "
-          "free one; it is printed. Empty: no such port.");
+ABSL_FLAG(
+    std::string, metrics_listen, ServerConfig().metrics_listen,
+    "ADDRESS:PORT of /metrics, /healthz and /readyz, plain HTTP, IPv4: 127.0.0.1:9464. Port 0: "
+    "any free one; it is printed. Empty: no such port.");
 ABSL_FLAG(std::string, log_level, ServerConfig().log_level,
           "What is logged on standard error, as JSON: error, warning, info (each turn) or debug.");
 ABSL_FLAG(int64_t, position_offset, 0,

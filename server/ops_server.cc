@@ -84,6 +84,11 @@ std::optional<std::string> Body(mg_connection* connection) {
 
 absl::StatusOr<std::unique_ptr<OpsServer>> OpsServer::Start(const std::string& address,
                                                             Sources sources) {
+  if (address.front() == '[' && mg_check_feature(MG_FEATURES_IPV6) == 0) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot listen on ", address,
+        " (--metrics_listen): its HTTP library has no IPv6 here; give an IPv4 address"));
+  }
   std::unique_ptr<OpsServer> server(new OpsServer(std::move(sources)));
   const std::string threads = absl::StrCat(kThreads);
   // No page of another origin may ask here (CORS): a browser may run beside the server.

@@ -37,7 +37,7 @@ class OpsServer {
   };
 
   // `address`: ADDRESS:PORT (IsAddressAndPort); port 0: any free one. UNAVAILABLE, saying why, if
-  // it cannot be had.
+  // it cannot be had; so is IPv6 where the HTTP library has none, as Debian's.
   static absl::StatusOr<std::unique_ptr<OpsServer>> Start(const std::string& address,
                                                           Sources sources);
   // Waits for the requests at hand, whose answers may be cut off.

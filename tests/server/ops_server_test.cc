@@ -160,5 +160,15 @@ TEST_F(OpsServerTest, SaysWhyAnAddressCannotBeHad) {
   EXPECT_THAT(std::string(taken.status().message()), HasSubstr("Address already in use"));
 }
 
+TEST_F(OpsServerTest, SaysWhereTheLibraryHasNoIpv6) {
+  const auto six = OpsServer::Start("[::1]:0", Sources());
+  if (six.ok()) GTEST_SKIP() << "it has";
+  EXPECT_EQ(six.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(
+      std::string(six.status().message()),
+      "cannot listen on [::1]:0 (--metrics_listen): its HTTP library has no IPv6 here; give an "
+      "IPv4 address");
+}
+
 }  // namespace
 }  // namespace sinkstream
