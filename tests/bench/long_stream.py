@@ -66,7 +66,13 @@ class Session:
     def append(self, text):
         """Reads `text`; its AppendDone."""
         self._out.put(self._pb.ConverseRequest(append=self._pb.Append(text=text)))
-        return next(e.append_done for e in self._in if e.WhichOneof("event") == "append_done")
+        for event in self._in:
+            kind = event.WhichOneof("event")
+            if kind == "append_done":
+                return event.append_done
+            if kind == "failed":
+                raise SystemExit(str(event.failed))
+        raise SystemExit("the stream has ended")
 
     def reply(self, max_tokens):
         """A greedy continuation: its text and the seconds between its tokens."""

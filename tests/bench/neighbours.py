@@ -87,17 +87,26 @@ def shared_system_prompt(stub, pb, system_prompt, rounds=5):
 
 
 class Decoder(threading.Thread):
-    """A session in a long reply; `tokens`: when each came."""
+    """A session in a long reply; `tokens`: when each came; `error`: why it has ended, if not by its reply's end."""
 
     def __init__(self, stub, pb, seed):
         super().__init__()
         self._session = TimedSession(stub, pb, sinks=4, window=WINDOW)
         self._prompt = ids_of(pb, 16, seed)
         self.tokens = []
+        self.error = None
 
     def run(self):
-        self._session.say(REPLY_TOKENS, self.tokens, token_ids=self._prompt)
-        self._session.leave()
+        try:
+            self._session.say(REPLY_TOKENS, self.tokens, token_ids=self._prompt)
+            self._session.leave()
+        except (SystemExit, grpc.RpcError) as error:
+            self.error = error
+
+    def require(self, count):
+        """SystemExit if it has ended with fewer tokens."""
+        if not self.is_alive() and len(self.tokens) < count:
+            raise SystemExit(f"a reply has ended early: {self.error or 'it is too short'}")
 
 
 def gaps(decoders, begun, ended):
@@ -111,6 +120,8 @@ def beside_a_long_prompt(stub, pb):
     for decoder in decoders:
         decoder.start()
     while min(len(d.tokens) for d in decoders) < REPLY_TOKENS // 3:
+        for decoder in decoders:
+            decoder.require(REPLY_TOKENS // 3)
         time.sleep(0.01)
     reader = TimedSession(stub, pb, sinks=4, window=WINDOW)
     begun = time.perf_counter()
@@ -120,6 +131,7 @@ def beside_a_long_prompt(stub, pb):
         print("warning: a reply ended while the prompt was read: REPLY_TOKENS is too few here")
     for decoder in decoders:
         decoder.join()
+        decoder.require(REPLY_TOKENS)
     first = max(d.tokens[10] for d in decoders)
     return gaps(decoders, first, begun), gaps(decoders, begun, ended), ended - begun
 
