@@ -9,6 +9,7 @@ results.svg in the folder of --out.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -75,10 +76,13 @@ def main():
                       [peer.name for peer in own])
     # As an interruption: the peers must not stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is behind nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         Run(text_ids, results).all(arguments.rounds, cells, present(peers, results))
     except KeyboardInterrupt:
-        say("interrupted: the report tells what was measured")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            say("interrupted: the report tells what was measured")
     results.end(machine.load_average())
     write_report(results.document, arguments.out)
     print(markdown(results.document))

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
@@ -265,6 +268,38 @@ def test_what_was_measured_before_an_interruption_is_kept(tmp_path):
         run(tmp_path, 1, "reply-1,reply-2", ScriptedPeer("a", [Figures(7, 1), KeyboardInterrupt()], log))
     assert json.loads((tmp_path / "results.json").read_text())["measurements"][0]["rate"] == 7
     assert log[-1] == "a stopped"
+
+
+HUNG_UP = """
+import os, signal, sys
+sys.modules["transformers"] = type(sys)("transformers")
+sys.modules["transformers"].AutoTokenizer = None
+import compare
+
+class FakeRun:
+    def __init__(self, *arguments): pass
+
+    def all(self, *arguments):
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            print("goes on")
+        finally:
+            print("peers stopped", flush=True)
+
+compare.Run, compare.tokens_of, compare.present = FakeRun, lambda *arguments: [], lambda *arguments: []
+signal.signal(signal.SIGHUP, signal.{before})
+os.dup2(os.open("/dev/full", os.O_WRONLY), 2)  # what is written to a closed terminal fails
+sys.argv = ["compare.py", "--out", {out!r}]
+sys.exit(compare.main())
+"""
+
+
+@pytest.mark.parametrize("before,told", [("SIG_DFL", ["peers stopped"]), ("SIG_IGN", ["goes on", "peers stopped"])])
+def test_a_closed_terminal_is_an_interruption_unless_it_is_ignored(tmp_path, before, told):
+    ran = subprocess.run([sys.executable, "-c", HUNG_UP.format(before=before, out=str(tmp_path))], stdout=subprocess.PIPE, text=True,
+                         stdin=subprocess.DEVNULL, cwd=Path(__file__).parent, timeout=60)
+    assert ran.stdout.splitlines()[:len(told)] == told
+    assert (tmp_path / "results.md").exists()
 
 
 # The report and the plot.
