@@ -1,11 +1,13 @@
 """Reading GGUF: tensors, configuration and tokenizer come out as the original model has them."""
 
 import json
+import struct
 
 import gguf as gguf_format
 import numpy as np
 import pytest
 import torch
+from gguf import GGUFValueType
 from sinkstream_export import gguf, tokenizer
 from sinkstream_export.checkpoint import ExportError
 from tokenizers import Tokenizer
@@ -246,3 +248,13 @@ def test_truncated_and_foreign_files_are_refused(tmp_path):
     (tmp_path / "text.gguf").write_text("not a model")
     with pytest.raises(ExportError, match="text.gguf is not a GGUF file"):
         gguf.read(tmp_path / "text.gguf")
+
+
+@pytest.mark.parametrize("length", [1 << 48, (1 << 64) - 1])
+def test_array_that_says_to_be_longer_than_its_file_is_refused(tmp_path, length):
+    path = tmp_path / "long.gguf"
+    key = b"tokenizer.ggml.scores"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", len(key)) + key
+                     + struct.pack("<IIQ", GGUFValueType.ARRAY, GGUFValueType.FLOAT32, length) + bytes(64))
+    with pytest.raises(ExportError, match="long.gguf: broken or truncated GGUF file: it ends within what it says to hold"):
+        gguf.read(path)

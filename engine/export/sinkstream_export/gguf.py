@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import gguf as gguf_format
+import numpy as np
 import torch
 from gguf import GGMLQuantizationType as QuantizationType
 
@@ -59,12 +60,21 @@ def read(path: Path) -> Checkpoint:
     )
 
 
+class _Reader(gguf_format.GGUFReader):
+    """The library takes what lies behind the file's end for empty, and reads on for as long as an array says."""
+
+    def _get(self, offset, dtype, count=1, override_order=None):
+        if int(offset) + np.dtype(dtype).itemsize * int(count) > len(self.data):
+            raise IndexError("it ends within what it says to hold")
+        return super()._get(offset, dtype, count, override_order)
+
+
 def _open(path: Path) -> gguf_format.GGUFReader:
     with open(path, "rb") as file:
         if file.read(4) != b"GGUF":
             raise ExportError(f"{path.name} is not a GGUF file")
     try:
-        return gguf_format.GGUFReader(path)
+        return _Reader(path)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
         raise ExportError(f"{path.name}: broken or truncated GGUF file: {error}") from error
 
