@@ -86,16 +86,17 @@ def test_out_that_is_a_folder_is_an_error_of_one_line(folder, tmp_path, run_cli)
     (tmp_path / "taken").mkdir()
     result = run_cli("--from", folder, "--out", tmp_path / "taken")
     assert result.returncode == 1
-    assert "taken" in said(result)[-1]
+    [line] = said(result)  # nothing has been read before
+    assert line == f"sinkstream_export: error: --out {tmp_path / 'taken'} is a folder"
     assert list((tmp_path / "taken").iterdir()) == []
 
 
 def test_full_disk_is_an_error_of_one_line_and_leaves_nothing(folder, tmp_path, run_cli):
-    out = tmp_path / "new" / "model.pt"
-    result = run_cli("--from", folder, "--out", out, largest_file=100_000)
+    (tmp_path / "old").mkdir()
+    result = run_cli("--from", folder, "--out", tmp_path / "old" / "new" / "newer" / "model.pt", largest_file=100_000)
     assert result.returncode == 1
     assert said(result)[-1].startswith("sinkstream_export: error: ")
-    assert list(out.parent.iterdir()) == []
+    assert list((tmp_path / "old").iterdir()) == []
 
 
 STOPPED = """
@@ -107,12 +108,27 @@ sys.exit(__main__.main())
 
 
 @pytest.mark.parametrize("number, code, word", [
-    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"),
+    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "hung up"),
 ])
 def test_signal_while_a_file_is_made_is_one_line_and_leaves_nothing(folder, tmp_path, run_cli, number, code, word):
     out = tmp_path / "new" / "model.pt"
     result = run_cli("--from", folder, "--out", out, program=STOPPED.format(number=int(number)))
-    assert list(out.parent.iterdir()) == []
+    assert not out.parent.exists()
     assert result.returncode == code
     assert said(result)[-1] == f"sinkstream_export: error: {word}"
     assert "verifying" in said(result)[-2]
+
+
+IGNORANT = """
+import os, signal, sys
+from sinkstream_export import __main__, verify
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+check = verify.check
+verify.check = lambda *arguments: os.kill(os.getpid(), signal.SIGHUP) or check(*arguments)
+sys.exit(__main__.main())
+"""
+
+
+def test_a_hangup_that_is_ignored_as_by_nohup_stops_nothing(folder, tmp_path, run_cli):
+    assert run_cli("--from", folder, "--out", tmp_path / "model.pt", program=IGNORANT).returncode == 0
+    assert (tmp_path / "model.pt").exists()

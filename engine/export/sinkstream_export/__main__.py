@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -41,26 +42,31 @@ def _fail(message: object) -> int:
 
 
 class _Terminated(BaseException):
-    """SIGTERM, which is no Exception, as KeyboardInterrupt is none: the way out removes what was begun."""
+    """SIGTERM or SIGHUP (its number), which is no Exception, as KeyboardInterrupt is none: the way out removes what was
+    begun."""
 
 
 def _terminate(number: int, frame: object) -> None:
-    raise _Terminated
+    raise _Terminated(number)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0: written. 1: refused or failed; 130, 143: stopped by SIGINT, SIGTERM; each with one line on stderr.
-    2 (argparse): bad usage."""
+    """0: written. 1: refused or failed; 129, 130, 143: stopped by SIGHUP, SIGINT, SIGTERM; each with one line on
+    stderr. 2 (argparse): bad usage."""
     arguments = _arguments(argv)
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is behind nohup
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         return _export(arguments)
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
-    except _Terminated:
-        _fail("terminated")
-        return 143
+    except _Terminated as stopped:
+        [number] = stopped.args
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            _fail("hung up" if number == signal.SIGHUP else "terminated")
+        return 128 + number
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import itertools
 import json
 import math
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +39,8 @@ class Request:
 def run(request: Request) -> dict:
     """Writes `request.out` and returns its manifest. On an error (ExportError, OSError) an existing file stays as it
     was and nothing else is left behind."""
+    if request.out.is_dir():
+        raise ExportError(f"--out {request.out} is a folder")
     operators.load(request.ops)
     _return_freed_tensors()
     _report(f"reading {request.source}")
@@ -50,10 +55,23 @@ def run(request: Request) -> dict:
     files = chat_format.compile_format(checkpoint, model_tokenizer, request.chat_format)
     extra_files = {"tokenizer.json": files.tokenizer_json, "chat_format.json": _json(files.chat_format)}
     operators.check_text(extra_files["tokenizer.json"], extra_files["chat_format.json"], config.vocab_size)
-    request.out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the result, so that the last step is a rename.
-    with tempfile.TemporaryDirectory(prefix=".sinkstream-export-", dir=request.out.parent) as folder:
-        return _write(request, checkpoint, architecture, config, extra_files, Path(folder))
+    with _made(request.out.parent) as beside:  # so that the last step is a rename
+        with tempfile.TemporaryDirectory(prefix=".sinkstream-export-", dir=beside) as folder:
+            return _write(request, checkpoint, architecture, config, extra_files, Path(folder))
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """`folder` is there. On an error those of it and its parents that were not are removed."""
+    missing = list(itertools.takewhile(lambda path: not path.exists(), [folder, *folder.parents]))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):  # not made, or somebody has put something there
+                path.rmdir()
+        raise
 
 
 def _write(
