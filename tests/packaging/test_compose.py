@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 from compose_spec import PyCompose
+from memory_limit import bytes_of, memory_limit, value_of
 
 
 @pytest.fixture
@@ -21,6 +22,10 @@ def services(compose):
 def check(compose):
     """Raises ValueError if a field is unknown or wrong."""
     PyCompose.from_yaml(yaml.safe_dump(compose)).validate()
+
+
+def tmpfs_bytes(service):
+    return bytes_of(re.search(r"size=(\d+m),", service["tmpfs"][0])[1])
 
 
 def test_it_is_as_the_specification_says(compose):
@@ -50,9 +55,13 @@ def test_targets_are_those_of_the_dockerfile(root, services):
 
 
 def test_what_is_parked_has_room(services):
-    [parked] = [flag for flag in services["server"]["command"] if flag.startswith("--park_bytes=")]
-    size = re.search(r"size=(\d+)m,", services["server"]["tmpfs"][0])[1]
-    assert int(parked.removesuffix("GiB").split("=")[1]) * 1024 < int(size)
+    assert bytes_of(value_of("--park_bytes", services["server"]["command"])) < tmpfs_bytes(services["server"])
+
+
+def test_the_server_has_the_memory_that_it_may_take(services):
+    """A tmpfs counts as memory of its container."""
+    server = services["server"]
+    assert memory_limit(server["command"]) + tmpfs_bytes(server) < bytes_of(server["mem_limit"])
 
 
 def test_nobody_can_log_in_with_a_password_that_all_know(services):

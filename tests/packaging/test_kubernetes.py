@@ -9,11 +9,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
+from memory_limit import MIB, bytes_of, memory_limit, value_of
 
 OLDEST, NEWEST = "1.30", "1.37"
-GIB = 2 ** 30
-SESSION_BYTES = 47 * 2 ** 20  # of the default model and window, as a server tells at its start
-UNITS = {"Gi": GIB, "GiB": GIB}
+SESSION_BYTES = 47 * MIB  # of the default model and window, as a server tells at its start
 NAME = {"app.kubernetes.io/name": "sinkstream"}
 
 
@@ -45,18 +44,8 @@ def container(pod):
     return only
 
 
-def value_of(flag, arguments):
-    [value] = [argument.split("=")[1] for argument in arguments if argument.startswith(f"{flag}=")]
-    return value
-
-
 def seconds(flag, arguments):
     return int(value_of(flag, arguments).removesuffix("s"))
-
-
-def bytes_of(size):
-    number, unit = re.fullmatch(r"(\d+)(Gi|GiB)", size).groups()
-    return int(number) * UNITS[unit]
 
 
 def check(found):
@@ -111,9 +100,7 @@ def test_a_pod_has_room_for_its_sessions(pod, container):
     limits = container["resources"]["limits"]
     [volume] = [volume for volume in pod["volumes"] if volume["name"] == "parked"]
     assert parked < bytes_of(volume["emptyDir"]["sizeLimit"]) <= bytes_of(limits["ephemeral-storage"])
-    # The server's own limit, server/memory_limit.h: weights and libraries, KV memory, distributions, gRPC, inbox, sessions.
-    most = 0.8 * GIB + kv + (256 + 512 + 64) * 2 ** 20 + sessions * 8.5 * 2 ** 20
-    assert most < bytes_of(limits["memory"]) == bytes_of(container["resources"]["requests"]["memory"])
+    assert memory_limit(arguments) < bytes_of(limits["memory"]) == bytes_of(container["resources"]["requests"]["memory"])
 
 
 def test_probes_and_ports_meet(production, container):

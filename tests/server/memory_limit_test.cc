@@ -22,6 +22,14 @@ TEST(MemoryLimit, IsTheSumOfWhatEachPartMayTake) {
             (700 + 40 + 100 + 512 + 2 * 64) * kMiB + sessions);
 }
 
+// The figures of docs/operations.md, "Memory", which tests/packaging sizes containers by.
+TEST(MemoryLimit, OfTheDefaultLimitsIsAsDocumented) {
+  const EngineLimits limits;
+  const int64_t sessions = limits.max_sessions * 27 * kMiB / 2;
+  EXPECT_EQ(MemoryLimit(ModelSpec(), limits, 0),
+            limits.distribution_bytes + (512 + 64 + 64) * kMiB + sessions);
+}
+
 TEST(MemoryLimit, HoldsTheMostSessionsThatThereMayBe) {
   EngineLimits limits;
   limits.max_sessions = 1 << 20;
