@@ -79,13 +79,18 @@ absl::Status EventStream<Reactor>::Reported(const std::exception& error) const {
 template <typename Reactor>
 bool EventStream<Reactor>::MakeMessage(const Event& event, StreamState::Step& step) {
   try {
-    auto message = Message(event);
-    if (message.has_value()) {
-      outbound_ = *std::move(message);
+    Outcome outcome = Message(event);
+    if (outcome.message.has_value()) {
+      outbound_ = *std::move(outcome.message);
       if (const auto* const scores = std::get_if<Scores>(&event)) outbound_room_ = scores->room;
       return true;
     }
-    step = state_.WriteDone(true);
+    if (outcome.end.has_value()) {
+      end_counted_ = true;
+      step = state_.WriteNotStarted(*std::move(outcome.end));
+    } else {
+      step = state_.WriteDone(true);
+    }
   } catch (const std::exception& error) {
     step = state_.WriteNotStarted(Reported(error));
   }

@@ -27,8 +27,17 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   // there are too many, and the call ends.
   bool Join(const grpc::ServerContextBase& context);
 
-  // What the client is told of `event`, if anything. Never two calls at a time.
-  virtual std::optional<grpc::ByteBuffer> Message(const Event& event) = 0;
+  // What an event comes to. Neither: the client is told nothing of it.
+  struct Outcome {
+    std::optional<grpc::ByteBuffer> message = std::nullopt;  // to be written
+    // The call's end, whatever waits to be written: the failure of a request, which the engine has
+    // counted. Then there is no message.
+    std::optional<absl::Status> end = std::nullopt;
+  };
+
+  // What `event` comes to. It only says so: Perform() writes, and ends the call. May throw, which
+  // ends the call with INTERNAL. Never two calls at a time.
+  virtual Outcome Message(const Event& event) = 0;
   // The state asks for a read.
   virtual void Read() {}
   // gRPC is done with it, and it is about to go.
@@ -52,8 +61,6 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   const std::shared_ptr<Outbox> outbox_;
   StreamState state_;
   std::string principal_;  // set by Join()
-  // What ends the call is the failure of a request, which the engine has counted.
-  std::atomic<bool> end_counted_{false};
 
  private:
   void EndAfterWriting(const absl::Status& status) final;
@@ -68,6 +75,7 @@ class EventStream : public Reactor, private LiveStream, private Wakeable {
   // INTERNAL, which the environment has been told.
   absl::Status Reported(const std::exception& error) const;
 
+  std::atomic<bool> end_counted_{false};       // an Outcome has ended the call
   grpc::ByteBuffer outbound_;                  // of the write in flight
   std::shared_ptr<const void> outbound_room_;  // what its event took, until it is written
 };

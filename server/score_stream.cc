@@ -41,18 +41,17 @@ absl::Status ScoreStream::Start(const grpc::ServerContextBase& context,
   return accepted;
 }
 
-std::optional<grpc::ByteBuffer> ScoreStream::Message(const Event& event) {
+ScoreStream::Outcome ScoreStream::Message(const Event& event) {
   if (const auto* const scores = std::get_if<Scores>(&event)) {
-    return ToByteBuffer(ToScoreResponse(*scores, environment_.engine.GetTokenizer()));
+    return {.message = ToByteBuffer(ToScoreResponse(*scores, environment_.engine.GetTokenizer()))};
   }
   if (const auto* const done = std::get_if<AppendDone>(&event)) {
-    return ToByteBuffer(ToScoreResponse(*done));
+    return {.message = ToByteBuffer(ToScoreResponse(*done))};
   }
   if (const auto* const failed = std::get_if<RequestFailed>(&event)) {
-    end_counted_ = true;
-    Perform(state_.End(failed->status));
+    return {.end = failed->status};
   }
-  return std::nullopt;
+  return {};
 }
 
 }  // namespace sinkstream

@@ -3,8 +3,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <optional>
-
 #include "absl/status/status.h"
 #include "server/event_stream.h"
 #include "sinkstream/v1/score.pb.h"
@@ -19,7 +17,7 @@ class ScoreStream final : public EventStream<grpc::ServerWriteReactor<grpc::Byte
 
  private:
   // Scores and the end; a failure ends the call.
-  std::optional<grpc::ByteBuffer> Message(const Event& event) override;
+  Outcome Message(const Event& event) override;
 
   absl::Status Start(const grpc::ServerContextBase& context, const v1::ScoreRequest& request);
 };

@@ -21,8 +21,9 @@ SessionStream::SessionStream(grpc::CallbackServerContext& context, StreamEnviron
   open_deadline_.Start(environment.open_deadline, [this] { OnOpenMissed(); });
 }
 
-std::optional<grpc::ByteBuffer> SessionStream::Message(const Event& event) {
-  return ToByteBuffer(ToResponse(event, environment_.engine.GetTokenizer(), environment_.limits));
+SessionStream::Outcome SessionStream::Message(const Event& event) {
+  return {.message = ToByteBuffer(
+              ToResponse(event, environment_.engine.GetTokenizer(), environment_.limits))};
 }
 
 void SessionStream::OnReadDone(bool ok) {

@@ -19,7 +19,7 @@ class SessionStream final
 
  private:
   void OnReadDone(bool ok) override;
-  std::optional<grpc::ByteBuffer> Message(const Event& event) override;
+  Outcome Message(const Event& event) override;
   void Read() override { StartRead(&inbound_); }
   void OnEnd() override { open_deadline_.Met(); }
 

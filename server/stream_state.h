@@ -53,7 +53,7 @@ class StreamState {
   Step ReadDone(std::optional<Event> answer);
   // A write is done; !ok: the client is gone.
   Step WriteDone(bool ok);
-  // A write that was asked for could not be started: ends the stream with `status`. Never asks for
+  // A write that was asked for was not started: ends the stream with `status`. Never asks for
   // another.
   Step WriteNotStarted(absl::Status status);
   // Ends the stream with `status`, whatever waits to be written. The first call counts.
