@@ -7,9 +7,10 @@
 
 namespace sinkstream {
 
-// A short prompt and two tokens behind it, in the first block of the pool. Before an engine has the
-// model: afterwards the block is as good as never used. A model that cannot do that serves nobody:
-// the step's error.
+// Prompts of one row, of two and of 64, over several blocks, and two tokens behind the last; in the
+// first blocks of the pool, and less where it is smaller. Before an engine has the model:
+// afterwards the blocks are as good as never used. A model that cannot do that serves nobody: the
+// step's error.
 absl::Status WarmUp(Model& model);
 
 }  // namespace sinkstream

@@ -15,8 +15,7 @@
 #include "absl/synchronization/notification.h"
 #include "engine/clock.h"
 #include "engine/engine.h"
-#include "engine/torch/torch_model.h"
-#include "engine/warm_up.h"
+#include "engine/torch/model_file.h"
 #include "server/activity.h"
 #include "server/config.h"
 #include "server/flags.h"
@@ -83,13 +82,6 @@ absl::StatusOr<std::unique_ptr<OpsServer>> StartOps(const ServerConfig& config,
   std::printf("metrics on %s\n", (*ops)->Address().c_str());
   std::fflush(stdout);
   return ops;
-}
-
-absl::StatusOr<ModelFile> LoadWarmModel(const ServerConfig& config) {
-  auto file = LoadModelFile(config.model, ModelOptions(config));
-  if (!file.ok()) return file;
-  if (const absl::Status warm = WarmUp(*file->model); !warm.ok()) return warm;
-  return file;
 }
 
 // What signals act on, which come at any moment: it outlives their thread.
@@ -175,7 +167,7 @@ int Serve(const ServerConfig& config) {
   telemetry.Watch(**security);
   const auto ops = StartOps(config, telemetry, readiness);
   if (!ops.ok()) return Fail(ops.status());
-  auto file = LoadWarmModel(config);
+  auto file = LoadModelFile(config.model, ModelOptions(config));
   if (!file.ok()) return Fail(file.status());
   EngineObservers observers(
       {&process.activity, &readiness, &telemetry.engine_metrics, &telemetry.request_log});

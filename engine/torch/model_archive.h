@@ -25,7 +25,7 @@ struct ModelArchive {
   std::shared_ptr<caffe2::serialize::ReadAdapterInterface> file;
 };
 
-// NOT_FOUND, INVALID_ARGUMENT or DATA_LOSS as LoadModelFile (torch_model.h).
+// NOT_FOUND, INVALID_ARGUMENT or DATA_LOSS as LoadModelFile (model_file.h).
 absl::StatusOr<ModelArchive> ReadModelArchive(const std::string& path);
 
 // DATA_LOSS unless weights, tokenizer and chat format are those that the manifest's digest names.

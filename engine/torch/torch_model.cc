@@ -1,26 +1,11 @@
 #include "engine/torch/torch_model.h"
 
-#include <ATen/Parallel.h>
-#include <malloc.h>
-#include <torch/script.h>
-
-#include <algorithm>
 #include <cmath>
 #include <exception>
-#include <limits>
-#include <new>
-#include <optional>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/torch/error_text.h"
-#include "engine/torch/kv_storage.h"
-#include "engine/torch/machine_limits.h"
-#include "engine/torch/model_archive.h"
-#include "engine/torch/ops/isa.h"
-#include "engine/torch/ops/linear_weight.h"
-#include "engine/torch/ops/step_context.h"
 #include "engine/torch/ops/thread_pool.h"
 
 namespace sinkstream {
@@ -34,290 +19,95 @@ void ClearUpperHalves() {
 #endif
 }
 
-class TorchModel final : public Model {
- public:
-  TorchModel(ModelSpec spec, KvStorage kv, int32_t head_dim, torch::jit::Module module)
-      : spec_(std::move(spec)),
-        head_dim_(head_dim),
-        kv_(std::move(kv)),
-        module_(std::move(module)),
-        forward_(module_.get_method("forward")) {}
-
-  const ModelSpec& Spec() const override { return spec_; }
-
-  absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override {
-    try {
-      const c10::InferenceMode inference;
-      Flatten(batch);
-      const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
-      context_ = MakeContext();
-      if (batch.probed_sequence >= 0) Probe(batch);
-      logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
-      ClearUpperHalves();
-      TORCH_CHECK(logits_.scalar_type() == at::kFloat && logits_.is_contiguous() &&
-                      logits_.dim() == 2 && logits_.size(0) == wanted &&
-                      logits_.size(1) == spec_.vocab_size,
-                  "forward gave ", logits_.scalar_type(), " ", logits_.sizes());
-      return absl::MakeConstSpan(logits_.const_data_ptr<float>(),
-                                 static_cast<size_t>(logits_.numel()));
-    } catch (const std::exception& error) {
-      return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
-    }
-  }
-
-  std::optional<double> PinnedAttention() const override {
-    const double part = context_ ? context_->pinned_attention() : std::nan("");
-    return std::isfinite(part) ? std::optional<double>(part) : std::nullopt;
-  }
-
-  void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) override {
-    OperatorPool().ParallelFor(count, 1, [&](int64_t begin, int64_t end) {
-      ClearUpperHalves();
-      for (int64_t i = begin; i < end; ++i) body(i);
-    });
-  }
-
-  void CopyOut(BlockId block, char* to) const override { kv_.CopyOut(block, to); }
-  void CopyIn(BlockId block, const char* from) override { kv_.CopyIn(block, from); }
-
-  // Layers that the last Step's attention asked for. Requires that there was one.
-  int64_t LayersUsed() const { return context_->layers_used(); }
-
-  // First calls are slow: libtorch prepares the graph, memory is touched. Uses blocks that nobody
-  // has yet.
-  absl::Status WarmUp() {
-    for (const int32_t rows : {1, 2, 64}) {
-      const int32_t fitting = std::min(rows, spec_.num_blocks * spec_.block_tokens);
-      const std::vector<TokenId> tokens(static_cast<size_t>(fitting), 0);
-      std::vector<BlockId> blocks;
-      for (int32_t b = 0; b * spec_.block_tokens < fitting; ++b) blocks.push_back(b);
-      StepSequence sequence;
-      sequence.tokens = tokens;
-      sequence.window = fitting;
-      sequence.recent_blocks = blocks;
-      if (const auto logits = Step({{sequence}}); !logits.ok()) return logits.status();
-    }
-    return absl::OkStatus();
-  }
-
- private:
-  void Flatten(const StepBatch& batch) {
-    tokens_.clear();
-    logit_rows_.clear();
-    sequences_.clear();
-    blocks_.clear();
-    for (const StepSequence& sequence : batch.sequences) Append(sequence);
-  }
-
-  void Append(const StepSequence& sequence) {
-    const auto first = static_cast<int64_t>(tokens_.size());
-    const auto rows = static_cast<int64_t>(sequence.tokens.size());
-    const auto pinned_begin = static_cast<int64_t>(blocks_.size());
-    blocks_.insert(blocks_.end(), sequence.pinned_blocks.begin(), sequence.pinned_blocks.end());
-    const auto recent_begin = static_cast<int64_t>(blocks_.size());
-    blocks_.insert(blocks_.end(), sequence.recent_blocks.begin(), sequence.recent_blocks.end());
-    const auto recent_count = static_cast<int64_t>(sequence.recent_blocks.size());
-    sequences_.insert(sequences_.end(), {sequence.start, rows, sequence.sinks, sequence.window,
-                                         pinned_begin, recent_begin, recent_count,
-                                         sequence.first_recent_block, sequence.rotary_offset});
-    tokens_.insert(tokens_.end(), sequence.tokens.begin(), sequence.tokens.end());
-    const int64_t end = first + rows;
-    for (int64_t row = end - sequence.logit_rows; row < end; ++row) logit_rows_.push_back(row);
-  }
-
-  void Probe(const StepBatch& batch) {
-    int64_t end = 0;
-    for (int32_t i = 0; i <= batch.probed_sequence; ++i) {
-      end += static_cast<int64_t>(batch.sequences[i].tokens.size());
-    }
-    context_->Probe(probes_++ % context_->layers(), end - 1);
-  }
-
-  // The tensors stand for members that live until the next Step.
-  template <typename T>
-  static at::Tensor Wrap(std::vector<T>& values, at::IntArrayRef shape) {
-    return at::from_blob(values.data(), shape, c10::CppTypeToScalarType<T>::value);
-  }
-  // forward may keep or return what it is given.
-  static at::Tensor Copy(std::vector<int64_t>& values) {
-    return Wrap(values, {static_cast<int64_t>(values.size())}).clone();
-  }
-
-  c10::intrusive_ptr<StepContext> MakeContext() {
-    const auto lines = static_cast<int64_t>(sequences_.size()) / kSequenceFields;
-    return c10::make_intrusive<StepContext>(kv_.tensor(), head_dim_,
-                                            Wrap(sequences_, {lines, kSequenceFields}),
-                                            Wrap(blocks_, {static_cast<int64_t>(blocks_.size())}));
-  }
-
-  const ModelSpec spec_;
-  const int32_t head_dim_;
-  KvStorage kv_;
-  torch::jit::Module module_;
-  torch::jit::Method forward_;
-
-  // Of the step at hand; kept for their capacity.
-  std::vector<int64_t> tokens_;      // [N]
-  std::vector<int64_t> logit_rows_;  // [M]
-  std::vector<int64_t> sequences_;   // [Q][kSequenceFields]
-  std::vector<int32_t> blocks_;      // [B]
-  c10::intrusive_ptr<StepContext> context_;
-  int64_t probes_ = 0;  // so far
-  at::Tensor logits_;   // [M, vocab_size]
-};
-
-kernels::Element KvElement(const ModelManifest& manifest, KvDtype wanted) {
-  const auto is = [&](KvDtype dtype, const char* name) {
-    return wanted == dtype || (wanted == KvDtype::kAuto && manifest.kv_dtype == name);
-  };
-  if (is(KvDtype::kFloat32, "float32")) return kernels::Element::kFloat32;
-  return is(KvDtype::kInt8, "int8") ? kernels::Element::kInt8 : kernels::Element::kBfloat16;
+// The tensors stand for members that live until the next Step.
+template <typename T>
+at::Tensor Wrap(std::vector<T>& values, at::IntArrayRef shape) {
+  return at::from_blob(values.data(), shape, c10::CppTypeToScalarType<T>::value);
 }
 
-absl::StatusOr<ModelSpec> MakeSpec(const ModelManifest& manifest, kernels::Element kv_element,
-                                   const TorchModelOptions& options) {
-  ModelSpec spec;
-  spec.name = manifest.name;
-  spec.architecture = manifest.architecture;
-  spec.weight_dtype = manifest.dtype;
-  spec.kv_dtype = DtypeName(kv_element);
-  spec.isa = Kernels().name;
-  spec.threads = OperatorPool().threads();
-  spec.library_threads = at::get_num_threads();
-  spec.vocab_size = manifest.vocab_size;
-  spec.trained_context = manifest.trained_context;
-  spec.block_tokens = kernels::kBlockTokens;
-  spec.block_bytes = KvBlockBytes(manifest, kv_element);
-  const int64_t blocks = options.kv_bytes / spec.block_bytes;
-  if (blocks < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a KV pool of ", options.kv_bytes,
-                     " bytes holds no block; one of this model takes ", spec.block_bytes));
-  }
-  spec.num_blocks = static_cast<int32_t>(
-      std::min<int64_t>(blocks, std::numeric_limits<int32_t>::max() / kernels::kBlockTokens));
-  return spec;
-}
-
-// All weights are read, then packed one by one, each beside what it was read as; later the KV pool
-// fills.
-absl::Status CheckFits(const ModelArchive& archive, const ModelSpec& spec,
-                       const TorchModelOptions& options) {
-  const int64_t kv_bytes = spec.num_blocks * spec.block_bytes;
-  const int64_t needed = archive.file_bytes + std::max(archive.largest_record_bytes, kv_bytes);
-  const int64_t available = options.memory_bytes > 0 ? options.memory_bytes : AvailableMemory();
-  if (needed <= available) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("needs ", needed >> 20, " MiB (model ", archive.file_bytes >> 20, ", KV pool ",
-                   kv_bytes >> 20, "), ", available >> 20, " MiB are available"));
-}
-
-absl::Status SetProcessOptions(const TorchModelOptions& options) {
-  if (!SelectIsa(options.isa)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("this CPU does not run \"", options.isa, "\" kernels"));
-  }
-  if (options.threads < 0 || options.threads > 1024) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("threads is ", options.threads, ", not 0 to 1024"));
-  }
-  const int threads = options.threads > 0 ? options.threads : AvailableProcessors();
-  if (absl::Status status = SetOperatorThreads(threads); !status.ok()) return status;
-  // What is left to libtorch itself is small; its own threads would only spin.
-  at::set_num_threads(1);
-  // The plain executor: the other one compiles anew when shapes change, and every step has its own
-  // shape.
-  torch::jit::getProfilingMode() = false;
-  return absl::OkStatus();
-}
-
-// A model of 4 bits may hold weights of 8: embedding and head, and what its source has rounded in a
-// way that a file cannot hold.
-bool Allows(const std::string& dtype, const std::string& held) {
-  return held == dtype || (dtype == "int4" && held == "int8");
-}
-
-// Of each weight, which packs it.
-absl::Status CheckDtype(const torch::jit::Module& module, const std::string& dtype) {
-  const auto type = c10::getCustomClassType<c10::intrusive_ptr<LinearWeight>>();
-  for (const torch::jit::Module& part : module.modules()) {
-    for (const c10::IValue& attribute : part.attributes(/*recurse=*/false)) {
-      if (*attribute.type() != *type) continue;
-      const auto weight = attribute.toCustomClass<LinearWeight>();
-      const std::string held = DtypeName(weight->matrix().element());
-      // glibc keeps what is freed below its mmap threshold, up to 32 MiB: whole layers, then there
-      // twice.
-      malloc_trim(0);
-      if (Allows(dtype, held)) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat("manifest.json: dtype is ", dtype, ", the module has a weight of ", held));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// Of a file whose contents are those the exporter wrote: what fails is not damage. Its weights are
-// packed.
-absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
-  try {
-    const c10::InferenceMode inference;
-    torch::jit::Module module =
-        torch::jit::load(archive.file, at::kCPU, /*load_debug_files=*/false);
-    module.eval();
-    if (!module.find_method("forward").has_value()) {
-      return absl::InvalidArgumentError("is not a model file (its module has no forward)");
-    }
-    if (absl::Status status = CheckDtype(module, archive.manifest.dtype); !status.ok()) {
-      return status;
-    }
-    return module;
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("the system refuses the memory for the weights");
-  } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat("is not for this server: ", Reason(error)));
-  }
-}
-
-absl::Status CheckRuns(TorchModel& model, int64_t layers) {
-  if (absl::Status status = model.WarmUp(); !status.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("does not run: ", std::string(status.message())));
-  }
-  if (model.LayersUsed() == layers) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("manifest.json: layers is ", layers, ", the module has ", model.LayersUsed()));
-}
-
-absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions& options) {
-  absl::StatusOr<ModelArchive> archive = ReadModelArchive(path);
-  if (!archive.ok()) return archive.status();
-  if (absl::Status status = SetProcessOptions(options); !status.ok()) return status;
-  const kernels::Element kv_element = KvElement(archive->manifest, options.kv_dtype);
-  const absl::StatusOr<ModelSpec> spec = MakeSpec(archive->manifest, kv_element, options);
-  if (!spec.ok()) return spec.status();
-  if (absl::Status status = CheckFits(*archive, *spec, options); !status.ok()) return status;
-  if (absl::Status status = CheckDigest(*archive); !status.ok()) return status;
-  absl::StatusOr<KvStorage> kv = KvStorage::Create(archive->manifest, kv_element, spec->num_blocks);
-  if (!kv.ok()) return kv.status();
-  absl::StatusOr<torch::jit::Module> module = LoadModule(*archive);
-  if (!module.ok()) return module.status();
-  auto model = std::make_unique<TorchModel>(*spec, *std::move(kv), archive->manifest.head_dim,
-                                            *std::move(module));
-  if (absl::Status status = CheckRuns(*model, archive->manifest.layers); !status.ok())
-    return status;
-  return ModelFile{std::move(model), std::move(archive->tokenizer_json),
-                   std::move(archive->chat_format_json), std::move(archive->manifest)};
+// forward may keep or return what it is given.
+at::Tensor Copy(std::vector<int64_t>& values) {
+  return Wrap(values, {static_cast<int64_t>(values.size())}).clone();
 }
 
 }  // namespace
 
-absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options) {
-  absl::StatusOr<ModelFile> file = Load(path, options);
-  if (file.ok()) return file;
-  constexpr size_t kLongest = 300;  // a file's strings may be of any length
-  return absl::Status(
-      file.status().code(),
-      OneLine(absl::StrCat(path, ": ", absl::ClippedSubstr(file.status().message(), 0, kLongest))));
+TorchModel::TorchModel(ModelSpec spec, KvStorage kv, int32_t head_dim, torch::jit::Module module)
+    : spec_(std::move(spec)),
+      head_dim_(head_dim),
+      kv_(std::move(kv)),
+      module_(std::move(module)),
+      forward_(module_.get_method("forward")) {}
+
+absl::StatusOr<absl::Span<const float>> TorchModel::Step(const StepBatch& batch) {
+  try {
+    const c10::InferenceMode inference;
+    Flatten(batch);
+    const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
+    context_ = MakeContext();
+    if (batch.probed_sequence >= 0) Probe(batch);
+    logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
+    ClearUpperHalves();
+    TORCH_CHECK(logits_.scalar_type() == at::kFloat && logits_.is_contiguous() &&
+                    logits_.dim() == 2 && logits_.size(0) == wanted &&
+                    logits_.size(1) == spec_.vocab_size,
+                "forward gave ", logits_.scalar_type(), " ", logits_.sizes());
+    return absl::MakeConstSpan(logits_.const_data_ptr<float>(),
+                               static_cast<size_t>(logits_.numel()));
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
+  }
+}
+
+std::optional<double> TorchModel::PinnedAttention() const {
+  const double part = context_ ? context_->pinned_attention() : std::nan("");
+  return std::isfinite(part) ? std::optional<double>(part) : std::nullopt;
+}
+
+void TorchModel::ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) {
+  OperatorPool().ParallelFor(count, 1, [&](int64_t begin, int64_t end) {
+    ClearUpperHalves();
+    for (int64_t i = begin; i < end; ++i) body(i);
+  });
+}
+
+void TorchModel::Flatten(const StepBatch& batch) {
+  tokens_.clear();
+  logit_rows_.clear();
+  sequences_.clear();
+  blocks_.clear();
+  for (const StepSequence& sequence : batch.sequences) Append(sequence);
+}
+
+void TorchModel::Append(const StepSequence& sequence) {
+  const auto first = static_cast<int64_t>(tokens_.size());
+  const auto rows = static_cast<int64_t>(sequence.tokens.size());
+  const auto pinned_begin = static_cast<int64_t>(blocks_.size());
+  blocks_.insert(blocks_.end(), sequence.pinned_blocks.begin(), sequence.pinned_blocks.end());
+  const auto recent_begin = static_cast<int64_t>(blocks_.size());
+  blocks_.insert(blocks_.end(), sequence.recent_blocks.begin(), sequence.recent_blocks.end());
+  const auto recent_count = static_cast<int64_t>(sequence.recent_blocks.size());
+  sequences_.insert(sequences_.end(), {sequence.start, rows, sequence.sinks, sequence.window,
+                                       pinned_begin, recent_begin, recent_count,
+                                       sequence.first_recent_block, sequence.rotary_offset});
+  tokens_.insert(tokens_.end(), sequence.tokens.begin(), sequence.tokens.end());
+  const int64_t end = first + rows;
+  for (int64_t row = end - sequence.logit_rows; row < end; ++row) logit_rows_.push_back(row);
+}
+
+void TorchModel::Probe(const StepBatch& batch) {
+  int64_t end = 0;
+  for (int32_t i = 0; i <= batch.probed_sequence; ++i) {
+    end += static_cast<int64_t>(batch.sequences[i].tokens.size());
+  }
+  context_->Probe(probes_++ % context_->layers(), end - 1);
+}
+
+c10::intrusive_ptr<StepContext> TorchModel::MakeContext() {
+  const auto lines = static_cast<int64_t>(sequences_.size()) / kSequenceFields;
+  return c10::make_intrusive<StepContext>(kv_.tensor(), head_dim_,
+                                          Wrap(sequences_, {lines, kSequenceFields}),
+                                          Wrap(blocks_, {static_cast<int64_t>(blocks_.size())}));
 }
 
 }  // namespace sinkstream

@@ -1,41 +1,56 @@
-// LoadModelFile: a model file (docs/model_artifact.md) becomes a Model that libtorch runs. No torch
-// type passes through here, and no exception: this folder is the only one that knows libtorch.
+// TorchModel: a Model that runs a TorchScript module. For engine/torch alone: others have a Model
+// of model_file.h, without torch's types.
 #pragma once
 
-#include <cstdint>
-#include <memory>
-#include <string>
+#include <torch/script.h>
 
-#include "absl/status/statusor.h"
+#include <cstdint>
+#include <optional>
+#include <vector>
+
 #include "engine/model.h"
-#include "engine/torch/manifest.h"
+#include "engine/torch/kv_storage.h"
+#include "engine/torch/ops/step_context.h"
 
 namespace sinkstream {
 
-// kAuto: as the manifest says. kInt8: a scale for each token and head.
-enum class KvDtype { kAuto, kFloat32, kBfloat16, kInt8 };
+class TorchModel final : public Model {
+ public:
+  // `module`: in eval mode, its weights packed, with a method forward(tokens, logit_rows, step) as
+  // docs/model_artifact.md says; `kv`: as `spec` says.
+  TorchModel(ModelSpec spec, KvStorage kv, int32_t head_dim, torch::jit::Module module);
 
-struct TorchModelOptions {
-  int64_t kv_bytes = int64_t{1} << 30;  // of the KV pool; rounded down to whole blocks
-  KvDtype kv_dtype = KvDtype::kAuto;
-  int threads = 0;           // the engine thread among them; 0: AvailableProcessors()
-  std::string isa = "auto";  // or a name that SupportedIsas() may give (ops/isa.h)
-  int64_t memory_bytes = 0;  // what loading may take in all; 0: what the machine has to spare
+  const ModelSpec& Spec() const override { return spec_; }
+  // No exception leaves it: INTERNAL, in one line.
+  absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
+  std::optional<double> PinnedAttention() const override;
+  void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) override;
+  void CopyOut(BlockId block, char* to) const override { kv_.CopyOut(block, to); }
+  void CopyIn(BlockId block, const char* from) override { kv_.CopyIn(block, from); }
+
+  // Layers that the last Step's attention asked for. Requires that there was one. Engine thread.
+  int64_t LayersUsed() const { return context_->layers_used(); }
+
+ private:
+  void Flatten(const StepBatch& batch);
+  void Append(const StepSequence& sequence);
+  void Probe(const StepBatch& batch);
+  c10::intrusive_ptr<StepContext> MakeContext();
+
+  const ModelSpec spec_;
+  const int32_t head_dim_;
+  KvStorage kv_;
+  torch::jit::Module module_;
+  torch::jit::Method forward_;
+
+  // Of the step at hand; kept for their capacity.
+  std::vector<int64_t> tokens_;      // [N]
+  std::vector<int64_t> logit_rows_;  // [M]
+  std::vector<int64_t> sequences_;   // [Q][kSequenceFields]
+  std::vector<int32_t> blocks_;      // [B]
+  c10::intrusive_ptr<StepContext> context_;
+  int64_t probes_ = 0;  // so far
+  at::Tensor logits_;   // [M, vocab_size]
 };
-
-struct ModelFile {
-  std::unique_ptr<Model> model;
-  std::string tokenizer_json;
-  std::string chat_format_json;
-  ModelManifest manifest;
-};
-
-// Loads, packs the weights for this CPU and warms up. Threads, instruction set and libtorch's
-// settings are the process's: one model a process. Each refusal is one line of valid UTF-8
-// that begins with `path`, whatever the file's strings hold: NOT_FOUND: no such file.
-// INVALID_ARGUMENT: not a model file, made by a newer exporter, unsupported, or options that
-// contradict it. DATA_LOSS: truncated, damaged, or not what its digest names. RESOURCE_EXHAUSTED:
-// does not fit this machine, or it refuses the threads.
-absl::StatusOr<ModelFile> LoadModelFile(const std::string& path, const TorchModelOptions& options);
 
 }  // namespace sinkstream

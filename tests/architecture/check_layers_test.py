@@ -25,7 +25,7 @@ class CheckLayersTest(unittest.TestCase):
             self.assert_fault("engine/scheduler.cc", f"#include <{header}>\n", "only engine/torch knows torch")
             self.assert_fault("server/main.cc", f'#include "{header}"\n', "only engine/torch knows torch")
             self.assertEqual(self.faults_of("engine/torch/torch_model.cc", f"#include <{header}>\n"), [])
-        self.assertEqual(self.faults_of("server/main.cc", '#include "engine/torch/torch_model.h"\n'), [])
+        self.assertEqual(self.faults_of("server/main.cc", '#include "engine/torch/model_file.h"\n'), [])
 
     def test_engine_knows_no_wire(self):
         for header in ["grpcpp/grpcpp.h", "sinkstream/v1/chat.pb.h", "prometheus/counter.h", "google/protobuf/any.h"]:

@@ -1,5 +1,7 @@
 // Model files by way of the Model seam. The files come from make_models.py; SINKSTREAM_TEST_MODELS
 // names their folder.
+#include "engine/torch/model_file.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -11,7 +13,6 @@
 #include <vector>
 
 #include "engine/torch/machine_limits.h"
-#include "engine/torch/torch_model.h"
 
 // libtorch's archive reader leaks the directory when its constructor throws.
 extern "C" const char* __lsan_default_suppressions() { return "leak:mz_zip_reader_init\n"; }
