@@ -19,15 +19,9 @@ void ClearUpperHalves() {
 #endif
 }
 
-// The tensors stand for members that live until the next Step.
-template <typename T>
-at::Tensor Wrap(std::vector<T>& values, at::IntArrayRef shape) {
-  return at::from_blob(values.data(), shape, c10::CppTypeToScalarType<T>::value);
-}
-
 // forward may keep or return what it is given.
 at::Tensor Copy(std::vector<int64_t>& values) {
-  return Wrap(values, {static_cast<int64_t>(values.size())}).clone();
+  return at::from_blob(values.data(), {static_cast<int64_t>(values.size())}, at::kLong).clone();
 }
 
 }  // namespace
@@ -44,7 +38,8 @@ absl::StatusOr<absl::Span<const float>> TorchModel::Step(const StepBatch& batch)
     const c10::InferenceMode inference;
     Flatten(batch);
     const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
-    context_ = MakeContext();
+    context_ = c10::make_intrusive<StepContext>(
+        kv_.tensor(), head_dim_, absl::MakeConstSpan(lines_), absl::MakeConstSpan(blocks_));
     if (batch.probed_sequence >= 0) Probe(batch);
     logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
     ClearUpperHalves();
@@ -74,7 +69,7 @@ void TorchModel::ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> bod
 void TorchModel::Flatten(const StepBatch& batch) {
   tokens_.clear();
   logit_rows_.clear();
-  sequences_.clear();
+  lines_.clear();
   blocks_.clear();
   for (const StepSequence& sequence : batch.sequences) Append(sequence);
 }
@@ -86,10 +81,15 @@ void TorchModel::Append(const StepSequence& sequence) {
   blocks_.insert(blocks_.end(), sequence.pinned_blocks.begin(), sequence.pinned_blocks.end());
   const auto recent_begin = static_cast<int64_t>(blocks_.size());
   blocks_.insert(blocks_.end(), sequence.recent_blocks.begin(), sequence.recent_blocks.end());
-  const auto recent_count = static_cast<int64_t>(sequence.recent_blocks.size());
-  sequences_.insert(sequences_.end(), {sequence.start, rows, sequence.sinks, sequence.window,
-                                       pinned_begin, recent_begin, recent_count,
-                                       sequence.first_recent_block, sequence.rotary_offset});
+  lines_.push_back({.start = sequence.start,
+                    .rows = rows,
+                    .sinks = sequence.sinks,
+                    .window = sequence.window,
+                    .pinned_begin = pinned_begin,
+                    .recent_begin = recent_begin,
+                    .recent_count = static_cast<int64_t>(sequence.recent_blocks.size()),
+                    .first_recent_block = sequence.first_recent_block,
+                    .rotary_offset = sequence.rotary_offset});
   tokens_.insert(tokens_.end(), sequence.tokens.begin(), sequence.tokens.end());
   const int64_t end = first + rows;
   for (int64_t row = end - sequence.logit_rows; row < end; ++row) logit_rows_.push_back(row);
@@ -101,13 +101,6 @@ void TorchModel::Probe(const StepBatch& batch) {
     end += static_cast<int64_t>(batch.sequences[i].tokens.size());
   }
   context_->Probe(probes_++ % context_->layers(), end - 1);
-}
-
-c10::intrusive_ptr<StepContext> TorchModel::MakeContext() {
-  const auto lines = static_cast<int64_t>(sequences_.size()) / kSequenceFields;
-  return c10::make_intrusive<StepContext>(kv_.tensor(), head_dim_,
-                                          Wrap(sequences_, {lines, kSequenceFields}),
-                                          Wrap(blocks_, {static_cast<int64_t>(blocks_.size())}));
 }
 
 }  // namespace sinkstream

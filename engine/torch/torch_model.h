@@ -35,7 +35,6 @@ class TorchModel final : public Model {
   void Flatten(const StepBatch& batch);
   void Append(const StepSequence& sequence);
   void Probe(const StepBatch& batch);
-  c10::intrusive_ptr<StepContext> MakeContext();
 
   const ModelSpec spec_;
   const int32_t head_dim_;
@@ -46,7 +45,7 @@ class TorchModel final : public Model {
   // Of the step at hand; kept for their capacity.
   std::vector<int64_t> tokens_;      // [N]
   std::vector<int64_t> logit_rows_;  // [M]
-  std::vector<int64_t> sequences_;   // [Q][kSequenceFields]
+  std::vector<SequenceLine> lines_;  // [Q]
   std::vector<int32_t> blocks_;      // [B]
   c10::intrusive_ptr<StepContext> context_;
   int64_t probes_ = 0;  // so far

@@ -55,9 +55,16 @@ std::vector<int32_t> Blocks(const at::Tensor& blocks) {
 
 StepContext::StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequences,
                          const at::Tensor& blocks)
-    : kv_(std::move(kv)), element_(ElementOf(kv_)), head_dim_(head_dim), blocks_(Blocks(blocks)) {
+    : StepContext(std::move(kv), head_dim, Lines(sequences), Blocks(blocks)) {}
+
+StepContext::StepContext(at::Tensor kv, int64_t head_dim, absl::Span<const SequenceLine> lines,
+                         absl::Span<const int32_t> blocks)
+    : kv_(std::move(kv)),
+      element_(ElementOf(kv_)),
+      head_dim_(head_dim),
+      blocks_(blocks.begin(), blocks.end()) {
   CheckKv(element_, kv_, head_dim_);
-  auto layout = LayOut(Lines(sequences), blocks_, kv_.size(1));
+  auto layout = LayOut(lines, blocks_, kv_.size(1));
   TORCH_CHECK(layout.ok(), "StepContext: ", std::string(layout.status().message()));
   layout_ = *std::move(layout);
 }

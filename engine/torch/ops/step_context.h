@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "engine/torch/ops/kv_shape.h"
 #include "engine/torch/ops/step_layout.h"
 
@@ -15,8 +16,12 @@ namespace sinkstream {
 
 class StepContext final : public torch::CustomClassHolder {
  public:
-  // kv: float32, bfloat16 or int8, as KvShape says; sequences: int64 [Q, 9]; blocks: int32 [B].
+  // kv: float32, bfloat16 or int8, as KvShape says. `lines` and `blocks` are not needed afterwards.
   // Throws c10::Error for other shapes, and for what LayOut refuses.
+  StepContext(at::Tensor kv, int64_t head_dim, absl::Span<const SequenceLine> lines,
+              absl::Span<const int32_t> blocks);
+  // The same for Python; sequences: int64 [Q, 9], lines in the order of their fields; blocks: int32
+  // [B].
   StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequences,
               const at::Tensor& blocks);
 
