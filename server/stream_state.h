@@ -1,13 +1,12 @@
 // StreamState: decides what a stream does next: which event it writes, when it reads on, when it
-// ends. Knows no gRPC, so ThreadSanitizer covers it; SessionStream carries its decisions out.
+// ends. Knows no gRPC, so ThreadSanitizer covers it; EventStream carries its decisions out.
 //
 // Rules it keeps:
 //   - one write in flight; an end only when no write is in flight and no wake is pending, exactly
-//   once;
+//     once;
 //   - `Opened` is the first event of a stream: the server's own answers wait for it;
 //   - what a stream holds is bounded: after kMaxUnansweredReads messages that it could not answer
-//   it stops reading until
-//     everything that waits is written.
+//     it stops reading until everything that waits is written.
 //
 // Any thread may call any method. The step that a method returns is carried out by its caller, at
 // once and in the order of Step's fields. `finish` is the last thing done to a stream.
