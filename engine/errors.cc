@@ -17,6 +17,15 @@ std::optional<std::string> Payload(const absl::Status& status, const char* url) 
   return std::string(*payload);
 }
 
+absl::Status Refusal(absl::Status status, const std::string& reason,
+                     std::optional<absl::Duration> retry_after) {
+  status.SetPayload(kReasonUrl, absl::Cord(reason));
+  if (!retry_after) return status;
+  const auto milliseconds = absl::ToInt64Milliseconds(*retry_after);
+  status.SetPayload(kRetryAfterUrl, absl::Cord(absl::StrCat(milliseconds)));
+  return status;
+}
+
 }  // namespace
 
 absl::Status InvalidField(const std::string& field, const std::string& problem) {
@@ -27,20 +36,12 @@ absl::Status InvalidField(const std::string& field, const std::string& problem) 
 
 absl::Status Exhausted(const std::string& reason, const std::string& message,
                        std::optional<absl::Duration> retry_after) {
-  auto status = absl::ResourceExhaustedError(message);
-  status.SetPayload(kReasonUrl, absl::Cord(reason));
-  if (!retry_after) return status;
-  const auto milliseconds = absl::ToInt64Milliseconds(*retry_after);
-  status.SetPayload(kRetryAfterUrl, absl::Cord(absl::StrCat(milliseconds)));
-  return status;
+  return Refusal(absl::ResourceExhaustedError(message), reason, retry_after);
 }
 
 absl::Status ShuttingDown() {
-  auto status = absl::UnavailableError("the server is shutting down");
-  status.SetPayload(kReasonUrl, absl::Cord("SHUTTING_DOWN"));
-  const auto milliseconds = absl::ToInt64Milliseconds(kShutdownRetry);
-  status.SetPayload(kRetryAfterUrl, absl::Cord(absl::StrCat(milliseconds)));
-  return status;
+  return Refusal(absl::UnavailableError("the server is shutting down"), "SHUTTING_DOWN",
+                 kShutdownRetry);
 }
 
 std::optional<std::string> ErrorField(const absl::Status& status) {
