@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "absl/strings/str_format.h"
+#include "absl/types/span.h"
 #include "engine/errors.h"
 #include "engine/sampling_rules.h"
 #include "engine/session_rules.h"
@@ -20,6 +21,23 @@ AttachmentId AttachmentOf(const Command& command) {
         return 0;
       },
       command);
+}
+
+// Whether `command`, behind `before` of the same stream, would do nothing: the stream has closed
+// its session, or has said the same since its latest request.
+bool DoesNothingBehind(absl::Span<const Command> before, const Command& command) {
+  for (auto earlier = before.rbegin(); earlier != before.rend(); ++earlier) {
+    if (std::holds_alternative<CloseCommand>(*earlier)) return true;
+    if (std::holds_alternative<RequestCommand>(*earlier)) return false;
+    if (earlier->index() == command.index()) return true;
+  }
+  return false;
+}
+
+int64_t Requests(absl::Span<const Command> commands) {
+  return std::count_if(commands.begin(), commands.end(), [](const Command& command) {
+    return std::holds_alternative<RequestCommand>(command);
+  });
 }
 
 }  // namespace
@@ -71,10 +89,12 @@ bool Admission::Defer(Command& command) {
   const auto place = Find(AttachmentOf(command));
   if (place == waiting_.end()) return false;
   std::vector<Command>& then = place->then;
+  if (DoesNothingBehind(then, command)) return true;
   const InboxLimits& limits = options_.limits.inbox;
   const size_t bytes = HeldBytes(command);
   const bool fits = deferred_bytes_ == 0 || bytes == 0 || deferred_bytes_ + bytes <= limits.bytes;
-  if (then.size() < limits.owner_commands && fits) {
+  const bool counts = std::holds_alternative<RequestCommand>(command);
+  if (!counts || (fits && Requests(then) < static_cast<int64_t>(limits.owner_commands))) {
     deferred_bytes_ += bytes;
     then.push_back(std::move(command));
     return true;

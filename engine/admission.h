@@ -38,9 +38,11 @@ class Admission {
   // Call after whatever may have changed that.
   std::optional<Arrival> Next();
 
-  // Keeps `command` for later if it is of a stream that waits. One that asks for too much meanwhile
-  // (InboxLimits::owner_commands; bytes of all that wait) is refused: RESOURCE_EXHAUSTED,
-  // QUEUE_FULL.
+  // Keeps `command` for later if it is of a stream that waits. A request (turn or append) beyond
+  // InboxLimits::owner_commands of the stream, or InboxLimits::bytes of all that wait, ends the
+  // stream with RESOURCE_EXHAUSTED, QUEUE_FULL. Cancel, close and half-close are always taken: of
+  // each, one behind each request is kept, and nothing behind a close, so their number is bounded
+  // too.
   bool Defer(Command& command);
   // The stream has gone: it, if it waited, as it was.
   std::optional<Arrival> Leave(AttachmentId attachment);

@@ -64,6 +64,7 @@ void Scheduler::AttachArrivals() {
       continue;
     }
     admission_.Refuse(arrival->open, arrival->session.status());
+    CarryOutLastWill(*arrival);
   }
 }
 
@@ -85,7 +86,8 @@ void Scheduler::Attach(Session& session, OpenCommand& command) {
                               session.reserved_blocks * parts_.model.Spec().block_bytes});
 }
 
-// Of a stream that went while it waited: all that still counts is that it closed its session.
+// Of a stream that gets no session, refused or gone while it waited: all that still counts is that
+// it closed its session.
 void Scheduler::CarryOutLastWill(const Admission::Arrival& arrival) {
   const bool closes = std::any_of(
       arrival.then.begin(), arrival.then.end(),

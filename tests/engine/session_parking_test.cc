@@ -11,7 +11,6 @@ namespace sinkstream {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
@@ -258,6 +257,42 @@ TEST_F(ParkingTest, AStreamThatAsksForTooMuchWhileItWaitsIsRefused) {
   EXPECT_EQ(ErrorReason(*carol.Read().closed), "QUEUE_FULL");
   talk_.EndAllParking();
   EXPECT_EQ(talk_.scheduler().Stats().attached_sessions, 1);
+}
+
+TEST_F(ParkingTest, ACancelAndACloseAreTakenHoweverMuchWaits) {
+  const auto alice = Left(30, 1);
+  Left(30, 2);
+  Talked(30, 3);  // alice is parked
+  auto& back = Return(alice);
+  for (size_t i = 0; i < InboxLimits().owner_commands; ++i) back.Append("text ");
+  for (int i = 0; i < 100; ++i) back.Cancel();
+  back.Close();
+  back.Append("asked of a session that is closed by then");
+  talk_.EndAllParking();
+  EXPECT_EQ(back.Read().closed, absl::OkStatus());
+  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ParkingTest, AHalfCloseIsTakenHoweverMuchWaits) {
+  Left(30, 1);
+  Talked(30, 2);
+  auto& carol = talk_.OpenStream();
+  for (size_t i = 0; i < InboxLimits().owner_commands; ++i) carol.Append("text ");
+  carol.HalfClose();
+  talk_.EndAllParking();
+  talk_.Run();
+  EXPECT_EQ(carol.Read().closed, absl::OkStatus());
+}
+
+TEST_F(ParkingTest, ACloseCountsEvenIfItsSessionCannotComeBack) {
+  const auto alice = Left(30, 1);
+  Left(30, 2);
+  Talked(30, 3);  // alice is parked
+  auto& back = Return(alice);
+  back.Close();
+  talk_.EndParking(absl::ResourceExhaustedError("disk full"));
+  EXPECT_EQ(ErrorReason(*back.Read().closed), "KV_MEMORY");
+  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(ParkingTest, WhatItAsksForMeanwhileIsBoundedInBytesToo) {
