@@ -77,6 +77,13 @@ absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spe
   return absl::OkStatus();
 }
 
+// A reply that nobody bounds is as long as the limit, where that is below the default.
+EngineOptions BoundDefaults(EngineOptions options) {
+  int32_t& max_tokens = options.defaults.sampling.max_tokens;
+  max_tokens = std::min(max_tokens, options.limits.max_tokens);
+  return options;
+}
+
 }  // namespace
 
 class Engine::Impl {
@@ -159,13 +166,11 @@ class Engine::Impl {
   std::thread thread_;  // last: it uses everything above
 };
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
-                                                       std::unique_ptr<Model> model,
-                                                       std::unique_ptr<Tokenizer> tokenizer,
-                                                       ChatFormat chat_format,
-                                                       EngineObserver& observer,
-                                                       const Clock& clock) {
-  if (auto status = ValidateLimits(options.limits); !status.ok()) return status;
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
+    const EngineOptions& asked, std::unique_ptr<Model> model, std::unique_ptr<Tokenizer> tokenizer,
+    ChatFormat chat_format, EngineObserver& observer, const Clock& clock) {
+  if (auto status = ValidateLimits(asked.limits); !status.ok()) return status;
+  const EngineOptions options = BoundDefaults(asked);
   if (auto status = ValidateDefaults(options, model->Spec()); !status.ok()) return status;
   if (tokenizer->VocabSize() > model->Spec().vocab_size) {
     return absl::InvalidArgumentError(

@@ -51,7 +51,7 @@ struct ParkOptions {
 
 struct EngineOptions {
   EngineLimits limits;
-  SessionSettings defaults;  // for what an OpenRequest leaves out
+  SessionSettings defaults;  // for what an OpenRequest leaves out; max_tokens: the limit at most
   ParkOptions park;
   int64_t position_offset = 0;  // StepSequence::rotary_offset of every session: a test aid
 };

@@ -82,13 +82,13 @@ class Client {
     while (!closed_) Next();
     return *closed_;
   }
-  SessionId WaitForOpened() {
+  Opened WaitForOpened() {
     while (!closed_) {
       for (const auto& event : Next()) {
-        if (const auto* opened = std::get_if<Opened>(&event)) return opened->id;
+        if (const auto* opened = std::get_if<Opened>(&event)) return *opened;
       }
     }
-    return "";
+    return {};
   }
   void Vanish() {
     outbox_->Detach();
@@ -203,7 +203,7 @@ TEST(EngineTest, TheDestructorEndsStreamsInMidReply) {
   auto running = std::make_unique<Running>();
   Client client(*running->engine);
   client.Open();
-  EXPECT_FALSE(client.WaitForOpened().empty());
+  EXPECT_FALSE(client.WaitForOpened().id.empty());
   TurnRequest turn;
   turn.input = std::vector<TokenId>{'a'};
   turn.sampling.max_tokens = 16384;
@@ -361,6 +361,21 @@ TEST(EngineTest, ATokenizerLargerThanTheModelIsRefused) {
                      FakeChatFormat(), observer, clock);
   EXPECT_EQ(engine.status().message(),
             "the tokenizer knows ids up to 258, the model's vocabulary is 258");
+}
+
+TEST(EngineTest, ALimitOfTokensBelowTheDefaultIsTheDefault) {
+  EngineOptions options = SmallOptions();
+  options.limits.max_tokens = 7;
+  EngineObserver observer;
+  MonotonicClock clock;
+  const auto engine =
+      Engine::Create(options, std::make_unique<FakeModel>(FakeModel::Options()),
+                     std::make_unique<FakeTokenizer>(), FakeChatFormat(), observer, clock);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_EQ((*engine)->Options().defaults.sampling.max_tokens, 7);
+  Client client(**engine);
+  client.Open();
+  EXPECT_EQ(client.WaitForOpened().settings.sampling.max_tokens, 7);
 }
 
 TEST(EngineTest, OptionsThatContradictTheModelAreRefusedByName) {
