@@ -16,6 +16,7 @@
 #include "engine/sampling_rules.h"
 #include "engine/scheduler.h"
 #include "engine/session_rules.h"
+#include "engine/text/stable_boundaries.h"
 
 namespace sinkstream {
 namespace {

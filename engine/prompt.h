@@ -13,6 +13,7 @@
 
 #include "absl/types/span.h"
 #include "engine/text/chat_format.h"
+#include "engine/text/stable_boundaries.h"
 #include "engine/text/tokenizer.h"
 #include "engine/types.h"
 

@@ -15,6 +15,8 @@
 #include "absl/synchronization/notification.h"
 #include "engine/clock.h"
 #include "engine/engine.h"
+#include "engine/text/chat_format_json.h"
+#include "engine/text/tokenizer_json.h"
 #include "engine/torch/model_file.h"
 #include "server/activity.h"
 #include "server/config.h"

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "engine/text/unicode.h"
-#include "engine/text/utf8.h"
 
 namespace sinkstream {
 
@@ -55,27 +54,6 @@ bool AddedTokens::MayReach(std::string_view text, size_t at) const {
     if (match.may_go_on || (match.token && begin + match.token->content.size() >= at)) return true;
   }
   return false;
-}
-
-size_t WhiteSpaceAtBegin(std::string_view text) {
-  size_t size = 0;
-  while (size < text.size()) {
-    const CodePoint character = FirstCodePoint(text.substr(size));
-    if (!IsWhiteSpace(character.value)) break;
-    size += character.size;
-  }
-  return size;
-}
-
-size_t WhiteSpaceAtEnd(std::string_view text) {
-  size_t size = 0;
-  while (size < text.size()) {
-    size_t begin = text.size() - size - 1;
-    while (IsUtf8Continuation(text[begin])) --begin;
-    if (!IsWhiteSpace(FirstCodePoint(text.substr(begin)).value)) break;
-    size = text.size() - begin;
-  }
-  return size;
 }
 
 }  // namespace sinkstream

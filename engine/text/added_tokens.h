@@ -50,8 +50,4 @@ class AddedTokens {
   size_t longest_ = 0;  // bytes of the longest content
 };
 
-// Bytes of white space at the beginning and at the end of `text`. Requires: valid UTF-8.
-size_t WhiteSpaceAtBegin(std::string_view text);
-size_t WhiteSpaceAtEnd(std::string_view text);
-
 }  // namespace sinkstream

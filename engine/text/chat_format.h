@@ -13,7 +13,6 @@
 #include <variant>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "engine/text/tokenizer.h"
 #include "engine/types.h"
@@ -79,10 +78,5 @@ struct ChatFormat {
   std::vector<TokenId> EncodeEndOfReply(const Tokenizer& tokenizer,
                                         absl::Span<const TokenId> before) const;
 };
-
-// Parses chat_format.json, format_version 1 or 2. Where older files do not say it, the beginning of
-// the format "plain" is the tokenizer's own. INVALID_ARGUMENT says what is malformed or out of
-// `vocab_size`.
-absl::StatusOr<ChatFormat> ParseChatFormat(std::string_view json, int32_t vocab_size);
 
 }  // namespace sinkstream

@@ -1,9 +1,10 @@
+#include "engine/text/stable_boundaries.h"
+
 #include <algorithm>
 #include <array>
 #include <optional>
 
 #include "engine/text/regex.h"
-#include "engine/text/tokenizer.h"
 #include "engine/text/unicode.h"
 #include "engine/text/utf8.h"
 
@@ -23,12 +24,6 @@ Kind KindOf(std::string_view character) {
   const std::string_view known = WithKnownCategories(character, buffer);
   if (Regex::Matches(letter, known).Next()) return Kind::kLetter;
   return Regex::Matches(number, known).Next() ? Kind::kNumber : Kind::kOther;
-}
-
-// The last beginning of a character that is no later than `at`. Requires: at < text.size().
-size_t CharacterAt(std::string_view text, size_t at) {
-  while (at > 0 && IsUtf8Continuation(text[at])) --at;
-  return at;
 }
 
 std::string_view CharacterFrom(std::string_view text, size_t begin) {
@@ -57,8 +52,8 @@ std::optional<Cuts> FindBoundaries(const Tokenizer& tokenizer, std::string_view 
 // A place in (low, high] to cut a text without boundaries: the last stable cut, else the last
 // character's beginning. Requires: high < text.size(), high - low >= 4.
 size_t ForcedCut(const Tokenizer& tokenizer, std::string_view text, size_t low, size_t high) {
-  const size_t last = CharacterAt(text, high);
-  for (size_t at = last; at > low; at = CharacterAt(text, at - 1)) {
+  const size_t last = CharacterBefore(text, high + 1);
+  for (size_t at = last; at > low; at = CharacterBefore(text, at)) {
     if (tokenizer.IsStableCut(text, at)) return at;
   }
   return last;
@@ -90,7 +85,7 @@ TokenId LastOr(const std::vector<TokenId>& tokens, TokenId otherwise) {
 bool Tokenizer::IsStableCut(std::string_view text, size_t at) const { return EndsWord(text, at); }
 
 bool EndsWord(std::string_view text, size_t at) {
-  const Kind before = KindOf(CharacterFrom(text, CharacterAt(text, at - 1)));
+  const Kind before = KindOf(CharacterFrom(text, CharacterBefore(text, at)));
   return before != Kind::kOther && before != KindOf(CharacterFrom(text, at));
 }
 

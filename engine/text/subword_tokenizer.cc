@@ -5,6 +5,7 @@
 #include <deque>
 #include <utility>
 
+#include "engine/text/stable_boundaries.h"
 #include "engine/text/unicode.h"
 #include "engine/text/utf8.h"
 
@@ -15,12 +16,6 @@ constexpr size_t kMaxCachedWords = 1 << 14;
 constexpr size_t kMaxCachedWordBytes = 64;
 // How far around a cut added tokens are looked for; longer ones leave no stable cuts.
 constexpr size_t kSurroundings = 1024;
-
-size_t CharacterBefore(std::string_view text, size_t at) {
-  do --at;
-  while (IsUtf8Continuation(text[at]));
-  return at;
-}
 
 // `text` around `at`, from and to whole characters.
 std::pair<std::string_view, std::string_view> Surroundings(std::string_view text, size_t at) {

@@ -4,7 +4,7 @@
 // any thread.
 //
 // Supported of a tokenizer.json: model BPE without dropout and affixes, model Unigram; the
-// normalizers, pre- tokenizers and decoders of normalizer.h, pre_tokenizer.h and decoder.h; added
+// normalizers, pre-tokenizers and decoders of normalizer.h, pre_tokenizer.h and decoder.h; added
 // tokens, with single_word only if special. post_processor, truncation and padding are not read:
 // they concern templates and batches.
 //
@@ -19,12 +19,11 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -70,35 +69,8 @@ class Tokenizer {
   // True if the tokens of every text that has `text` in it are those of its parts before and behind
   // `at`; some such places may be missed. SplitAtStableBoundaries relies on it. Requires: a
   // character begins at `at`, 0 < at < text.size().
-  // Here: where a word ends (EndsWord).
+  // Here: where a word ends (stable_boundaries.h).
   virtual bool IsStableCut(std::string_view text, size_t at) const;
 };
-
-// True if a letter is before `at` and no letter behind it, or a number (\p{N}) and no number.
-// Requires: valid UTF-8, a character begins at `at`, 0 < at < text.size().
-bool EndsWord(std::string_view text, size_t at);
-
-// Parses the text of a tokenizer.json. INVALID_ARGUMENT names the component that is not supported
-// (model type, normalizer, pre-tokenizer, option) or what is malformed.
-absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizer(std::string_view tokenizer_json);
-
-// A text that is to be joined with text before and after it, cut where no neighbour can change its
-// tokens: boundaries after a letter or digit and before a space, where the tokenizer has stable
-// cuts; otherwise there are none. Encode(before + head), body and Encode(tail + after) together are
-// Encode(before + text + after), provided `before` ends no later than its own last boundary. (Each
-// Encode but the first is behind the last token of the one before.)
-struct SplitText {
-  bool has_boundary = false;  // false: all of the text is in `head`
-  std::string head;           // up to the first boundary
-  std::vector<TokenId> body;  // between the first and the last boundary, already encoded
-  std::string tail;           // from the last boundary on
-  size_t tokens = 0;          // of the whole text, read alone
-};
-// Head and tail are never longer than kMaxHeldBytes: where there is no boundary that early or that
-// late, the text is cut at another stable cut if there is one (the tokens are still those of the
-// whole), otherwise at a character (a token may then be cut in two).
-inline constexpr size_t kMaxHeldBytes = 4096;
-// `text`: valid UTF-8.
-SplitText SplitAtStableBoundaries(const Tokenizer& tokenizer, std::string_view text);
 
 }  // namespace sinkstream

@@ -1,4 +1,5 @@
-// Reads a tokenizer.json: its components' own files read them, here they are put together.
+#include "engine/text/tokenizer_json.h"
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "engine/text/decoder.h"
 #include "engine/text/json_document.h"
 #include "engine/text/json_fields.h"
+#include "engine/text/stable_boundaries.h"
 #include "engine/text/subword_tokenizer.h"
 #include "engine/text/utf8.h"
 #include "engine/text/vocabulary.h"

@@ -64,4 +64,24 @@ std::string_view WithKnownCategories(std::string_view text, std::string& substit
   return changed ? std::string_view(substituted) : text;
 }
 
+size_t WhiteSpaceAtBegin(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size()) {
+    const CodePoint character = FirstCodePoint(text.substr(size));
+    if (!IsWhiteSpace(character.value)) break;
+    size += character.size;
+  }
+  return size;
+}
+
+size_t WhiteSpaceAtEnd(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size()) {
+    const size_t begin = CharacterBefore(text, text.size() - size);
+    if (!IsWhiteSpace(FirstCodePoint(text.substr(begin)).value)) break;
+    size = text.size() - begin;
+  }
+  return size;
+}
+
 }  // namespace sinkstream

@@ -3,6 +3,7 @@
 // that none depends on the Unicode of the installed PCRE2 or utf8proc. Pure; any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,6 +18,10 @@ bool IsPunctuation(uint32_t code_point);
 
 // The property White_Space.
 bool IsWhiteSpace(uint32_t code_point);
+
+// Bytes of it at the beginning and at the end of `text`. Requires: valid UTF-8.
+size_t WhiteSpaceAtBegin(std::string_view text);
+size_t WhiteSpaceAtEnd(std::string_view text);
 
 // True for characters that the package's normalizers leave alone since they are newer than its
 // Unicode (up to Unicode 18): they neither decompose, compose nor move.

@@ -109,8 +109,7 @@ std::string NormalizeUnicode(std::string_view text, NormalizationForm form) {
 }
 
 bool IsNormalizationBoundary(std::string_view text, size_t at, NormalizationForm form) {
-  size_t before = at - 1;
-  while (IsUtf8Continuation(text[before])) --before;
+  const size_t before = CharacterBefore(text, at);
   const size_t size = FirstCodePoint(text.substr(at)).size;
   return StandsAlone(text.substr(before, at - before), form) &&
          StandsAlone(text.substr(at, size), form);

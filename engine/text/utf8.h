@@ -38,4 +38,11 @@ std::string EncodeUtf8(uint32_t code_point);
 // True for the bytes of a character after its first.
 inline bool IsUtf8Continuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
 
+// The last beginning of a character before `at`. Requires: valid UTF-8, 0 < at <= text.size().
+inline size_t CharacterBefore(std::string_view text, size_t at) {
+  do --at;
+  while (IsUtf8Continuation(text[at]));
+  return at;
+}
+
 }  // namespace sinkstream

@@ -1,8 +1,8 @@
 #include "engine/text/vocabulary.h"
 
 #include "absl/strings/str_cat.h"
-#include "engine/text/added_tokens.h"
 #include "engine/text/json_fields.h"
+#include "engine/text/unicode.h"
 #include "nlohmann/json.hpp"
 
 namespace sinkstream {

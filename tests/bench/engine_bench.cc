@@ -16,6 +16,7 @@
 #include "engine/step_planner.h"
 #include "engine/text/detokenizer.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_json.h"
 
 namespace sinkstream {
 namespace {

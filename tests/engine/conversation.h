@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/scheduler.h"
+#include "engine/text/stable_boundaries.h"
 #include "tests/engine/transcript.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_model.h"

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/text/stable_boundaries.h"
 #include "tests/fakes/fake_text.h"
 
 namespace sinkstream {

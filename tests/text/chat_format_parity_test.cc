@@ -3,6 +3,8 @@
 #include <fstream>
 
 #include "engine/text/chat_format.h"
+#include "engine/text/chat_format_json.h"
+#include "engine/text/tokenizer_json.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/text/chat_format_json.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/text/tiny_tokenizer.h"

@@ -1,3 +1,5 @@
+#include "engine/text/stable_boundaries.h"
+
 #include <algorithm>
 #include <fstream>
 #include <iterator>
@@ -8,6 +10,7 @@
 
 #include "engine/prompt.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_json.h"
 #include "engine/text/utf8.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

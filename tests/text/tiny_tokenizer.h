@@ -9,6 +9,7 @@
 
 #include "engine/text/byte_level.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_json.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 

@@ -11,6 +11,7 @@
 
 #include "engine/text/detokenizer.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_json.h"
 #include "gtest/gtest.h"
 
 namespace sinkstream {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/text/regex.h"
+#include "engine/text/tokenizer_json.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/text/tiny_tokenizer.h"

@@ -5,7 +5,9 @@
 #include <string>
 
 #include "engine/text/chat_format.h"
+#include "engine/text/chat_format_json.h"
 #include "engine/text/tokenizer.h"
+#include "engine/text/tokenizer_json.h"
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/operators.h"
