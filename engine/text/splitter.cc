@@ -1,6 +1,7 @@
 #include "engine/text/splitter.h"
 
 #include <cstdio>
+#include <mutex>
 #include <utility>
 
 #include "engine/text/utf8.h"
@@ -9,9 +10,12 @@ namespace sinkstream {
 namespace {
 
 // The pieces then are not those that the model was trained with: whoever runs it must know.
-void Report(const absl::Status& status) {
-  std::fprintf(stderr, "pre_tokenizer: the rest of a text is left as one piece: %s\n",
-               status.ToString().c_str());
+void ReportOnce(const absl::Status& status) {
+  static std::once_flag reported;
+  std::call_once(reported, [&] {
+    std::fprintf(stderr, "pre_tokenizer: the rest of a text is left as one piece: %s\n",
+                 status.ToString().c_str());
+  });
 }
 
 }  // namespace
@@ -42,7 +46,7 @@ std::vector<Splitter::Segment> Splitter::Match(std::string_view piece,
   } else {
     Regex::Matches matches(std::get<Regex>(pattern_), known_piece);
     while (const auto match = matches.Next()) add(match->first, match->second);
-    if (!matches.status().ok()) Report(matches.status());
+    if (!matches.status().ok()) ReportOnce(matches.status());
   }
   if (last < piece.size()) segments.push_back({piece.size(), false});
   return segments;

@@ -1,5 +1,6 @@
 // Splitter: one step of a pre-tokenizer, a pattern and what becomes of its matches. Immutable; any
-// thread.
+// thread. Where a regular expression gives up (Regex::Matches::status), the rest of the text is one
+// piece, and standard error is told so, once a process.
 #pragma once
 
 #include <cstddef>

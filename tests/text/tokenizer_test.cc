@@ -1,5 +1,6 @@
 #include "engine/text/tokenizer.h"
 
+#include <algorithm>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -426,6 +427,19 @@ TEST(RegexTest, GivingUpIsNotTakenForNoMatch) {
   Regex::Matches finds_none(*regex, "aaad");
   EXPECT_FALSE(finds_none.Next().has_value());
   EXPECT_TRUE(finds_none.status().ok()) << finds_none.status();
+}
+
+TEST(RegexTest, WhereAPatternGivesUpTheTextIsLeftWholeAndThatIsToldOnce) {
+  json file = TinyTokenizerJson();
+  file["pre_tokenizer"] = SequenceJson(SplitJson("a*a*a*a*[bc]"));
+  const auto tokenizer = MakeTokenizer(file);
+  const std::string long_text(5000, 'a');
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(tokenizer->Encode(long_text).size(), long_text.size());
+  EXPECT_EQ(tokenizer->Encode(long_text + " ").size(), long_text.size() + 1);
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(told, HasSubstr("the rest of a text is left as one piece"));
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1);
 }
 
 // Read differently by Oniguruma and PCRE2, or able to run away.
