@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "client/tool/note.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -24,9 +25,7 @@ std::string TimeLeft(double seconds) {
 
 }  // namespace
 
-void Note(std::string_view text) {
-  std::fprintf(stderr, "sinkstream-eval: %.*s\n", static_cast<int>(text.size()), text.data());
-}
+void Note(std::string_view text) { PrintNote("sinkstream-eval", text); }
 
 std::string ProgressLine(int64_t done, int64_t total, int64_t begun_at, absl::Duration elapsed,
                          std::string_view note) {

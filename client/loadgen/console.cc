@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_format.h"
 #include "client/loadgen/clock.h"
+#include "client/tool/note.h"
 
 namespace sinkstream::loadgen {
 namespace {
@@ -15,9 +16,7 @@ constexpr absl::Duration kNextLine = absl::Seconds(10);
 
 }  // namespace
 
-void Note(std::string_view text) {
-  std::fprintf(stderr, "sinkstream-loadgen: %.*s\n", static_cast<int>(text.size()), text.data());
-}
+void Note(std::string_view text) { PrintNote("sinkstream-loadgen", text); }
 
 LiveScreen::LiveScreen(FILE* out, bool terminal)
     : out_(out), terminal_(terminal), shown_(terminal ? absl::InfinitePast() : SteadyNow()) {}

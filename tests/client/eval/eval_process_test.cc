@@ -9,6 +9,8 @@
 
 #include "tests/client/command.h"
 #include "tests/client/eval/scoring_server.h"
+#include "tests/client/refusing_server.h"
+#include "tests/client/terminal_process.h"
 #include "tests/scratch_files.h"
 
 namespace sinkstream::eval {
@@ -91,6 +93,15 @@ TEST_F(EvalProcessTest, ATokenInTheClearIsAllowedByASwitch) {
   for (const char* allowed : {" --insecure-token", " --insecure_token=yes"}) {
     EXPECT_THAT(Failure(elsewhere + allowed), HasSubstr("/text: must hold one token"));
   }
+}
+
+TEST_F(EvalProcessTest, AServersMessageDoesNotControlTheTerminal) {
+  const RefusingServer server("\x1b[2J");
+  TerminalProcess eval({SINKSTREAM_EVAL, "perplexity", "--text=" + folder_ + "/text",
+                        "--server=" + server.address()});
+  EXPECT_TRUE(eval.See("sinkstream-eval: " + server.address() + ": INTERNAL: \ufffd[2J\r\n"))
+      << eval.screen();
+  EXPECT_EQ(eval.ExitCode(), 1);
 }
 
 TEST_F(EvalProcessTest, PerplexityIsPrintedReportedAndDrawn) {

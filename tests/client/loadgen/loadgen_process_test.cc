@@ -9,6 +9,8 @@
 
 #include "tests/client/command.h"
 #include "tests/client/loadgen/chatting_server.h"
+#include "tests/client/refusing_server.h"
+#include "tests/client/terminal_process.h"
 #include "tests/scratch_files.h"
 
 namespace sinkstream::loadgen {
@@ -137,6 +139,14 @@ TEST_F(LoadgenProcessTest, ALoadOfWhichNothingComesIsAFailure) {
 
 TEST_F(LoadgenProcessTest, AServerThatIsNotThereIsNamed) {
   EXPECT_THAT(Complaint("--server=127.0.0.1:1", 1), HasSubstr("127.0.0.1:1: UNAVAILABLE: "));
+}
+
+TEST_F(LoadgenProcessTest, AServersMessageDoesNotControlTheTerminal) {
+  const RefusingServer server("\x1b[2J");
+  TerminalProcess loadgen({SINKSTREAM_LOADGEN, "--server=" + server.address()});
+  EXPECT_TRUE(loadgen.See("sinkstream-loadgen: " + server.address() + ": INTERNAL: \ufffd[2J\r\n"))
+      << loadgen.screen();
+  EXPECT_EQ(loadgen.ExitCode(), 1);
 }
 
 TEST_F(LoadgenProcessTest, FilesAndLimitsAreCheckedBeforeAnythingIsSaid) {
