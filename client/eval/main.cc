@@ -23,6 +23,7 @@
 #include "client/eval/table.h"
 #include "client/terminal.h"
 #include "client/tool/arguments.h"
+#include "client/tool/standard_output.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -142,5 +143,7 @@ int main(int argc, char** argv) {
   // What the libraries log is told in one line already.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   google::protobuf::SetLogHandler(nullptr);
-  return sinkstream::eval::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
+  const int exit_code =
+      sinkstream::eval::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
+  return sinkstream::FinishPrinting("sinkstream-eval", exit_code);
 }

@@ -23,6 +23,7 @@
 #include "client/loadgen/target.h"
 #include "client/terminal.h"
 #include "client/tool/drawing_file.h"
+#include "client/tool/standard_output.h"
 
 namespace sinkstream::loadgen {
 namespace {
@@ -179,8 +180,9 @@ void PrintHelp() {
       "\n%s"
       "\nResults are on standard output and in the files asked for. Exit code: 0 if the load was\n"
       "carried out, whatever failed in it (the report counts the errors); 1 if the server was not\n"
-      "there or went away, no turn came to its end, a file could not be written, or after Ctrl-C,\n"
-      "with what was measured until then kept; 2 for a bad command line.\n",
+      "there or went away, no turn came to its end, standard output or a file could not be\n"
+      "written, or after Ctrl-C, with what was measured until then kept; 2 for a bad command "
+      "line.\n",
       DescribeOptions().c_str());
 }
 
@@ -218,5 +220,7 @@ int main(int argc, char** argv) {
   // What the libraries log is told in one line already.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   google::protobuf::SetLogHandler(nullptr);
-  return sinkstream::loadgen::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
+  const int exit_code =
+      sinkstream::loadgen::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
+  return sinkstream::FinishPrinting("sinkstream-loadgen", exit_code);
 }

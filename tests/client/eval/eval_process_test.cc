@@ -17,6 +17,7 @@ namespace sinkstream::eval {
 namespace {
 
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -127,8 +128,17 @@ TEST_F(EvalProcessTest, TheReportIsKeptWhereNobodyReadsTheResults) {
   const std::string flags = Flags("--tokens=500 --cache=40 --json=" + folder_ + "/t.json");
   const Outcome outcome = RunCommand(IntoClosedPipe(folder_ + "/pipe") + SINKSTREAM_EVAL " table" +
                                      flags + " --warmup=100 --recompute-tokens=20");
-  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_EQ(Json("t.json")["complete"], true);
+}
+
+TEST_F(EvalProcessTest, ResultsThatCannotBePrintedAreAFailure) {
+  const std::string measure = "perplexity" + Flags("--tokens=300 --warmup=100");
+  for (const std::string& arguments : {measure, std::string("--help"), std::string("--version")}) {
+    const Outcome outcome = RunTool(arguments + " 2>&1 >/dev/full");
+    EXPECT_EQ(outcome.exit_code, 1) << arguments;
+    EXPECT_THAT(outcome.out, EndsWith("sinkstream-eval: standard output: cannot write\n"));
+  }
 }
 
 TEST_F(EvalProcessTest, RecomputationScoresEachTokenAfresh) {

@@ -17,6 +17,7 @@ namespace sinkstream::loadgen {
 namespace {
 
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -127,8 +128,17 @@ TEST_F(LoadgenProcessTest, WhatWasMeasuredUntilTheServerWasGoneIsKept) {
 TEST_F(LoadgenProcessTest, TheReportIsKeptWhereNobodyReadsTheTable) {
   const Outcome outcome = RunCommand(IntoClosedPipe(folder_ + "/pipe") + SINKSTREAM_LOADGEN " " +
                                      Flags("--sessions 1 --turns 1"));
-  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_EQ(Json()["complete"], true);
+}
+
+TEST_F(LoadgenProcessTest, ResultsThatCannotBePrintedAreAFailure) {
+  for (const std::string& arguments :
+       {Flags("--sessions 1 --turns 1"), std::string("--help"), std::string("--version")}) {
+    const Outcome outcome = RunTool(arguments + " 2>&1 >/dev/full");
+    EXPECT_EQ(outcome.exit_code, 1) << arguments;
+    EXPECT_THAT(outcome.out, EndsWith("sinkstream-loadgen: standard output: cannot write\n"));
+  }
 }
 
 TEST_F(LoadgenProcessTest, ALoadOfWhichNothingComesIsAFailure) {

@@ -1,0 +1,12 @@
+// Results on standard output.
+#pragma once
+
+#include <string_view>
+
+namespace sinkstream {
+
+// Behind the last of them: the exit code of `program`, which is 1 instead of 0, and a note on
+// standard error, if any of what was printed could not be written (a full disk, a closed pipe).
+int FinishPrinting(std::string_view program, int exit_code);
+
+}  // namespace sinkstream
