@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/cord.h"
+#include "client/wire_duration.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace sinkstream {
@@ -36,8 +37,7 @@ std::optional<absl::Duration> RetryDelay(const absl::Status& status) {
   const auto payload = status.GetPayload(kRetryInfo);
   google::rpc::RetryInfo info;
   if (!payload || !info.ParseFromString(std::string(*payload))) return std::nullopt;
-  return absl::Seconds(info.retry_delay().seconds()) +
-         absl::Nanoseconds(info.retry_delay().nanos());
+  return ToAbsl(info.retry_delay());
 }
 
 }  // namespace sinkstream

@@ -16,6 +16,7 @@
 #include "client/session_client.h"
 #include "client/terminal.h"
 #include "client/utf8.h"
+#include "client/wire_duration.h"
 
 namespace sinkstream {
 namespace {
@@ -73,10 +74,6 @@ bool PrintText(const std::string& text) {
   const std::string shown = isatty(STDOUT_FILENO) != 0 ? Printable(text) : text;
   std::fwrite(shown.data(), 1, shown.size(), stdout);
   return std::fflush(stdout) == 0;
-}
-
-double Seconds(const google::protobuf::Duration& duration) {
-  return static_cast<double>(duration.seconds()) + duration.nanos() * 1e-9;
 }
 
 class Chat {
@@ -244,8 +241,8 @@ class Chat {
     const v1::Usage& usage = done.usage();
     evicted_ += usage.evicted_tokens();
     if (!stats_) return;
-    const double first = Seconds(done.timings().first_token());
-    const double rest = Seconds(done.timings().total()) - first;
+    const double first = absl::ToDoubleSeconds(ToAbsl(done.timings().first_token()));
+    const double rest = absl::ToDoubleSeconds(ToAbsl(done.timings().total())) - first;
     const double later_tokens = static_cast<double>(usage.generated_tokens() - 1);
     const double speed = rest > 0 && later_tokens > 0 ? later_tokens / rest : 0;
     Note(

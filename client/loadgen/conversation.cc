@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "client/wire_duration.h"
 #include "client/wire_status.h"
 
 namespace sinkstream::loadgen {
@@ -13,10 +14,6 @@ constexpr absl::Duration kAfterFailure = absl::Seconds(1);
 
 // When a failure was due that no turn has: in no window.
 constexpr absl::Time kNoTurn = absl::InfinitePast();
-
-absl::Duration ToAbsl(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
 
 }  // namespace
 
@@ -171,7 +168,7 @@ Steps Conversation::OnTurnDone(const v1::TurnDone& done, absl::Time now) {
 
 Steps Conversation::OnFailed(const v1::RequestFailed& failed, absl::Time now) {
   if (failed.request_id() != request_id_) return {};
-  const absl::Status status = sinkstream::ToAbsl(failed.status());
+  const absl::Status status = ToAbsl(failed.status());
   if (state_ == State::kReading) {
     error_ = status;
     CountFailure(status);
