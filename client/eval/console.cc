@@ -8,13 +8,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "client/tool/note.h"
+#include "client/tool/redraw.h"
 
 namespace sinkstream::eval {
 namespace {
 
 constexpr int kBarWidth = 20;
-constexpr absl::Duration kRedraw = absl::Milliseconds(200);
-constexpr absl::Duration kNextLine = absl::Seconds(10);
 
 std::string TimeLeft(double seconds) {
   const int64_t left = std::lround(seconds);
@@ -61,7 +60,7 @@ Progress::~Progress() {
 
 void Progress::Show(int64_t done, std::string_view note) {
   const absl::Time now = absl::Now();
-  if (done < total_ && now - shown_ < (terminal_ ? kRedraw : kNextLine)) return;
+  if (done < total_ && now - shown_ < RedrawInterval(terminal_)) return;
   shown_ = now;
   std::string line = ProgressLine(done, total_, begun_at_, now - start_, note);
   const size_t width = line.size();

@@ -7,15 +7,9 @@
 #include "absl/strings/str_format.h"
 #include "client/loadgen/clock.h"
 #include "client/tool/note.h"
+#include "client/tool/redraw.h"
 
 namespace sinkstream::loadgen {
-namespace {
-
-constexpr absl::Duration kRedraw = absl::Milliseconds(200);
-constexpr absl::Duration kNextLine = absl::Seconds(10);
-
-}  // namespace
-
 void Note(std::string_view text) { PrintNote("sinkstream-loadgen", text); }
 
 LiveScreen::LiveScreen(FILE* out, bool terminal)
@@ -25,7 +19,7 @@ LiveScreen LiveScreen::OnStandardError() { return {stderr, isatty(STDERR_FILENO)
 
 LiveScreen::~LiveScreen() { Clear(); }
 
-bool LiveScreen::Due() const { return SteadyNow() - shown_ >= (terminal_ ? kRedraw : kNextLine); }
+bool LiveScreen::Due() const { return SteadyNow() - shown_ >= RedrawInterval(terminal_); }
 
 void LiveScreen::Show(const std::string& text) {
   shown_ = SteadyNow();
