@@ -1,10 +1,8 @@
 // sinkstream-chat: a chat in the terminal, or with piped input a turn for each line.
-#include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <vector>
 
@@ -13,6 +11,7 @@
 #include "client/chat/chat_input.h"
 #include "client/chat/console.h"
 #include "client/chat/options.h"
+#include "client/silence_libraries.h"
 
 namespace sinkstream {
 namespace {
@@ -63,8 +62,6 @@ int Main(std::span<const char* const> arguments) {
 int main(int argc, char** argv) {
   // A reply that nobody reads is an error of its write: cancelled, and the session closed.
   std::signal(SIGPIPE, SIG_IGN);
-  // What the libraries log is told in one line already.
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  google::protobuf::SetLogHandler(nullptr);
+  sinkstream::SilenceLibraries();
   return sinkstream::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
 }

@@ -1,11 +1,9 @@
 // sinkstream-eval: how well attention sinks serve a model, measured on a running server.
-#include <google/protobuf/stubs/logging.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <span>
 #include <string>
@@ -21,6 +19,7 @@
 #include "client/eval/recall.h"
 #include "client/eval/score_client.h"
 #include "client/eval/table.h"
+#include "client/silence_libraries.h"
 #include "client/terminal.h"
 #include "client/tool/arguments.h"
 #include "client/tool/standard_output.h"
@@ -140,9 +139,7 @@ int Main(std::span<const char* const> arguments) {
 int main(int argc, char** argv) {
   // Results that nobody reads on standard output are still to be written to files.
   std::signal(SIGPIPE, SIG_IGN);
-  // What the libraries log is told in one line already.
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  google::protobuf::SetLogHandler(nullptr);
+  sinkstream::SilenceLibraries();
   const int exit_code =
       sinkstream::eval::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
   return sinkstream::FinishPrinting("sinkstream-eval", exit_code);

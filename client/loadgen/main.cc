@@ -1,11 +1,9 @@
 // sinkstream-loadgen: many users of a running server at once, and what they had to wait for.
-#include <google/protobuf/stubs/logging.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +19,7 @@
 #include "client/loadgen/options.h"
 #include "client/loadgen/report.h"
 #include "client/loadgen/target.h"
+#include "client/silence_libraries.h"
 #include "client/terminal.h"
 #include "client/tool/drawing_file.h"
 #include "client/tool/standard_output.h"
@@ -217,9 +216,7 @@ int Main(std::span<const char* const> arguments) {
 int main(int argc, char** argv) {
   // Results that nobody reads on standard output are still to be written to files.
   std::signal(SIGPIPE, SIG_IGN);
-  // What the libraries log is told in one line already.
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  google::protobuf::SetLogHandler(nullptr);
+  sinkstream::SilenceLibraries();
   const int exit_code =
       sinkstream::loadgen::Main({argv + 1, static_cast<size_t>(argc > 0 ? argc - 1 : 0)});
   return sinkstream::FinishPrinting("sinkstream-loadgen", exit_code);
