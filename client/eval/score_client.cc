@@ -5,25 +5,33 @@
 #include <cstring>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/connection.h"
 #include "client/eval/console.h"
+#include "client/tool/model_calls.h"
 #include "client/wire_status.h"
 
 namespace sinkstream::eval {
 namespace {
 
-// Of calls that compute nothing.
-constexpr absl::Duration kDeadline = absl::Seconds(60);
 // Of a call that scores: a busy server serves others meanwhile.
 constexpr absl::Duration kScoreDeadline = absl::Minutes(30);
 // For a server that has no room.
 constexpr absl::Duration kPatience = absl::Minutes(5);
 
-void SetDeadline(grpc::ClientContext& context, absl::Duration patience) {
-  context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
+// The answer of the call that was not told to wait.
+template <typename Call>
+auto AnswerWithPatience(ScoreClient& client, const Call& call) -> decltype(call()) {
+  decltype(call()) answer = absl::CancelledError("");
+  const absl::Status status = client.WithPatience([&] {
+    answer = call();
+    return answer.status();
+  });
+  if (!status.ok()) return status;
+  return answer;
 }
 
 std::vector<float> ToFloats(const std::string& bytes) {
@@ -62,37 +70,22 @@ ScoreClient::ScoreClient(const std::string& server, const Credentials& credentia
       score_(v1::ScoreService::NewStub(channel_)) {}
 
 absl::Status ScoreClient::Connect() {
-  const absl::Status status = WithPatience([this] {
-    grpc::ClientContext context;
-    SetDeadline(context, kDeadline);
-    return ToAbsl(chat_->GetModel(&context, {}, &model_));
-  });
+  auto model = AnswerWithPatience(*this, [this] { return GetModel(*chat_); });
+  if (model.ok()) {
+    model_ = *std::move(model);
+    return absl::OkStatus();
+  }
+  const absl::Status& status = model.status();
   return absl::Status(status.code(),
                       absl::StrCat(status.message(), ConnectionHint(status, credentials_)));
 }
 
 absl::StatusOr<v1::GetLoadResponse> ScoreClient::GetLoad() {
-  v1::GetLoadResponse load;
-  const absl::Status status = WithPatience([&] {
-    grpc::ClientContext context;
-    SetDeadline(context, kDeadline);
-    return ToAbsl(chat_->GetLoad(&context, {}, &load));
-  });
-  if (!status.ok()) return status;
-  return load;
+  return AnswerWithPatience(*this, [this] { return sinkstream::GetLoad(*chat_); });
 }
 
 absl::StatusOr<std::vector<int32_t>> ScoreClient::Tokenize(const std::string& text) {
-  v1::TokenizeRequest request;
-  request.set_text(text);
-  v1::TokenizeResponse response;
-  const absl::Status status = WithPatience([&] {
-    grpc::ClientContext context;
-    SetDeadline(context, kDeadline);
-    return ToAbsl(chat_->Tokenize(&context, request, &response));
-  });
-  if (!status.ok()) return status;
-  return std::vector<int32_t>(response.token_ids().begin(), response.token_ids().end());
+  return AnswerWithPatience(*this, [&] { return sinkstream::Tokenize(*chat_, text); });
 }
 
 absl::StatusOr<TokenScore> ScoreClient::ScoreLast(std::span<const int32_t> ids, bool distribution) {
@@ -129,9 +122,7 @@ absl::Status ScoreClient::WithPatience(const std::function<absl::Status()>& call
     if (status.ok()) return status;
     const std::optional<absl::Duration> delay = RetryDelay(status);
     if (!absl::IsResourceExhausted(status) || !delay || absl::Now() + *delay > patience_ends) {
-      return absl::Status(status.code(),
-                          absl::StrCat(server_, ": ", absl::StatusCodeToString(status.code()), ": ",
-                                       status.message()));
+      return Named(server_, status);
     }
     if (!told_of_waiting_.exchange(true)) {
       Note(absl::StrCat(server_, ": has no room (", status.message(), "): waiting"));

@@ -1,21 +1,14 @@
 #include "client/eval/subject.h"
 
-#include <algorithm>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "client/eval/console.h"
+#include "client/tool/model_calls.h"
 #include "client/tool/text_file.h"
 #include "client/tool/tokenize.h"
 
 namespace sinkstream::eval {
-namespace {
-
-// Of one Tokenize call, where the server takes more.
-constexpr int64_t kPieceBytes = 128 << 10;
-
-}  // namespace
-
 std::vector<Flag> SubjectFlags(Subject* subject) {
   std::vector<Flag> flags = {
       Required(TextFlag("text", "FILE", "plain text, UTF-8", &subject->text)),
@@ -53,11 +46,8 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const Subject& subject, const Least
   if (!text.ok()) return text.status();
   const absl::Status connected = client.Connect();
   if (!connected.ok()) return connected;
-  const v1::Limits& limits = client.model().limits();
-  const int64_t piece =
-      std::min({kPieceBytes, limits.max_request_bytes(), int64_t{limits.max_request_tokens()}});
   const int64_t wanted = subject.tokens == 0 ? std::numeric_limits<int64_t>::max() : subject.tokens;
-  const auto ids = TokenizeText(*text, wanted, static_cast<size_t>(piece),
+  const auto ids = TokenizeText(*text, wanted, PieceBytes(client.model().limits()),
                                 [&](const std::string& part) { return client.Tokenize(part); });
   if (!ids.ok()) return ids.status();
   const int64_t tokens = std::ssize(*ids);

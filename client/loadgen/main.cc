@@ -22,6 +22,7 @@
 #include "client/silence_libraries.h"
 #include "client/terminal.h"
 #include "client/tool/drawing_file.h"
+#include "client/tool/model_calls.h"
 #include "client/tool/standard_output.h"
 
 namespace sinkstream::loadgen {

@@ -4,21 +4,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "client/connection.h"
+#include "client/tool/model_calls.h"
 #include "client/tool/text_file.h"
 #include "client/tool/tokenize.h"
-#include "client/wire_status.h"
 
 namespace sinkstream::loadgen {
 namespace {
 
-// Of calls that compute nothing.
-constexpr absl::Duration kDeadline = absl::Seconds(30);
 // So much of a text is said, again and again.
 constexpr int64_t kTextTokens = 65536;
-// Of one Tokenize call, where the server takes more.
-constexpr int64_t kPieceBytes = 64 << 10;
 // A session whose stream was dropped is attached again at once; without drops it ends with its
 // stream, so that nothing is left of a load.
 constexpr int64_t kIdleSecondsWithDrops = 60;
@@ -34,10 +29,6 @@ constexpr char kOwnText[] =
     " and tells whoever listens about the winter when the sea froze as far as the lighthouse, and"
     " how they walked there on a Sunday, singing, with a sledge, a cake and a brass band.\n";
 
-void SetDeadline(grpc::ClientContext& context) {
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kDeadline));
-}
-
 absl::Status CheckLimit(const char* flag, int64_t most, int64_t limit) {
   if (most <= limit) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -45,12 +36,6 @@ absl::Status CheckLimit(const char* flag, int64_t most, int64_t limit) {
 }
 
 }  // namespace
-
-absl::Status Named(const std::string& server, const absl::Status& status) {
-  return absl::Status(
-      status.code(),
-      absl::StrCat(server, ": ", absl::StatusCodeToString(status.code()), ": ", status.message()));
-}
 
 absl::Status CheckLimits(const Workload& workload, const v1::Limits& limits) {
   absl::Status status = CheckLimit("max-tokens", workload.reply_tokens.most, limits.max_tokens());
@@ -64,13 +49,14 @@ absl::StatusOr<Target> Target::Connect(const std::string& server, const Credenti
   target.server_ = server;
   target.stub_ =
       v1::ChatService::NewStub(sinkstream::Connect(server, ClientPatience(), credentials));
-  grpc::ClientContext context;
-  SetDeadline(context);
-  const absl::Status status = ToAbsl(target.stub_->GetModel(&context, {}, &target.model_));
-  if (status.ok()) return target;
-  const absl::Status named = Named(server, status);
+  auto model = GetModel(*target.stub_);
+  if (model.ok()) {
+    target.model_ = *std::move(model);
+    return target;
+  }
+  const absl::Status named = Named(server, model.status());
   return absl::Status(named.code(),
-                      absl::StrCat(named.message(), ConnectionHint(status, credentials)));
+                      absl::StrCat(named.message(), ConnectionHint(model.status(), credentials)));
 }
 
 absl::StatusOr<Traffic> Target::MakeTraffic(const Options& options) {
@@ -101,22 +87,13 @@ absl::StatusOr<std::vector<int32_t>> Target::ReadText(const Options& options) {
   absl::StatusOr<std::string> text = kOwnText;
   if (!options.text.empty()) text = sinkstream::ReadText(options.text, 0);
   if (!text.ok()) return text.status();
-  const v1::Limits& limits = model_.limits();
-  const int64_t piece =
-      std::min({kPieceBytes, limits.max_request_bytes(), int64_t{limits.max_request_tokens()}});
-  return TokenizeText(*text, kTextTokens, static_cast<size_t>(piece),
+  return TokenizeText(*text, kTextTokens, PieceBytes(model_.limits()),
                       [this](const std::string& part) { return Tokenize(part); });
 }
 
 absl::StatusOr<std::vector<int32_t>> Target::Tokenize(const std::string& text) {
-  grpc::ClientContext context;
-  SetDeadline(context);
-  v1::TokenizeRequest request;
-  request.set_text(text);
-  v1::TokenizeResponse response;
-  const absl::Status status = ToAbsl(stub_->Tokenize(&context, request, &response));
-  if (!status.ok()) return Named(server_, status);
-  return std::vector<int32_t>(response.token_ids().begin(), response.token_ids().end());
+  auto ids = sinkstream::Tokenize(*stub_, text);
+  return ids.ok() ? std::move(ids) : Named(server_, ids.status());
 }
 
 }  // namespace sinkstream::loadgen

@@ -36,9 +36,6 @@ class Target {
   v1::GetModelResponse model_;
 };
 
-// `status` with the server and the code before its message.
-absl::Status Named(const std::string& server, const absl::Status& status);
-
 // INVALID_ARGUMENT, naming the flag: more tokens than a server of these limits takes.
 absl::Status CheckLimits(const Workload& workload, const v1::Limits& limits);
 
