@@ -5,24 +5,28 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "client/loadgen/clock.h"
 #include "client/tool/note.h"
 #include "client/tool/redraw.h"
 
 namespace sinkstream::loadgen {
 void Note(std::string_view text) { PrintNote("sinkstream-loadgen", text); }
 
-LiveScreen::LiveScreen(FILE* out, bool terminal)
-    : out_(out), terminal_(terminal), shown_(terminal ? absl::InfinitePast() : SteadyNow()) {}
+LiveScreen::LiveScreen(const Clock& clock, FILE* out, bool terminal)
+    : clock_(clock),
+      out_(out),
+      terminal_(terminal),
+      shown_(terminal ? absl::InfinitePast() : clock.Now()) {}
 
-LiveScreen LiveScreen::OnStandardError() { return {stderr, isatty(STDERR_FILENO) != 0}; }
+LiveScreen LiveScreen::OnStandardError(const Clock& clock) {
+  return {clock, stderr, isatty(STDERR_FILENO) != 0};
+}
 
 LiveScreen::~LiveScreen() { Clear(); }
 
-bool LiveScreen::Due() const { return SteadyNow() - shown_ >= RedrawInterval(terminal_); }
+bool LiveScreen::Due() const { return clock_.Now() - shown_ >= RedrawInterval(terminal_); }
 
 void LiveScreen::Show(const std::string& text) {
-  shown_ = SteadyNow();
+  shown_ = clock_.Now();
   Clear();
   std::fputs(text.c_str(), out_);
   if (!terminal_) std::fputs("\n", out_);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "client/loadgen/clock.h"
 
 namespace sinkstream::loadgen {
 
@@ -17,8 +18,9 @@ void Note(std::string_view text);
 
 class LiveScreen {
  public:
-  LiveScreen(FILE* out, bool terminal);
-  static LiveScreen OnStandardError();
+  // `clock` and `out` outlive this.
+  LiveScreen(const Clock& clock, FILE* out, bool terminal);
+  static LiveScreen OnStandardError(const Clock& clock);
   // Takes the screen away: the results follow.
   ~LiveScreen();
   LiveScreen(const LiveScreen&) = delete;
@@ -34,6 +36,7 @@ class LiveScreen {
  private:
   void Clear();
 
+  const Clock& clock_;
   FILE* const out_;
   const bool terminal_;
   absl::Time shown_;

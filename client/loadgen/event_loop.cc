@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "client/loadgen/clock.h"
-
 namespace sinkstream::loadgen {
 
 void EventLoop::Post(Task task) {
@@ -26,7 +24,7 @@ void EventLoop::RunPosted() {
   {
     const absl::Time next = timers_.empty() ? absl::InfiniteFuture() : timers_.top().time;
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(this, &EventLoop::HasPosted), next - SteadyNow());
+    clock_.Await(mutex_, absl::Condition(this, &EventLoop::HasPosted), next);
     running_.swap(posted_);
   }
   for (Task& task : running_) task();
@@ -34,7 +32,7 @@ void EventLoop::RunPosted() {
 }
 
 void EventLoop::RunDue() {
-  const absl::Time now = SteadyNow();
+  const absl::Time now = clock_.Now();
   while (!stopped_ && !timers_.empty() && timers_.top().time <= now) {
     Task task = timers_.top().task;
     timers_.pop();

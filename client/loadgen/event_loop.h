@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/loadgen/clock.h"
 
 namespace sinkstream::loadgen {
 
@@ -17,9 +18,12 @@ class EventLoop {
  public:
   using Task = std::function<void()>;
 
+  // `clock` outlives this.
+  explicit EventLoop(Clock& clock) : clock_(clock) {}
+
   // Any thread: `task` is run soon, after those posted before it.
   void Post(Task task);
-  // The loop's thread: `task` is run at `time`, of SteadyNow(), or soon after.
+  // The loop's thread: `task` is run at `time` of the clock, or soon after.
   void At(absl::Time time, Task task);
 
   // Makes the calling thread the loop's, until Stop().
@@ -40,6 +44,8 @@ class EventLoop {
   void RunPosted();
   void RunDue();
   bool HasPosted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !posted_.empty(); }
+
+  Clock& clock_;
 
   // Of the loop's thread.
   std::priority_queue<Timer> timers_;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "client/loadgen/clock.h"
-
 namespace sinkstream::loadgen {
 namespace {
 
@@ -17,12 +15,14 @@ Overloaded(Cases...) -> Overloaded<Cases...>;
 
 }  // namespace
 
-LoadRun::LoadRun(v1::ChatService::Stub& stub, const Traffic& traffic, Measurement& measurement,
-                 const Patience& patience)
-    : stub_(stub),
+LoadRun::LoadRun(Clock& clock, ConnectFunction connect, const Traffic& traffic,
+                 Measurement& measurement, const Patience& patience)
+    : clock_(clock),
+      connect_(std::move(connect)),
       traffic_(traffic),
       measurement_(measurement),
       patience_(patience),
+      loop_(clock),
       arrivals_(traffic_.workload) {}
 
 LoadRun::~LoadRun() = default;
@@ -32,7 +32,7 @@ absl::Status LoadRun::Run(const ProgressFunction& on_progress) {
   Start();
   ShowProgress();
   loop_.Run();
-  measurement_.CloseAt(SteadyNow());
+  measurement_.CloseAt(clock_.Now());
   return status_;
 }
 
@@ -42,7 +42,7 @@ void LoadRun::Interrupt() {
 
 void LoadRun::Start() {
   const Workload& workload = traffic_.workload;
-  start_ = SteadyNow();
+  start_ = clock_.Now();
   if (Timed()) {
     const absl::Time begin = start_ + workload.warmup;
     measurement_.Open(begin, begin + workload.duration);
@@ -64,7 +64,7 @@ void LoadRun::PlanSession(absl::Time due) {
 }
 
 void LoadRun::BeginSession(absl::Time due) {
-  measurement_.Late(SteadyNow() - due);
+  measurement_.Late(clock_.Now() - due);
   const int64_t id = sessions_begun_++;
   User& user = users_[id];
   user.conversation = std::make_unique<Conversation>(traffic_, measurement_, id, /*gate=*/!Timed());
@@ -85,7 +85,7 @@ void LoadRun::Apply(int64_t id, Steps steps) {
                             loop_.At(wake.at, [this, id, at = wake.at] {
                               User* const woken = Find(id);
                               if (woken == nullptr) return;
-                              const absl::Time now = SteadyNow();
+                              const absl::Time now = clock_.Now();
                               measurement_.Late(now - at);
                               Apply(id, woken->conversation->OnWake(now));
                             });
@@ -93,26 +93,25 @@ void LoadRun::Apply(int64_t id, Steps steps) {
                step);
   }
   if (user.conversation->state() == Conversation::State::kAtGate) OpenGate();
-  if (user.conversation->Over() && !Timed() && !MoreToCome()) measurement_.CloseAt(SteadyNow());
+  if (user.conversation->Over() && !Timed() && !MoreToCome()) measurement_.CloseAt(clock_.Now());
 }
 
 void LoadRun::Connect(int64_t id, User& user) {
   StreamHandlers handlers;
   handlers.on_response = [this, id](v1::ConverseResponse response) {
-    loop_.Post([this, id, response = std::move(response), now = SteadyNow()] {
+    loop_.Post([this, id, response = std::move(response), now = clock_.Now()] {
       OnResponse(id, response, now);
     });
   };
   handlers.on_end = [this, id](absl::Status status) {
     loop_.Post([this, id, status = std::move(status)] { OnStreamEnd(id, status); });
   };
-  user.stream =
-      std::make_unique<LoadStream>(stub_, std::move(handlers), user.conversation->reads_slowly());
+  user.stream = connect_(std::move(handlers), user.conversation->reads_slowly());
 }
 
 void LoadRun::OnResponse(int64_t id, const v1::ConverseResponse& response, absl::Time now) {
   User* const user = Find(id);
-  measurement_.Late(SteadyNow() - now);
+  measurement_.Late(clock_.Now() - now);
   Apply(id, user->conversation->OnResponse(response, now));
   if (!user->conversation->reads_slowly()) return;
   // Only a reply is read slowly: how a dropped stream ends is the server's time, not the reader's.
@@ -140,7 +139,7 @@ void LoadRun::OnStreamEnd(int64_t id, const absl::Status& status) {
 // Another session of a closed loop, for as long as it lasts.
 void LoadRun::Replace(const Conversation& ended) {
   if (traffic_.workload.OpenLoop() || !Timed() || winding_down_ || halted_) return;
-  PlanSession(SteadyNow() + ended.pause());
+  PlanSession(clock_.Now() + ended.pause());
 }
 
 // Once all sessions wait before it: what follows is measured.
@@ -152,7 +151,7 @@ void LoadRun::OpenGate() {
   });
   if (!all_there) return;
   gate_open_ = true;
-  const absl::Time now = SteadyNow();
+  const absl::Time now = clock_.Now();
   measurement_.Open(now);
   for (const auto& [id, user] : users_) Apply(id, user.conversation->PassGate(now));
 }
@@ -160,7 +159,7 @@ void LoadRun::OpenGate() {
 void LoadRun::WindDown() {
   winding_down_ = true;
   for (const auto& [id, user] : users_) Apply(id, user.conversation->WindDown());
-  loop_.At(SteadyNow() + patience_.turns, [this] { GiveUp(/*unfinished=*/true); });
+  loop_.At(clock_.Now() + patience_.turns, [this] { GiveUp(/*unfinished=*/true); });
   StopWhenDone();
 }
 
@@ -172,14 +171,14 @@ void LoadRun::Halt(const absl::Status& why) {
   if (halted_) return;
   halted_ = true;
   status_ = why;
-  measurement_.CloseAt(SteadyNow());
+  measurement_.CloseAt(clock_.Now());
   GiveUp(/*unfinished=*/false);
   for (const auto& [id, user] : users_) DropLater(id, patience_.halt);
   StopWhenDone();
 }
 
 void LoadRun::DropLater(int64_t id, absl::Duration patience) {
-  loop_.At(SteadyNow() + patience, [this, id] {
+  loop_.At(clock_.Now() + patience, [this, id] {
     if (User* const user = Find(id)) user->stream->Drop();
   });
 }
@@ -196,7 +195,7 @@ bool LoadRun::MoreToCome() const {
 
 void LoadRun::ShowProgress() {
   on_progress_(*this);
-  loop_.At(SteadyNow() + kProgressInterval, [this] { ShowProgress(); });
+  loop_.At(clock_.Now() + kProgressInterval, [this] { ShowProgress(); });
 }
 
 double LoadRun::Done(absl::Time now) const {

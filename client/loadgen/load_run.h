@@ -1,7 +1,7 @@
 // LoadRun: carries a workload out against a server and measures it, once.
 //
-// Threads: Run() is called by one, which decides and measures everything; gRPC's threads tell it
-// what comes. Interrupt() may be called by any. Times are of SteadyNow().
+// Threads: Run() is called by one, which decides and measures everything; its streams tell it
+// on theirs what comes. Interrupt() may be called by any. Times are of the clock.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/loadgen/clock.h"
 #include "client/loadgen/conversation.h"
 #include "client/loadgen/event_loop.h"
 #include "client/loadgen/load_stream.h"
@@ -32,8 +33,8 @@ class LoadRun {
   using ProgressFunction = std::function<void(const LoadRun&)>;
   static constexpr absl::Duration kProgressInterval = absl::Milliseconds(250);
 
-  // All outlive this.
-  LoadRun(v1::ChatService::Stub& stub, const Traffic& traffic, Measurement& measurement,
+  // All that is referred to outlives this, and what `connect` refers to.
+  LoadRun(Clock& clock, ConnectFunction connect, const Traffic& traffic, Measurement& measurement,
           const Patience& patience);
   ~LoadRun();
 
@@ -53,7 +54,7 @@ class LoadRun {
  private:
   struct User {
     std::unique_ptr<Conversation> conversation;
-    std::unique_ptr<LoadStream> stream;
+    std::unique_ptr<UserStream> stream;
   };
 
   void Start();
@@ -76,7 +77,8 @@ class LoadRun {
   bool Timed() const { return traffic_.workload.duration > absl::ZeroDuration(); }
   User* Find(int64_t id);
 
-  v1::ChatService::Stub& stub_;
+  Clock& clock_;
+  const ConnectFunction connect_;
   const Traffic& traffic_;
   Measurement& measurement_;
   const Patience patience_;

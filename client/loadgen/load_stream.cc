@@ -1,7 +1,5 @@
 #include "client/loadgen/load_stream.h"
 
-#include <utility>
-
 #include "client/wire_status.h"
 
 namespace sinkstream::loadgen {
@@ -12,6 +10,12 @@ LoadStream::LoadStream(v1::ChatService::Stub& stub, StreamHandlers handlers, boo
   AddHold();  // writes are started from outside of callbacks
   StartRead(&incoming_);
   StartCall();
+}
+
+ConnectFunction ConnectTo(v1::ChatService::Stub& stub) {
+  return [&stub](StreamHandlers handlers, bool by_hand) {
+    return std::make_unique<LoadStream>(stub, std::move(handlers), by_hand);
+  };
 }
 
 void LoadStream::Drop() { context_.TryCancel(); }

@@ -44,13 +44,15 @@ double CpuSeconds() {
 // What the generator has taken since this was made.
 class CostMeter {
  public:
+  explicit CostMeter(const Clock& clock) : clock_(clock) {}
   GeneratorCost Read() const {
-    return {CpuSeconds() - cpu_, absl::ToDoubleSeconds(SteadyNow() - start_)};
+    return {CpuSeconds() - cpu_, absl::ToDoubleSeconds(clock_.Now() - start_)};
   }
 
  private:
+  const Clock& clock_;
   const double cpu_ = CpuSeconds();
-  const absl::Time start_ = SteadyNow();
+  const absl::Time start_ = clock_.Now();
 };
 
 // The run that Ctrl-C ends, with what was measured kept. A second one ends the process at once.
@@ -77,9 +79,8 @@ class Interruption {
   bool come_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-void ShowProgress(const LoadRun& run, const CostMeter& meter, LiveScreen& screen) {
+void ShowProgress(const LoadRun& run, const CostMeter& meter, absl::Time now, LiveScreen& screen) {
   if (!screen.Due()) return;
-  const absl::Time now = SteadyNow();
   const std::string head =
       absl::StrFormat("%3.0f %%, %d sessions live%s", 100 * run.Done(now), run.live_sessions(),
                       now < run.measurement().begin() ? ", warming up" : "");
@@ -88,14 +89,16 @@ void ShowProgress(const LoadRun& run, const CostMeter& meter, LiveScreen& screen
                   : absl::StrCat(head, ", ", MakeLine(run.measurement(), now)));
 }
 
-LoadResult RunOnce(const Options& options, const Traffic& traffic, Target& target,
+LoadResult RunOnce(const Options& options, const Traffic& traffic, Target& target, Clock& clock,
                    Interruption& interruption) {
   LoadResult result{traffic.workload, Measurement(options.objective), {}, {}};
-  const CostMeter meter;
-  LiveScreen screen = LiveScreen::OnStandardError();
-  LoadRun run(target.stub(), traffic, result.measurement, {.turns = options.grace});
+  const CostMeter meter(clock);
+  LiveScreen screen = LiveScreen::OnStandardError(clock);
+  LoadRun run(clock, ConnectTo(target.stub()), traffic, result.measurement,
+              {.turns = options.grace});
   interruption.Watch(&run);
-  result.status = run.Run([&](const LoadRun& going_on) { ShowProgress(going_on, meter, screen); });
+  result.status =
+      run.Run([&](const LoadRun& going_on) { ShowProgress(going_on, meter, clock.Now(), screen); });
   interruption.Watch(nullptr);
   if (absl::IsUnavailable(result.status)) result.status = Named(options.server, result.status);
   result.cost = meter.Read();
@@ -116,17 +119,17 @@ void Print(const LoadResult& result) {
 }
 
 std::vector<LoadResult> RunAll(const Options& options, Traffic traffic, Target& target,
-                               Interruption& interruption) {
+                               Clock& clock, Interruption& interruption) {
   std::vector<LoadResult> results;
   const bool sweeps = !options.sweep.empty();
   for (const int64_t sessions :
        sweeps ? options.sweep : std::vector<int64_t>{traffic.workload.sessions}) {
     traffic.workload.sessions = sessions;
-    results.push_back(RunOnce(options, traffic, target, interruption));
+    results.push_back(RunOnce(options, traffic, target, clock, interruption));
     const absl::Status status = StatusOf(results.back());
     if (sweeps)
       Note(
-          absl::StrCat(sessions, " sessions: ", MakeLine(results.back().measurement, SteadyNow())));
+          absl::StrCat(sessions, " sessions: ", MakeLine(results.back().measurement, clock.Now())));
     if (!status.ok()) break;
   }
   return results;
@@ -138,7 +141,7 @@ absl::Status CheckFiles(const Options& options) {
   return writable;
 }
 
-absl::Status Load(const Options& options, Interruption& interruption) {
+absl::Status Load(const Options& options, Clock& clock, Interruption& interruption) {
   const absl::Status writable = CheckFiles(options);
   if (!writable.ok()) return writable;
   const auto credentials = LoadCredentials(options.credentials, options.server);
@@ -151,7 +154,7 @@ absl::Status Load(const Options& options, Interruption& interruption) {
   absl::PrintF("%s (%s, %s) at %s\n", model.name(), model.weight_dtype(), model.isa(),
                options.server);
   std::fflush(stdout);
-  const std::vector<LoadResult> results = RunAll(options, *traffic, *target, interruption);
+  const std::vector<LoadResult> results = RunAll(options, *traffic, *target, clock, interruption);
   const absl::Status measured = StatusOf(results.back());
   std::fputs(IncompleteMark(measured).c_str(), stdout);
   if (options.sweep.empty()) {
@@ -203,9 +206,10 @@ int Main(std::span<const char* const> arguments) {
     return kUsage;
   }
   const int interrupts = RouteInterrupts();  // before gRPC makes threads
+  SteadyClock clock;
   Interruption interruption;
   const InterruptWatch watch(interrupts, [&](int number) { interruption.Come(number); });
-  status = Load(options, interruption);
+  status = Load(options, clock, interruption);
   if (status.ok()) return 0;
   Note(std::string(status.message()));
   return kFailure;
