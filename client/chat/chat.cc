@@ -220,8 +220,11 @@ class Chat {
   bool Answer(const std::string& text) {
     const InterruptWatch watch(
         interrupts_, [this](int number) { number == 1 ? client_.Cancel() : client_.Abandon(); });
-    const auto print = [this](const v1::ConverseResponse& event) {
-      if (event.has_delta() && !PrintText(event.delta().text())) client_.Cancel();
+    bool read = true;
+    const auto print = [&](const v1::ConverseResponse& event) {
+      if (!read || !event.has_delta()) return;
+      read = PrintText(event.delta().text());
+      if (!read) client_.Cancel();
     };
     const auto done =
         IsUtf8(text) ? client_.Turn(MakeTurn(text, options_, Sampled()), print) : NotUtf8(text);
