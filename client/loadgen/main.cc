@@ -168,7 +168,7 @@ absl::Status Load(const Options& options, Clock& clock, Interruption& interrupti
   return FirstError(measured, kept, {options.json, options.plot});
 }
 
-void PrintHelp() {
+void PrintHelp(std::span<const Flag> flags) {
   std::printf(
       "sinkstream-loadgen: many users of a running server at once, and what they had to wait for.\n"
       "\n"
@@ -186,21 +186,23 @@ void PrintHelp() {
       "there or went away, no turn came to its end, standard output or a file could not be\n"
       "written, or after Ctrl-C, with what was measured until then kept; 2 for a bad command "
       "line.\n",
-      DescribeOptions().c_str());
+      DescribeFlags(flags).c_str());
 }
 
 int Main(std::span<const char* const> arguments) {
-  const Request request = ReadRequest(arguments);
+  Options options;
+  const std::vector<Flag> flags = LoadFlags(&options);
+  const Request request = ReadRequest(flags, arguments);
   if (request == Request::kHelp) {
-    PrintHelp();
+    PrintHelp(flags);
     return 0;
   }
   if (request == Request::kVersion) {
     std::puts("sinkstream-loadgen " SINKSTREAM_VERSION);
     return 0;
   }
-  Options options;
-  absl::Status status = ParseOptions(arguments, &options);
+  absl::Status status = ParseFlags(flags, arguments);
+  status.Update(CheckTogether(options));
   if (!status.ok()) {
     Note(std::string(status.message()));
     return kUsage;

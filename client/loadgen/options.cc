@@ -13,13 +13,6 @@ constexpr double kMostSeconds = 7 * 24 * 3600;
 constexpr int64_t kMostSessions = 100'000;
 constexpr int64_t kMostTokens = 100'000'000;
 
-// What was given, as far as it decides what may be given beside it.
-struct Given {
-  bool sessions = false;
-  bool warmup = false;
-  bool warmup_turns = false;
-};
-
 Flag Noting(Flag flag, bool* given) {
   flag.set = [set = std::move(flag.set), given](std::string_view text) {
     *given = true;
@@ -62,8 +55,9 @@ Flag ShareFlag(std::string name, std::string help, double* target) {
   return NumberFlag(std::move(name), "SHARE", std::move(help), target, 0, 1);
 }
 
-std::vector<Flag> ShapeFlags(Options* options, Given* given) {
+std::vector<Flag> ShapeFlags(Options* options) {
   Workload& load = options->workload;
+  GivenFlags* const given = &options->given;
   return {
       Noting(IntegerFlag("sessions", "N",
                          "closed loop: so many sessions at a time, each of which has its next turn"
@@ -160,36 +154,6 @@ std::vector<Flag> ReportFlags(Options* options) {
   };
 }
 
-std::vector<Flag> AllFlags(Options* options, Given* given) {
-  std::vector<Flag> flags = {ServerFlag(&options->server)};
-  for (auto& group : {CredentialFlags(&options->credentials), ShapeFlags(options, given),
-                      TurnFlags(options), ReportFlags(options)}) {
-    flags.insert(flags.end(), group.begin(), group.end());
-  }
-  return flags;
-}
-
-absl::Status CheckTogether(const Options& options, const Given& given) {
-  const Workload& load = options.workload;
-  const bool timed = load.duration > absl::ZeroDuration();
-  const std::pair<bool, const char*> faults[] = {
-      {load.OpenLoop() && !timed, "--rate: needs --duration"},
-      {load.OpenLoop() && given.sessions,
-       "--sessions: is of a closed loop; leave out --rate or it"},
-      {load.OpenLoop() && !options.sweep.empty(), "--sweep: is of closed loops; leave out --rate"},
-      {given.sessions && !options.sweep.empty(), "--sessions: --sweep has them already"},
-      {given.warmup && !timed, "--warmup: needs --duration; else there are --warmup-turns"},
-      {given.warmup_turns && timed, "--warmup-turns: with --duration there is --warmup"},
-      {!options.plot.empty() && options.sweep.empty(), "--plot: needs --sweep"},
-      {load.cancel_share + load.drop_share > 1,
-       "--cancel-share and --drop-share: are more than 1 together"},
-  };
-  for (const auto& [fault, message] : faults) {
-    if (fault) return absl::InvalidArgumentError(message);
-  }
-  return absl::OkStatus();
-}
-
 std::string DescribeOthers(const Workload& load) {
   std::string text;
   const std::pair<double, const char*> shares[] = {
@@ -209,22 +173,35 @@ std::string DescribeOthers(const Workload& load) {
 
 }  // namespace
 
-std::string DescribeOptions() {
-  Options options;
-  Given given;
-  return DescribeFlags(AllFlags(&options, &given));
+std::vector<Flag> LoadFlags(Options* options) {
+  std::vector<Flag> flags = {ServerFlag(&options->server)};
+  for (auto& group : {CredentialFlags(&options->credentials), ShapeFlags(options),
+                      TurnFlags(options), ReportFlags(options)}) {
+    flags.insert(flags.end(), group.begin(), group.end());
+  }
+  return flags;
 }
 
-Request ReadRequest(std::span<const char* const> arguments) {
-  Options options;
-  Given given;
-  return sinkstream::ReadRequest(AllFlags(&options, &given), arguments);
-}
-
-absl::Status ParseOptions(std::span<const char* const> arguments, Options* options) {
-  Given given;
-  const absl::Status status = ParseFlags(AllFlags(options, &given), arguments);
-  return status.ok() ? CheckTogether(*options, given) : status;
+absl::Status CheckTogether(const Options& options) {
+  const Workload& load = options.workload;
+  const GivenFlags& given = options.given;
+  const bool timed = load.duration > absl::ZeroDuration();
+  const std::pair<bool, const char*> faults[] = {
+      {load.OpenLoop() && !timed, "--rate: needs --duration"},
+      {load.OpenLoop() && given.sessions,
+       "--sessions: is of a closed loop; leave out --rate or it"},
+      {load.OpenLoop() && !options.sweep.empty(), "--sweep: is of closed loops; leave out --rate"},
+      {given.sessions && !options.sweep.empty(), "--sessions: --sweep has them already"},
+      {given.warmup && !timed, "--warmup: needs --duration; else there are --warmup-turns"},
+      {given.warmup_turns && timed, "--warmup-turns: with --duration there is --warmup"},
+      {!options.plot.empty() && options.sweep.empty(), "--plot: needs --sweep"},
+      {load.cancel_share + load.drop_share > 1,
+       "--cancel-share and --drop-share: are more than 1 together"},
+  };
+  for (const auto& [fault, message] : faults) {
+    if (fault) return absl::InvalidArgumentError(message);
+  }
+  return absl::OkStatus();
 }
 
 std::string Describe(const Workload& load) {

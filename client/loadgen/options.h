@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,13 @@
 #include "client/tool/arguments.h"
 
 namespace sinkstream::loadgen {
+
+// What was given, as far as it decides what may be given beside it.
+struct GivenFlags {
+  bool sessions = false;
+  bool warmup = false;
+  bool warmup_turns = false;
+};
 
 struct Options {
   std::string server = "127.0.0.1:50051";
@@ -29,17 +35,14 @@ struct Options {
   bool ignore_end_of_turn = true;
 
   std::string json, plot;  // paths; empty: none
+  GivenFlags given;
 };
 
-// For --help.
-std::string DescribeOptions();
+// Each writes to `options`, which outlives them.
+std::vector<Flag> LoadFlags(Options* options);
 
-// As ReadRequest() of all flags.
-Request ReadRequest(std::span<const char* const> arguments);
-
-// Sets what `arguments` give. INVALID_ARGUMENT, in one line: as ParseFlags(), or flags that do not
-// go together.
-absl::Status ParseOptions(std::span<const char* const> arguments, Options* options);
+// INVALID_ARGUMENT, in one line for the user: flags that do not go together were given.
+absl::Status CheckTogether(const Options& options);
 
 // "closed loop, 8 sessions, 4 turns each; prompts of 16, replies of 128 tokens"
 std::string Describe(const Workload& workload);
