@@ -68,6 +68,48 @@ TEST_F(OutputFileTest, AFullDiskIsTold) {
             "/dev/full: cannot write: No space left on device");
 }
 
+TEST_F(OutputFileTest, ALinkStaysOneAndItsTargetIsReplaced) {
+  const std::string path = folder_ + "/report.json";
+  std::filesystem::create_directory(folder_ + "/results");
+  std::filesystem::create_symlink("results/today.json", path);
+  std::filesystem::create_symlink(path, folder_ + "/latest");
+  for (const char* content : {"first", "second"}) {  // the target is not there at first
+    EXPECT_EQ(CheckWritable(folder_ + "/latest"), absl::OkStatus());
+    ASSERT_EQ(WriteWhole(folder_ + "/latest", content), absl::OkStatus());
+    EXPECT_EQ(Content(folder_ + "/results/today.json"), content);
+  }
+  EXPECT_TRUE(std::filesystem::is_symlink(path));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_ + "/latest"));
+  EXPECT_EQ(Files(), 3u);
+}
+
+TEST_F(OutputFileTest, ADescriptorIsWrittenToBehindWhatItHas) {
+  FILE* const file = std::fopen((folder_ + "/out").c_str(), "w");
+  std::fputs("table ", file);
+  std::fflush(file);
+  const std::string descriptor = "/dev/fd/" + std::to_string(fileno(file));
+  std::filesystem::create_symlink(descriptor, folder_ + "/link");
+  for (const std::string& path : {descriptor, folder_ + "/link"}) {
+    EXPECT_EQ(CheckWritable(path), absl::OkStatus());
+    EXPECT_EQ(WriteWhole(path, "report "), absl::OkStatus());
+  }
+  std::fputs("end", file);
+  std::fclose(file);
+  EXPECT_EQ(Content(folder_ + "/out"), "table report report end");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_ + "/link"));
+  EXPECT_EQ(CheckWritable(descriptor).message(),
+            descriptor + ": cannot write: Bad file descriptor");
+}
+
+TEST_F(OutputFileTest, ALinkToItselfIsToldAndStays) {
+  const std::string path = folder_ + "/loop";
+  std::filesystem::create_symlink("loop", path);
+  EXPECT_THAT(std::string(CheckWritable(path).message()),
+              AllOf(StartsWith(path + ": cannot write: "), HasSubstr("symbolic links")));
+  EXPECT_FALSE(WriteWhole(path, "x").ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(path));
+}
+
 TEST(ProgressLineTest, TellsHowMuchHowFastAndHowLong) {
   EXPECT_EQ(ProgressLine(1500, 3000, 0, absl::Seconds(3), "perplexity 20.1"),
             "[##########..........]  50 %  1500 of 3000 tokens  500/s  3 s left  perplexity 20.1");
