@@ -64,8 +64,11 @@ void Progress::Show(int64_t done, std::string_view note) {
   shown_ = now;
   std::string line = ProgressLine(done, total_, begun_at_, now - start_, note);
   const size_t width = line.size();
-  if (terminal_) line = "\r" + line + std::string(width_ - std::min(width_, width), ' ');
-  std::fprintf(out_, terminal_ ? "%s" : "%s\n", line.c_str());
+  if (terminal_) {
+    line.resize(std::max(width_, width), ' ');
+    line = CutLines(line, out_);
+  }
+  std::fprintf(out_, terminal_ ? "\r%s" : "%s\n", line.c_str());
   std::fflush(out_);
   width_ = width;
 }

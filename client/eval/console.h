@@ -25,7 +25,7 @@ class Progress {
   // `begun_at`: tokens that were done before, which tell nothing about the speed.
   Progress(FILE* out, bool terminal, int64_t total, int64_t begun_at = 0);
   static Progress OnStandardError(int64_t total, int64_t begun_at = 0);
-  // Leaves the last line of a terminal standing.
+  // Leaves the last line of a terminal standing, as wide as that.
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

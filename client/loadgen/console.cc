@@ -28,8 +28,7 @@ bool LiveScreen::Due() const { return clock_.Now() - shown_ >= RedrawInterval(te
 void LiveScreen::Show(const std::string& text) {
   shown_ = clock_.Now();
   Clear();
-  std::fputs(text.c_str(), out_);
-  if (!terminal_) std::fputs("\n", out_);
+  std::fputs(terminal_ ? CutLines(text, out_).c_str() : (text + "\n").c_str(), out_);
   std::fflush(out_);
   if (terminal_) lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
 }

@@ -28,7 +28,8 @@ class LiveScreen {
 
   bool terminal() const { return terminal_; }
   // In a terminal, in place of what it showed before; otherwise if the last line is old enough.
-  // `text`: lines with their ends in a terminal, one line without otherwise.
+  // `text`: lines with their ends in a terminal, which are cut to its width; one line without
+  // otherwise.
   void Show(const std::string& text);
   // What Show() draws now would be seen.
   bool Due() const;

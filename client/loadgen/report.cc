@@ -13,7 +13,7 @@ double Per(double count, double seconds) { return seconds > 0 ? count / seconds 
 
 std::string Row(const char* name, const Histogram& histogram) {
   if (histogram.count() == 0) return "";
-  return absl::StrFormat("%-18s %10.2f %10.2f %10.2f %10.2f %10.2f %10d\n", name,
+  return absl::StrFormat("%-18s %9.2f %9.2f %9.2f %9.2f %9.2f %9d\n", name,
                          histogram.Percentile(50), histogram.Percentile(90),
                          histogram.Percentile(99), histogram.Max(), histogram.Mean(),
                          histogram.count());
@@ -146,8 +146,8 @@ std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost,
                     " turns more were cancelled, dropped or read slowly, as planned\n");
   }
   absl::StrAppend(&table, ErrorLine(measurement), GoodputLine(measurement, seconds));
-  absl::StrAppendFormat(&table, "%-18s %10s %10s %10s %10s %10s %10s\n", "", "p50", "p90", "p99",
-                        "max", "mean", "count");
+  absl::StrAppendFormat(&table, "%-18s %9s %9s %9s %9s %9s %9s\n", "", "p50", "p90", "p99", "max",
+                        "mean", "count");
   absl::StrAppend(&table, Row("TTFT ms", measurement.ttft()), Row("ITL ms", measurement.itl()),
                   Row("turn ms", measurement.turn()), Row("queue ms", measurement.queue()),
                   Row("session start ms", measurement.session_start()));

@@ -11,6 +11,7 @@
 #include "client/eval/perplexity_chart.h"
 #include "client/tool/drawing_file.h"
 #include "client/tool/output_file.h"
+#include "tests/client/narrow_terminal.h"
 #include "tests/scratch_files.h"
 
 // fontconfig, which cairo asks for a font, keeps some of its memory to the end.
@@ -118,6 +119,15 @@ TEST(ProgressLineTest, TellsHowMuchHowFastAndHowLong) {
 TEST(ProgressLineTest, WhatWasDoneBeforeTellsNothingAboutTheSpeed) {
   EXPECT_THAT(ProgressLine(800, 1000, 600, absl::Seconds(2), ""), HasSubstr("100/s  2 s left"));
   EXPECT_THAT(ProgressLine(600, 1000, 600, absl::Seconds(2), ""), Not(HasSubstr("left")));
+}
+
+TEST(ProgressTest, ALineIsCutToTheTerminalsWidth) {
+  const NarrowTerminal terminal(14);
+  Progress progress(terminal.out(), /*terminal=*/true, 100);
+  progress.Show(100, "first");
+  EXPECT_EQ(terminal.Drawn(), "\r[#############");
+  progress.Show(100, "");
+  EXPECT_EQ(terminal.Drawn(), "\r[#############");
 }
 
 TEST(TicksTest, AreRoundNumbersInside) {

@@ -10,6 +10,7 @@
 #include "client/loadgen/event_loop.h"
 #include "client/loadgen/load_run.h"
 #include "tests/client/loadgen/simulation.h"
+#include "tests/client/narrow_terminal.h"
 
 namespace sinkstream::loadgen {
 namespace {
@@ -158,6 +159,16 @@ TEST(LiveScreenTest, IsDrawnAnewNowAndThen) {
   }
   std::fclose(file);
   EXPECT_THAT(due, ElementsAre(true, false, false, false, true, false, true, false, true, true));
+}
+
+TEST(LiveScreenTest, LinesAreCutToTheTerminalsWidth) {
+  SimulatedClock clock;
+  const NarrowTerminal terminal(10);
+  LiveScreen screen(clock, terminal.out(), /*terminal=*/true);
+  screen.Show("0123456789\n0123456789a\n\u00e4123456789\u00e4\n");
+  EXPECT_EQ(terminal.Drawn(), "0123456789\n0123456789\n\u00e4123456789\n");
+  screen.Show("\n");
+  EXPECT_EQ(terminal.Drawn(), "\x1b[3A\x1b[J\n");
 }
 
 }  // namespace

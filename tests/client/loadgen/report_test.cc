@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_split.h"
+
 namespace sinkstream::loadgen {
 namespace {
 
@@ -92,6 +94,7 @@ TEST(TableTest, FitsAScreenAndNamesWhatWasMeasured) {
                            HasSubstr("goodput (TTFT <= 50 ms) 0.0 % of turns"),
                            HasSubstr("generator: 5.0 % of a core"), Not(HasSubstr("re-attach"))));
   EXPECT_LE(std::count(table.begin(), table.end(), '\n'), 20);
+  for (const auto line : absl::StrSplit(table, '\n')) EXPECT_LE(line.size(), 80u);
 }
 
 TEST(SweepTest, IsATableAndThreeChartsInOneDrawing) {
