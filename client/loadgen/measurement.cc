@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace sinkstream::loadgen {
 
@@ -67,7 +68,8 @@ double Measurement::Seconds(absl::Time now) const {
 
 double Measurement::TokensPerSecond(absl::Time now) const {
   const double seconds = Seconds(now);
-  return seconds > 0 ? static_cast<double>(tokens_) / seconds : 0;
+  return seconds > 0 ? static_cast<double>(tokens_) / seconds
+                     : std::numeric_limits<double>::quiet_NaN();
 }
 
 int64_t Measurement::errors() const {

@@ -70,7 +70,7 @@ class Measurement {
 
   // From the window's begin to its end, or `now`.
   double Seconds(absl::Time now) const;
-  // In all; a second of `Seconds`.
+  // In all; a second of `Seconds`. NaN where that is 0.
   double TokensPerSecond(absl::Time now) const;
 
   // In milliseconds, but for turn_rate: tokens a second.

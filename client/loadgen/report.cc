@@ -1,5 +1,7 @@
 #include "client/loadgen/report.h"
 
+#include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -9,7 +11,14 @@
 namespace sinkstream::loadgen {
 namespace {
 
-double Per(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
+// NaN where there is nothing to divide by: of nothing there is no rate.
+double Per(double count, double whole) {
+  return whole > 0 ? count / whole : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string Fixed(double value, int digits) {
+  return std::isnan(value) ? "-" : absl::StrFormat("%.*f", digits, value);
+}
 
 std::string Row(const char* name, const Histogram& histogram) {
   if (histogram.count() == 0) return "";
@@ -42,10 +51,10 @@ std::string GoodputLine(const Measurement& measurement, double seconds) {
   if (objective.itl) {
     absl::StrAppend(&line, " (ITL <= ", absl::ToDoubleMilliseconds(*objective.itl), " ms)");
   }
-  absl::StrAppendFormat(&line, " %.1f %% of turns, %.2f turns/s, %.1f tokens/s\n",
-                        100 * GoodShare(measurement),
-                        Per(static_cast<double>(measurement.good_turns_in_window()), seconds),
-                        Per(static_cast<double>(measurement.good_tokens_in_window()), seconds));
+  absl::StrAppendFormat(
+      &line, " %s %% of turns, %s turns/s, %s tokens/s\n", Fixed(100 * GoodShare(measurement), 1),
+      Fixed(Per(static_cast<double>(measurement.good_turns_in_window()), seconds), 2),
+      Fixed(Per(static_cast<double>(measurement.good_tokens_in_window()), seconds), 1));
   return line;
 }
 
@@ -112,7 +121,7 @@ plot::Series Line(const char* legend, const char* name, size_t style,
   for (const LoadResult& result : results) {
     const double y = value(result.measurement);
     // Of a run in which nothing was measured there is none.
-    if (y == y) series.points.push_back({static_cast<double>(result.workload.sessions), y});
+    if (!std::isnan(y)) series.points.push_back({static_cast<double>(result.workload.sessions), y});
   }
   return series;
 }
@@ -137,9 +146,9 @@ double Throughput(const Measurement& measurement) {
 std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost, absl::Time at) {
   const double seconds = measurement.Seconds(at);
   std::string table =
-      absl::StrFormat("%.1f s measured: %.1f tokens/s in all, %.2f turns/s (%d turns, %d tokens)\n",
-                      seconds, measurement.TokensPerSecond(at),
-                      Per(static_cast<double>(measurement.turns_in_window()), seconds),
+      absl::StrFormat("%.1f s measured: %s tokens/s in all, %s turns/s (%d turns, %d tokens)\n",
+                      seconds, Fixed(measurement.TokensPerSecond(at), 1),
+                      Fixed(Per(static_cast<double>(measurement.turns_in_window()), seconds), 2),
                       measurement.finished_turns(), measurement.tokens());
   if (measurement.bent_turns() > 0) {
     absl::StrAppend(&table, measurement.bent_turns(),
@@ -160,8 +169,9 @@ std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost,
 }
 
 std::string MakeLine(const Measurement& measurement, absl::Time at) {
-  std::string line = absl::StrFormat("%.1f tokens/s, %d turns", measurement.TokensPerSecond(at),
-                                     measurement.finished_turns());
+  std::string line =
+      absl::StrFormat("%s tokens/s, %d turns", Fixed(measurement.TokensPerSecond(at), 1),
+                      measurement.finished_turns());
   if (measurement.itl().count() > 0) {
     absl::StrAppendFormat(&line, ", TTFT p50 %.1f ms, ITL p50 %.1f ms",
                           measurement.ttft().Percentile(50), measurement.itl().Percentile(50));
@@ -177,11 +187,12 @@ std::string MakeSweepTable(const std::vector<LoadResult>& results) {
                         "p50", "");
   for (const LoadResult& result : results) {
     const Measurement& of = result.measurement;
-    absl::StrAppendFormat(&table, "%8d %10.1f %12.1f %10.2f %10.2f %10.2f %10.2f %10.2f %8d\n",
-                          result.workload.sessions, Throughput(of), of.turn_rate().Percentile(50),
-                          of.ttft().Percentile(50), of.ttft().Percentile(99),
-                          of.itl().Percentile(50), of.itl().Percentile(99),
-                          of.turn().Percentile(50), of.errors());
+    absl::StrAppendFormat(&table, "%8d %10s %12s %10s %10s %10s %10s %10s %8d\n",
+                          result.workload.sessions, Fixed(Throughput(of), 1),
+                          Fixed(of.turn_rate().Percentile(50), 1),
+                          Fixed(of.ttft().Percentile(50), 2), Fixed(of.ttft().Percentile(99), 2),
+                          Fixed(of.itl().Percentile(50), 2), Fixed(of.itl().Percentile(99), 2),
+                          Fixed(of.turn().Percentile(50), 2), of.errors());
   }
   return table;
 }

@@ -11,6 +11,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 absl::Time At(double milliseconds) { return absl::UnixEpoch() + absl::Milliseconds(milliseconds); }
 
@@ -80,10 +81,12 @@ TEST(ReportTest, OfASweepHasARunForEachNumberOfSessions) {
 }
 
 TEST(ReportTest, WhatWasNotMeasuredIsNull) {
-  const LoadResult nothing{Workload(), Measurement({}), {}, {}};
+  LoadResult nothing{Workload(), Measurement({}), {}, {}};
+  nothing.measurement.CloseAt(At(1000));
   const std::string text = MakeReport(nothing).dump();
   EXPECT_THAT(text, HasSubstr("\"ttft_ms\":{\"p50\":null"));
-  EXPECT_THAT(text, HasSubstr("\"tokens_per_second\":0.0"));
+  EXPECT_THAT(text, HasSubstr("\"tokens_per_second\":null"));
+  EXPECT_THAT(text, HasSubstr("\"turns_per_second\":null"));
 }
 
 TEST(TableTest, FitsAScreenAndNamesWhatWasMeasured) {
@@ -106,9 +109,27 @@ TEST(SweepTest, IsATableAndThreeChartsInOneDrawing) {
                     HasSubstr("sessions at a time"), HasSubstr("Time to the first token")));
 }
 
+// It was interrupted in its warm-up.
+LoadResult NothingMeasured() {
+  LoadResult result{Workload(), Measurement({.ttft = absl::Milliseconds(9), .itl = {}}), {}, {}};
+  result.measurement.Open(At(2000), At(4000));
+  result.measurement.CloseAt(At(1000));
+  return result;
+}
+
+TEST(TableTest, WhatWasNotMeasuredIsADash) {
+  const LoadResult nothing = NothingMeasured();
+  const std::string table = MakeTable(nothing.measurement, nothing.cost, At(1000));
+  EXPECT_THAT(table, AllOf(HasSubstr("0.0 s measured: - tokens/s in all, - turns/s"),
+                           HasSubstr(" - % of turns, - turns/s, - tokens/s")));
+  EXPECT_THAT(MakeLine(nothing.measurement, At(1000)), StartsWith("- tokens/s, 0 turns"));
+  EXPECT_THAT(MakeSweepTable({nothing}), AllOf(HasSubstr(" - "), Not(HasSubstr("nan"))));
+}
+
 TEST(SweepTest, ARunWithoutAMeasureHasNoPoint) {
-  LoadResult nothing{Workload(), Measurement({}), {}, {}};
-  EXPECT_THAT(plot::ToSvg(DrawSweep("parrot", {SomeResult(1), nothing})), Not(HasSubstr("nan")));
+  const std::string svg = plot::ToSvg(DrawSweep("parrot", {SomeResult(1), SomeResult(2)}));
+  EXPECT_EQ(plot::ToSvg(DrawSweep("parrot", {SomeResult(1), SomeResult(2), NothingMeasured()})),
+            svg);
 }
 
 }  // namespace
