@@ -80,7 +80,7 @@ void LoadRun::Apply(int64_t id, Steps steps) {
                             user.stream->HalfClose();
                             DropLater(id, halted_ ? patience_.halt : patience_.close);
                           },
-                          [&](Drop&) { user.stream->Drop(); },
+                          [&](loadgen::Drop&) { Drop(user); },
                           [&](const Wake& wake) {
                             loop_.At(wake.at, [this, id, at = wake.at] {
                               User* const woken = Find(id);
@@ -117,8 +117,11 @@ void LoadRun::OnResponse(int64_t id, const v1::ConverseResponse& response, absl:
   // Only a reply is read slowly: how a dropped stream ends is the server's time, not the reader's.
   const bool waits =
       response.has_delta() && user->conversation->state() == Conversation::State::kReplying;
-  loop_.At(waits ? now + traffic_.workload.read_delay : now, [this, id] {
-    if (User* const reader = Find(id)) reader->stream->Read();
+  const absl::Time at = waits ? now + traffic_.workload.read_delay : now;
+  user->read_at = at;
+  loop_.At(at, [this, id, at] {
+    User* const reader = Find(id);
+    if (reader != nullptr && reader->read_at == at) Read(*reader);
   });
 }
 
@@ -126,6 +129,7 @@ void LoadRun::OnStreamEnd(int64_t id, const absl::Status& status) {
   User& user = *Find(id);
   const Steps steps = user.conversation->OnStreamEnd(status);
   user.stream.reset();
+  user.read_at.reset();
   if (!steps.empty()) return Apply(id, steps);
   const std::unique_ptr<Conversation> ended = std::move(user.conversation);
   users_.erase(id);
@@ -179,8 +183,19 @@ void LoadRun::Halt(const absl::Status& why) {
 
 void LoadRun::DropLater(int64_t id, absl::Duration patience) {
   loop_.At(clock_.Now() + patience, [this, id] {
-    if (User* const user = Find(id)) user->stream->Drop();
+    if (User* const user = Find(id)) Drop(*user);
   });
+}
+
+void LoadRun::Read(User& user) {
+  user.read_at.reset();
+  user.stream->Read();
+}
+
+// Its end is read at once, even by one who reads slowly.
+void LoadRun::Drop(User& user) {
+  user.stream->Drop();
+  if (user.read_at) Read(user);
 }
 
 void LoadRun::StopWhenDone() {

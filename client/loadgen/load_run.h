@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -55,6 +56,8 @@ class LoadRun {
   struct User {
     std::unique_ptr<Conversation> conversation;
     std::unique_ptr<UserStream> stream;
+    // When the next answer is asked for, by one who reads by hand; nothing: it is asked for.
+    std::optional<absl::Time> read_at;
   };
 
   void Start();
@@ -69,6 +72,8 @@ class LoadRun {
   void WindDown();
   void GiveUp(bool unfinished);
   void Halt(const absl::Status& why);
+  void Read(User& user);
+  void Drop(User& user);
   void DropLater(int64_t id, absl::Duration patience);
   void StopWhenDone();
   void ShowProgress();

@@ -114,6 +114,18 @@ TEST_F(LoadScheduleTest, SessionsOfAnOpenLoopArriveWhateverTheServerDoes) {
   EXPECT_EQ(Elapsed(), absl::Milliseconds(400));
 }
 
+TEST_F(LoadScheduleTest, AnInterruptDoesNotWaitForSlowReaders) {
+  traffic_.workload.slow_share = 1;
+  traffic_.workload.read_delay = absl::Minutes(5);
+  traffic_.workload.duration = absl::Hours(1);
+  LoadRun run(clock_, server_.Connector(), traffic_, measurement_, patience_);
+  EXPECT_EQ(run.Run([&](const LoadRun&) {
+    if (Elapsed() >= absl::Minutes(1)) run.Interrupt();
+  }),
+            absl::CancelledError("interrupted"));
+  EXPECT_EQ(Elapsed(), absl::Minutes(1) + patience_.halt);
+}
+
 TEST_F(LoadScheduleTest, ProgressIsToldEveryQuarterOfASecond) {
   traffic_.workload.duration = absl::Seconds(1);
   std::vector<double> done;

@@ -65,15 +65,15 @@ class SimulatedClock final : public Clock {
 };
 
 // Opens a session 2 ms after it is asked to, answers a turn 8 ms after it, and ends a stream at
-// once where it is closed or dropped.
+// once where it is closed or dropped: what a stream that is read by hand has not read is lost then.
 class SimulatedServer {
  public:
   explicit SimulatedServer(SimulatedClock& clock) : clock_(clock) {}
 
   // This outlives it and its streams.
   ConnectFunction Connector() {
-    return [this](StreamHandlers handlers, bool) {
-      return std::make_unique<Stream>(*this, std::move(handlers));
+    return [this](StreamHandlers handlers, bool by_hand) {
+      return std::make_unique<Stream>(*this, std::move(handlers), by_hand);
     };
   }
 
@@ -84,12 +84,47 @@ class SimulatedServer {
   std::vector<absl::Duration> opened_at;  // since the clock began
 
  private:
+  // What comes to a stream, in its order, each when it is asked for.
+  class Inbox {
+   public:
+    explicit Inbox(bool by_hand) : by_hand_(by_hand) {}
+    void Put(std::function<void()> hear) {
+      waiting_.push(std::move(hear));
+      Give();
+    }
+    void Ask() {
+      asked_ = true;
+      Give();
+    }
+    void Clear() { waiting_ = {}; }
+
+   private:
+    void Give() {
+      while (asked_ && !waiting_.empty()) {
+        asked_ = !by_hand_;
+        const std::function<void()> hear = std::move(waiting_.front());
+        waiting_.pop();
+        hear();
+      }
+    }
+
+    const bool by_hand_;
+    bool asked_ = true;
+    std::queue<std::function<void()>> waiting_;
+  };
+
+  struct Reader {
+    StreamHandlers handlers;
+    Inbox inbox;
+  };
+
   class Stream final : public UserStream {
    public:
-    Stream(SimulatedServer& server, StreamHandlers handlers)
-        : server_(server), handlers_(std::make_shared<StreamHandlers>(std::move(handlers))) {}
+    Stream(SimulatedServer& server, StreamHandlers handlers, bool by_hand)
+        : server_(server),
+          reader_(std::make_shared<Reader>(Reader{std::move(handlers), Inbox(by_hand)})) {}
     // What was still to come does not come.
-    ~Stream() override { *handlers_ = {}; }
+    ~Stream() override { reader_->handlers = {}; }
 
     void Send(v1::ConverseRequest request) override {
       v1::ConverseResponse response;
@@ -107,7 +142,7 @@ class SimulatedServer {
     }
     void HalfClose() override {}
     void Drop() override { End(absl::CancelledError("dropped")); }
-    void Read() override {}
+    void Read() override { reader_->inbox.Ask(); }
 
    private:
     void Reply(const v1::Turn& turn) {
@@ -127,19 +162,24 @@ class SimulatedServer {
       Answer(kReply, response);
     }
     void Answer(absl::Duration wait, const v1::ConverseResponse& response) {
-      server_.clock_.After(wait, [handlers = handlers_, response] {
-        if (handlers->on_response) handlers->on_response(response);
+      server_.clock_.After(wait, [reader = reader_, response] {
+        if (!reader->handlers.on_response) return;
+        reader->inbox.Put(
+            [reader = reader.get(), response] { reader->handlers.on_response(response); });
       });
     }
     void End(const absl::Status& status) {
-      server_.clock_.After(absl::ZeroDuration(), [handlers = handlers_, status] {
-        handlers->on_response = nullptr;
-        if (const auto on_end = std::exchange(handlers->on_end, nullptr)) on_end(status);
+      server_.clock_.After(absl::ZeroDuration(), [reader = reader_, status] {
+        reader->handlers.on_response = nullptr;
+        reader->inbox.Clear();
+        reader->inbox.Put([reader = reader.get(), status] {
+          if (const auto end = std::exchange(reader->handlers.on_end, nullptr)) end(status);
+        });
       });
     }
 
     SimulatedServer& server_;
-    const std::shared_ptr<StreamHandlers> handlers_;  // shared with what is to come
+    const std::shared_ptr<Reader> reader_;  // shared with what is to come
   };
 
   SimulatedClock& clock_;
