@@ -103,7 +103,7 @@ class Painter {
              .text = absl::StrFormat("%g", y),
              .anchor = Anchor::kEnd});
     }
-    for (const double x : Ticks(frame_.x.least, frame_.x.most, 7)) {
+    for (const double x : Ticks(frame_.x.least, frame_.x.most, 7, /*least_step=*/1)) {
       Line({{frame_.X(x), kBottom}, {frame_.X(x), kBottom + 5}}, {.dashes = {}});
       Write({.at = {frame_.X(x), kBottom + 20},
              .text = absl::StrFormat("%.0f", x),
@@ -147,8 +147,15 @@ class Painter {
       for (const Point& point : series->points) {
         points.push_back({frame_.X(point.x), frame_.Y(point.y)});
       }
+      if (points.size() == 1) Dot(points.front(), series->style);
       Line(std::move(points), Of(series->style));
     }
+  }
+
+  // A line of one point has no length.
+  void Dot(const Point& at, const Style& style) {
+    const double side = 4 + 2 * style.width;
+    drawing_.shapes.emplace_back(Box{{at.x - side / 2, at.y - side / 2}, side, side, style.colour});
   }
 
   void PaintNames() {
@@ -194,7 +201,7 @@ const Style& StyleOf(size_t i) {
   return kStyles.at(i % kStyles.size());
 }
 
-std::vector<double> Ticks(double least, double most, int count) {
+std::vector<double> Ticks(double least, double most, int count, double least_step) {
   const double rough = (most - least) / count;
   const double power = std::pow(10, std::floor(std::log10(rough)));
   double step = 10 * power;
@@ -204,6 +211,7 @@ std::vector<double> Ticks(double least, double most, int count) {
       break;
     }
   }
+  step = std::max(step, least_step);
   std::vector<double> ticks;
   const auto last = static_cast<int64_t>(std::floor(most / step + 1e-9));
   for (auto i = static_cast<int64_t>(std::ceil(least / step - 1e-9)); i <= last; ++i) {

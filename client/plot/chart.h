@@ -34,7 +34,7 @@ struct Moment {
 struct Chart {
   std::string title;
   std::string subtitle;
-  std::string x_label;
+  std::string x_label;  // of whole numbers
   std::string y_label;
   std::vector<Series> series;
   std::vector<Moment> moments;
@@ -46,8 +46,8 @@ Drawing Draw(const Chart& chart);
 // One above the other; of the first one's width and title. At least one.
 Drawing Stack(const std::vector<Drawing>& drawings);
 
-// Round numbers that part [least, most] into about `count` steps.
-std::vector<double> Ticks(double least, double most, int count);
+// Round numbers that part [least, most] into about `count` steps, none shorter than `least_step`.
+std::vector<double> Ticks(double least, double most, int count, double least_step = 0);
 
 // Moves label heights apart, by as little as keeps `gap` between neighbours; the order stays.
 std::vector<double> SpreadApart(std::vector<double> heights, double gap);

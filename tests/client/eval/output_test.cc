@@ -135,6 +135,30 @@ TEST(TicksTest, AreRoundNumbersInside) {
   EXPECT_THAT(plot::Ticks(2.3, 4.1, 4), ElementsAre(2.5, 3, 3.5, 4));
 }
 
+std::vector<std::string> Words(const plot::Drawing& drawing) {
+  std::vector<std::string> words;
+  for (const auto& shape : drawing.shapes) {
+    if (const auto* label = std::get_if<plot::Label>(&shape)) words.push_back(label->text);
+  }
+  return words;
+}
+
+TEST(ChartTest, TheLevelAxisIsOfWholeNumbers) {
+  plot::Chart chart;
+  chart.series.push_back({"", "", {{1, 100}, {2, 300}}, {}});
+  const std::vector<std::string> words = Words(plot::Draw(chart));
+  for (const char* number : {"0", "1", "2"}) {
+    EXPECT_EQ(std::count(words.begin(), words.end(), number), 1) << number;
+  }
+}
+
+TEST(ChartTest, ASeriesOfOnePointIsSeen) {
+  plot::Chart chart;
+  chart.series.push_back({"", "", {{7, 3}}, {.colour = "#123456", .dashes = {}}});
+  EXPECT_THAT(plot::ToSvg(plot::Draw(chart)),
+              testing::ContainsRegex("<rect [^>]* fill=\"#123456\"/>"));
+}
+
 TEST(SpreadApartTest, MovesNoMoreThanItMust) {
   EXPECT_THAT(plot::SpreadApart({100, 10, 50}, 15), ElementsAre(100, 10, 50));
   EXPECT_THAT(plot::SpreadApart({100, 100}, 10), ElementsAre(95, 105));
