@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "client/eval/drift_state.h"
 #include "client/eval/evaluation.h"
 #include "client/eval/policy.h"
+#include "client/tool/standard_output.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -240,7 +240,7 @@ absl::Status RunDrift(const DriftOptions& options, ScoreClient& client) {
 
   Drift drift(options, client, std::move(*ids), std::move(*state));
   const absl::Status measured = drift.Run();
-  std::fputs((IncompleteMark(measured) + ToMarkdown(drift.state())).c_str(), stdout);
+  PrintResults(IncompleteMark(measured) + ToMarkdown(drift.state()));
   const absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), drift.state(), measured));
   if (measured.ok()) return kept;

@@ -1,7 +1,6 @@
 #include "client/eval/perplexity.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +10,7 @@
 #include "client/eval/perplexity_chart.h"
 #include "client/eval/statistics.h"
 #include "client/tool/drawing_file.h"
+#include "client/tool/standard_output.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -99,7 +99,7 @@ Curve CurveOf(const PerplexityOptions& options, const Evaluation& evaluation) {
 }
 
 void Print(const PerplexityOptions& options, const Curve& curve, const absl::Status& measured) {
-  std::fputs(IncompleteMark(measured).c_str(), stdout);
+  PrintResults(IncompleteMark(measured));
   const int64_t scored = Sum(curve.nll, options.warmup).tokens;
   if (scored == 0) return;  // after an error
   // Without gaps, and to the end where nothing failed.

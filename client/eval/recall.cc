@@ -1,7 +1,6 @@
 #include "client/eval/recall.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -14,6 +13,7 @@
 #include "client/eval/policy.h"
 #include "client/eval/recall_plan.h"
 #include "client/eval/scored_session.h"
+#include "client/tool/standard_output.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -261,7 +261,7 @@ absl::Status RunRecall(const RecallOptions& options, ScoreClient& client) {
   if (!recall.ok()) return recall.status();
   const absl::Status measured = Measure(options, client, *recall);
   const std::string markdown = IncompleteMark(measured) + ToMarkdown(*recall);
-  std::fputs(markdown.c_str(), stdout);
+  PrintResults(markdown);
   absl::Status kept = KeepReport(options.json, Report(options, client.model(), *recall, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   return FirstError(measured, kept, {options.json, options.markdown});

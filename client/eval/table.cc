@@ -1,6 +1,5 @@
 #include "client/eval/table.h"
 
-#include <cstdio>
 #include <limits>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include "client/eval/statistics.h"
 #include "client/eval/table_report.h"
 #include "client/tool/drawing_file.h"
+#include "client/tool/standard_output.h"
 
 namespace sinkstream::eval {
 namespace {
@@ -124,7 +124,7 @@ absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   const int64_t tokens = std::ssize(evaluation.plan().ids);
   const std::string markdown =
       IncompleteMark(measured) + Heading(options, model, tokens) + ToMarkdown(result);
-  std::fputs(markdown.c_str(), stdout);
+  PrintResults(markdown);
   absl::Status kept = KeepReport(options.json, Report(options, model, result, tokens, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   const plot::Chart chart = MakeChart(options, model.name(), places, evaluation);

@@ -1,9 +1,8 @@
 #include "client/tool/report_file.h"
 
-#include <cstdio>
-
 #include "absl/strings/str_cat.h"
 #include "client/tool/output_file.h"
+#include "client/tool/standard_output.h"
 
 namespace sinkstream {
 
@@ -19,7 +18,7 @@ absl::Status KeepReport(const std::string& path, const std::string& content) {
   if (path.empty()) return absl::OkStatus();
   const absl::Status status = WriteWhole(path, content);
   if (status.ok()) return status;
-  std::fwrite(content.data(), 1, content.size(), stdout);
+  PrintResults(content);
   return absl::Status(status.code(),
                       absl::StrCat(status.message(), "; it is on standard output instead"));
 }

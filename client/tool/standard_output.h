@@ -5,6 +5,9 @@
 
 namespace sinkstream {
 
+// Prints `text`. In a terminal nothing of it, were some of it the server's, controls that.
+void PrintResults(std::string_view text);
+
 // Behind the last of them: the exit code of `program`, which is 1 instead of 0, and a note on
 // standard error, if any of what was printed could not be written (a full disk, a closed pipe).
 int FinishPrinting(std::string_view program, int exit_code);

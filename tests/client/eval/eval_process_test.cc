@@ -105,6 +105,23 @@ TEST_F(EvalProcessTest, AServersMessageDoesNotControlTheTerminal) {
   EXPECT_EQ(eval.ExitCode(), 1);
 }
 
+TEST_F(EvalProcessTest, AServersTextInResultsDoesNotControlTheTerminal) {
+  server_.AddToTexts("\x1b[2J");
+  server_.BreakBeyond(1500);
+  const std::vector<std::string> commands[] = {{"perplexity"},
+                                               {"table", "--warmup=100", "--cache=40"},
+                                               {"drift", "--state=" + folder_ + "/s"}};
+  for (std::vector<std::string> command : commands) {
+    command.insert(command.begin(), SINKSTREAM_EVAL);
+    command.insert(command.end(), {"--text=" + folder_ + "/text", "--server=" + server_.address()});
+    TerminalProcess eval(command);
+    EXPECT_TRUE(eval.See("INCOMPLETE: ")) << eval.screen();
+    EXPECT_TRUE(eval.See("shutting down\ufffd[2J\r\n")) << eval.screen();
+    EXPECT_TRUE(command[1] != "table" || eval.See("Counting\ufffd[2J (float32)")) << eval.screen();
+    EXPECT_EQ(eval.ExitCode(), 1);
+  }
+}
+
 TEST_F(EvalProcessTest, PerplexityIsPrintedReportedAndDrawn) {
   const Outcome outcome =
       RunTool("perplexity" + Flags("--tokens=900 --warmup=100 --policy=sink --sinks=4 --window=60"

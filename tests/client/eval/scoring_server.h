@@ -62,6 +62,11 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     const std::lock_guard lock(mutex_);
     most_tokens_ = tokens;
   }
+  // Its model's name and what it says where it breaks streams end so.
+  void AddToTexts(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    added_text_ = text;
+  }
   // As where a stream breaks in the midst of an append.
   void FeedWhatSessionsOwe() {
     const std::lock_guard lock(mutex_);
@@ -104,7 +109,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest*,
                         v1::GetModelResponse* response) override {
     const std::lock_guard lock(mutex_);
-    response->set_name("Counting");
+    response->set_name("Counting" + added_text_);
     response->set_weight_dtype("float32");
     response->set_kv_dtype(kv_dtype_);
     response->set_vocab_size(kVocabulary);
@@ -145,7 +150,8 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
     while (stream->Read(&request) && request.has_append()) {
       std::vector<v1::Scores> pieces;
       if (!Append(id, request.append(), pieces)) {
-        return {grpc::StatusCode::UNAVAILABLE, "shutting down"};
+        const std::lock_guard lock(mutex_);
+        return {grpc::StatusCode::UNAVAILABLE, "shutting down" + added_text_};
       }
       for (const v1::Scores& piece : pieces) {
         v1::ConverseResponse scores;
@@ -245,6 +251,7 @@ class ScoringServer final : private v1::ChatService::Service, private v1::ScoreS
   int refused_opens_ = 0;
   bool refused_for_now_ = true;
   int64_t most_tokens_ = -1;
+  std::string added_text_;
   int64_t tokens_read_ = 0;
   LoopbackServer server_{{static_cast<v1::ChatService::Service*>(this),
                           static_cast<v1::ScoreService::Service*>(this)}};

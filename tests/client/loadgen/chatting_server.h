@@ -50,6 +50,8 @@ class ChattingServer final : private v1::ChatService::Service {
   void HangUpAt(int turn) { hang_up_at_ = turn; }
   // Turns after so many get no answer, until their stream ends.
   void FallSilentAfter(int turns) { silent_after_ = turns; }
+  // Its model's name and what it says where it breaks streams end so.
+  void AddToTexts(const std::string& text) { added_text_ = text; }
   // Every so many-th turn fails for want of room.
   void FailEvery(int turns) { fail_every_ = turns; }
   // More sessions at a time are refused.
@@ -58,7 +60,7 @@ class ChattingServer final : private v1::ChatService::Service {
  private:
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest*,
                         v1::GetModelResponse* response) override {
-    response->set_name("parrot");
+    response->set_name("parrot" + added_text_);
     response->set_weight_dtype("float32");
     response->set_isa("portable");
     response->set_server_version("1.2.3");
@@ -125,7 +127,8 @@ class ChattingServer final : private v1::ChatService::Service {
 
   std::optional<grpc::Status> Reply(const v1::Turn& turn, Stream& stream) {
     const int number = Note(turn);
-    if (number > break_after_) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down");
+    if (number > break_after_)
+      return grpc::Status(grpc::StatusCode::UNAVAILABLE, "shutting down" + added_text_);
     if (number == hang_up_at_) return grpc::Status::OK;
     v1::ConverseRequest ignored;
     if (number > silent_after_) {
@@ -156,6 +159,7 @@ class ChattingServer final : private v1::ChatService::Service {
   int silent_after_ = kNever;
   int hang_up_at_ = kNever;
   int fail_every_ = 0;
+  std::string added_text_;
   int most_sessions_ = kNever;
 
   mutable std::mutex mutex_;

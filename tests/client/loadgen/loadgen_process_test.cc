@@ -159,6 +159,18 @@ TEST_F(LoadgenProcessTest, AServersMessageDoesNotControlTheTerminal) {
   EXPECT_EQ(loadgen.ExitCode(), 1);
 }
 
+TEST_F(LoadgenProcessTest, AServersTextInResultsDoesNotControlTheTerminal) {
+  server_.AddToTexts("\x1b[2J");
+  server_.BreakAfter(2);
+  TerminalProcess loadgen({SINKSTREAM_LOADGEN, "--server=" + server_.address(), "--sessions=1"});
+  EXPECT_TRUE(loadgen.See("parrot\ufffd[2J (float32")) << loadgen.screen();
+  EXPECT_TRUE(loadgen.See("INCOMPLETE: ")) << loadgen.screen();
+  EXPECT_TRUE(loadgen.See("shutting down\ufffd[2J\r\n")) << loadgen.screen();
+  EXPECT_EQ(loadgen.ExitCode(), 1);
+  EXPECT_THAT(RunTool(Flags("--sessions=1 --max-tokens=5 2>/dev/null")).out,
+              StartsWith("parrot\x1b[2J ("));  // a pipe gets it as it is
+}
+
 TEST_F(LoadgenProcessTest, FilesAndLimitsAreCheckedBeforeAnythingIsSaid) {
   EXPECT_THAT(Complaint(Flags("--text /none"), 1), HasSubstr("/none: cannot read: No such file"));
   EXPECT_THAT(Complaint(Flags("--plot /none/p.svg --sweep 1"), 1), HasSubstr("/none/p.svg"));
