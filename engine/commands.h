@@ -9,10 +9,10 @@
 #include <variant>
 #include <vector>
 
-#include "engine/block_park.h"
+#include "engine/kv/block_park.h"
 #include "engine/options.h"
 #include "engine/outbox.h"
-#include "engine/sequence.h"
+#include "engine/session/sequence.h"
 #include "engine/types.h"
 
 namespace sinkstream {

@@ -8,14 +8,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/commands.h"
-#include "engine/disk_park.h"
-#include "engine/distribution_budget.h"
 #include "engine/errors.h"
 #include "engine/inbox.h"
-#include "engine/kv_window.h"
-#include "engine/sampling_rules.h"
+#include "engine/kv/disk_park.h"
+#include "engine/kv/kv_window.h"
+#include "engine/sampling/distribution_budget.h"
+#include "engine/sampling/sampling_rules.h"
 #include "engine/scheduler.h"
-#include "engine/session_rules.h"
+#include "engine/session/session_rules.h"
 #include "engine/text/stable_boundaries.h"
 
 namespace sinkstream {

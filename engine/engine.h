@@ -4,7 +4,7 @@
 // checked, put into one bounded inbox and carried out by the engine thread; its outcome comes as an
 // event or as the close of the caller's outbox. A method's own Status says only whether the call
 // was accepted. Every request gets an answer in the outbox even if that is full, so the caller
-// bounds how many it sends before it has read the answers (server/stream_state.h).
+// bounds how many it sends before it has read the answers (server/stream/stream_state.h).
 //
 // A stream attaches to a session with Open and gets an attachment. When another stream attaches to
 // the same session, the first one's outbox is closed with ABORTED and whatever its attachment still

@@ -1,6 +1,6 @@
-// The engine's errors: canonical codes with facts for machines as payloads, which server/status.cc
-// turns into google.rpc details (BadRequest, RetryInfo, ErrorInfo). Messages name the field, what
-// it was and the limit.
+// The engine's errors: canonical codes with facts for machines as payloads, which
+// server/wire/status.cc turns into google.rpc details (BadRequest, RetryInfo, ErrorInfo). Messages
+// name the field, what it was and the limit.
 #pragma once
 
 #include <optional>

@@ -2,8 +2,8 @@
 // libtorch, tests/fakes with arithmetic. No torch type passes through here.
 //
 // A model owns a pool of KV blocks, all layers of `block_tokens` tokens each. Which block belongs
-// to whom is the engine's business (kv_blocks.h); the model only reads and writes the blocks a step
-// names.
+// to whom is the engine's business (engine/kv/kv_blocks.h); the model only reads and writes the
+// blocks a step names.
 //
 // Positions (research: StreamingLLM; docs/adr/0003): token n of a stream attends to the pinned
 // tokens {0 .. S-1} and to {max(S, n-W+1) .. n}. Recent distances are true text distances; for the

@@ -17,7 +17,7 @@ struct StepStats {
   int32_t decode_rows = 0;  // guessed tokens among them
   int32_t prefill_rows = 0;
   int32_t sequences = 0;
-  // Speculation (engine/speculation.h): tokens fed as guesses, and those that were right.
+  // Speculation (engine/session/speculation.h): tokens fed as guesses, and those that were right.
   int32_t guessed_tokens = 0;
   int32_t accepted_guesses = 0;
   int32_t sampled_tokens = 0;

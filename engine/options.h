@@ -11,7 +11,7 @@
 
 #include "absl/time/time.h"
 #include "engine/inbox.h"
-#include "engine/speculation.h"
+#include "engine/session/speculation.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -36,7 +36,7 @@ struct EngineLimits {
   int32_t prefill_chunk = 64;         // prefill rows of one step while any session decodes
   int32_t max_prefills_per_step = 8;  // sessions that prefill in one step
   // Most tokens of a reply guessed ahead and verified in one step, [0, kMaxSpeculativeTokens]; 0:
-  // none (engine/speculation.h).
+  // none (engine/session/speculation.h).
   int32_t speculative_tokens = 4;
   int32_t score_rows = 128;  // rows of one step that score: each gives vocab_size logits
   // Distributions of all sessions that nobody has read yet; then requests that ask for them pause.

@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "engine/errors.h"
-#include "engine/pool_stats.h"
-#include "engine/sampling_rules.h"
-#include "engine/scoring.h"
+#include "engine/sampling/sampling_rules.h"
+#include "engine/session/pool_stats.h"
+#include "engine/session/scoring.h"
 
 namespace sinkstream {
 namespace {

@@ -1,6 +1,6 @@
 // Scheduler: the engine thread's work without the thread. It carries out commands and runs model
-// steps: plan (step_planner.h), Model::Step over every planned session at once, sample, emit. It
-// alone owns sessions. No sleep, no lock, no clock of its own, so tests drive it by hand
+// steps: plan (engine/step/step_planner.h), Model::Step over every planned session at once, sample,
+// emit. It alone owns sessions. No sleep, no lock, no clock of its own, so tests drive it by hand
 // (tests/engine/scheduler_test.cc). Engine thread only.
 #pragma once
 
@@ -11,20 +11,20 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "engine/admission.h"
 #include "engine/clock.h"
 #include "engine/commands.h"
-#include "engine/distribution_budget.h"
 #include "engine/model.h"
 #include "engine/observer.h"
 #include "engine/options.h"
-#include "engine/quality_probe.h"
-#include "engine/request_queue.h"
-#include "engine/session_parking.h"
-#include "engine/session_pool.h"
-#include "engine/step_guesser.h"
-#include "engine/step_planner.h"
-#include "engine/step_sampler.h"
+#include "engine/sampling/distribution_budget.h"
+#include "engine/session/admission.h"
+#include "engine/session/request_queue.h"
+#include "engine/session/session_parking.h"
+#include "engine/session/session_pool.h"
+#include "engine/step/quality_probe.h"
+#include "engine/step/step_guesser.h"
+#include "engine/step/step_planner.h"
+#include "engine/step/step_sampler.h"
 #include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
 

@@ -1,5 +1,6 @@
 // Plain values that cross the engine's edges: what a client may ask of a turn, and what comes back.
-// No class here has an invariant; session_rules.h and sampling_rules.h check the limits.
+// No class here has an invariant; engine/session/session_rules.h and
+// engine/sampling/sampling_rules.h check the limits.
 #pragma once
 
 #include <cstdint>
@@ -135,7 +136,7 @@ struct Scores {
   int64_t position = 0;                 // text position of the first; the others follow it
   std::vector<ChosenLogprob> logprobs;  // one per token
   std::vector<std::vector<float>> distributions;  // where asked for: [tokens][vocab_size]
-  std::shared_ptr<const void> room = nullptr;     // theirs, of distribution_budget.h
+  std::shared_ptr<const void> room = nullptr;  // theirs, of engine/sampling/distribution_budget.h
 };
 
 struct Usage {

@@ -8,7 +8,7 @@
 
 #include "absl/time/time.h"
 #include "engine/engine.h"
-#include "server/port_security.h"
+#include "server/security/port_security.h"
 
 namespace sinkstream {
 
@@ -32,7 +32,8 @@ struct ServerConfig {
       absl::Seconds(5);  // how long running requests may go on after the first signal
   // A round of the engine's loop that takes longer makes the server NOT_SERVING until it ends.
   absl::Duration stuck_step_limit = absl::Seconds(60);
-  // ADDRESS:PORT of metrics and health (ops_server.h), port 0: any free one; empty: no such port.
+  // ADDRESS:PORT of metrics and health (server/telemetry/ops_server.h), port 0: any free one;
+  // empty: no such port.
   std::string metrics_listen;
   std::string log_level = "info";  // error, warning, info, debug
   EngineOptions engine;

@@ -16,7 +16,7 @@
 #include "absl/time/time.h"
 #include "server/byte_size.h"
 #include "server/metrics/catalog_page.h"
-#include "server/version.h"
+#include "server/process/version.h"
 
 using sinkstream::ByteSize;
 using sinkstream::EngineLimits;

@@ -1,6 +1,6 @@
 #include "server/score_service.h"
 
-#include "server/score_stream.h"
+#include "server/stream/score_stream.h"
 
 namespace sinkstream {
 

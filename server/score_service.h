@@ -1,10 +1,10 @@
 // ScoreServiceImpl: the rpc of sinkstream.v1.ScoreService. Its requests arrive raw
-// (message_parse.h).
+// (server/wire/message_parse.h).
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
-#include "server/stream_environment.h"
+#include "server/stream/stream_environment.h"
 #include "sinkstream/v1/score.grpc.pb.h"
 
 namespace sinkstream {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/step/warm_up.h"
 #include "engine/torch/error_text.h"
 #include "engine/torch/kv_storage.h"
 #include "engine/torch/machine_limits.h"
@@ -19,7 +20,6 @@
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/thread_pool.h"
 #include "engine/torch/torch_model.h"
-#include "engine/warm_up.h"
 
 namespace sinkstream {
 namespace {

@@ -35,7 +35,7 @@ class CheckLayersTest(unittest.TestCase):
         self.assert_fault("engine/text/tokenizer.cc", '#include "server/config.h"\n', "lowest layer")
 
     def test_server_knows_no_client(self):
-        self.assert_fault("server/service.cc", '#include "client/session_client.h"\n', "server knows no client")
+        self.assert_fault("server/chat_service.cc", '#include "client/session_client.h"\n', "server knows no client")
 
     def test_client_knows_only_the_wire(self):
         for header in ["engine/types.h", "server/config.h"]:

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/sampler.h"
-#include "engine/step_planner.h"
+#include "engine/sampling/sampler.h"
+#include "engine/step/step_planner.h"
 #include "engine/text/detokenizer.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/tokenizer_json.h"

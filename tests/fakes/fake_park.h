@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/block_park.h"
+#include "engine/kv/block_park.h"
 
 namespace sinkstream {
 

@@ -1,4 +1,4 @@
-"""The most memory that a server takes (server/memory_limit.h), with the figures that docs/operations.md tells."""
+"""The most memory that a server takes (server/process/memory_limit.h), with the figures that docs/operations.md tells."""
 
 import pathlib
 import re

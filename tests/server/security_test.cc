@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "server/authenticator.h"
-#include "server/port_security.h"
+#include "server/security/authenticator.h"
+#include "server/security/port_security.h"
 #include "sinkstream/v1/score.grpc.pb.h"
 #include "tests/scratch_files.h"
 #include "tests/server/certificates.h"

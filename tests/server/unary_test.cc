@@ -2,7 +2,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "server/version.h"
+#include "server/process/version.h"
 #include "tests/server/chat_server.h"
 
 namespace sinkstream {

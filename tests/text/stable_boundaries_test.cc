@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/prompt.h"
+#include "engine/session/prompt.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/tokenizer_json.h"
 #include "engine/text/utf8.h"

@@ -1,6 +1,6 @@
 """Makes the inputs of a model step in Python, for the verifier and for tests: a KV pool, block tables, StepContext.
 
-The server does the same in engine/kv_window.h; docs/model_artifact.md describes the tensors.
+The server does the same in engine/kv/kv_window.h; docs/model_artifact.md describes the tensors.
 """
 
 from __future__ import annotations

@@ -1,0 +1,42 @@
+#include "engine/session/session_rules.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "engine/errors.h"
+#include "engine/sampling/sampling_rules.h"
+
+namespace sinkstream {
+
+absl::Status ValidateContext(int64_t sinks, int64_t window, const ModelSpec& spec,
+                             const std::string& field) {
+  if (window <= spec.trained_context - sinks) return absl::OkStatus();
+  return InvalidField(
+      field, absl::StrCat(sinks, " pinned tokens + a window of ", window,
+                          " are beyond the trained context of ", spec.trained_context, " tokens"));
+}
+
+absl::Status ValidateSession(const SessionSettings& settings, const ModelSpec& spec,
+                             const EngineLimits& limits, const std::string& field_prefix) {
+  if (settings.sinks < 0) {
+    return InvalidField(field_prefix + "sinks",
+                        absl::StrCat("is ", settings.sinks, "; must be at least 0"));
+  }
+  if (settings.window < 1) {
+    return InvalidField(field_prefix + "window",
+                        absl::StrCat("is ", settings.window, "; must be at least 1"));
+  }
+  const auto context =
+      ValidateContext(settings.sinks, settings.window, spec, field_prefix + "window");
+  if (!context.ok()) return context;
+  if (settings.idle_timeout < absl::ZeroDuration() ||
+      settings.idle_timeout > limits.max_idle_timeout) {
+    return InvalidField(
+        field_prefix + "idle_timeout",
+        absl::StrCat("is ", absl::FormatDuration(settings.idle_timeout), "; must be in [0, ",
+                     absl::FormatDuration(limits.max_idle_timeout), "]"));
+  }
+  return ValidateSampling(settings.sampling, spec.vocab_size, limits.max_tokens,
+                          field_prefix + "sampling.");
+}
+
+}  // namespace sinkstream

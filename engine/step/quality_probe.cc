@@ -1,0 +1,31 @@
+#include "engine/step/quality_probe.h"
+
+#include <algorithm>
+
+#include "engine/sampling/logprobs.h"
+
+namespace sinkstream {
+
+std::optional<int32_t> QualityProbe::Choose(const StepBatch& batch) {
+  if (++steps_ % kEverySteps != 0) return std::nullopt;
+  const auto count = static_cast<int64_t>(batch.sequences.size());
+  for (int64_t i = 0; i < count; ++i) {
+    const auto index = static_cast<int32_t>((looks_ + i) % count);
+    if (batch.sequences[index].logit_rows == 0) continue;
+    ++looks_;
+    return index;
+  }
+  return std::nullopt;
+}
+
+bool SeesBeyondPinned(const StepSequence& sequence) {
+  const int64_t end = sequence.start + static_cast<int64_t>(sequence.tokens.size());
+  return sequence.sinks > 0 && end > sequence.sinks;
+}
+
+double NegativeLogLikelihood(absl::Span<const float> logits, TokenId token) {
+  const float highest = *std::max_element(logits.begin(), logits.end());
+  return std::max(0.0, LogSumExp(logits, highest) - static_cast<double>(logits[token]));
+}
+
+}  // namespace sinkstream

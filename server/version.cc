@@ -1,7 +1,0 @@
-#include "server/version.h"
-
-namespace sinkstream {
-
-const char kServerVersion[] = SINKSTREAM_VERSION;
-
-}  // namespace sinkstream
