@@ -5,6 +5,7 @@
 #include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,6 +22,7 @@ class TerminalProcess {
   explicit TerminalProcess(std::vector<std::string> command, sighandler_t hangup = SIG_DFL) {
     pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
+      KeepOutputOnCtrlC();
       signal(SIGHUP, hangup);
       std::vector<char*> arguments;
       for (std::string& word : command) arguments.push_back(word.data());
@@ -63,6 +65,14 @@ class TerminalProcess {
   const std::string& screen() const { return screen_; }
 
  private:
+  // Else the terminal drops what nobody has read yet, an answer to the Ctrl-C among it.
+  static void KeepOutputOnCtrlC() {
+    termios settings;
+    if (tcgetattr(STDIN_FILENO, &settings) != 0) _exit(126);
+    settings.c_lflag |= NOFLSH;
+    tcsetattr(STDIN_FILENO, TCSANOW, &settings);
+  }
+
   int terminal_ = -1;
   pid_t pid_ = -1;
   std::string screen_;
