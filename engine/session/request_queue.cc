@@ -113,7 +113,8 @@ void RequestQueue::DropFirst(Session& session) {
 }
 
 void RequestQueue::TellEnd(const Session& session, std::optional<FinishReason> reason,
-                           const absl::Status& status) const {
+                           const absl::Status& status, const Usage& usage,
+                           const Timings& timings) const {
   const Sequence& first = session.requests.front();
   observer_.OnRequestEnd({.session_id = session.id,
                           .principal = session.principal,
@@ -122,8 +123,8 @@ void RequestQueue::TellEnd(const Session& session, std::optional<FinishReason> r
                           .replies = first.request().replies,
                           .reason = reason,
                           .status = status,
-                          .usage = first.FinalUsage(session.window),
-                          .timings = first.FinalTimings(clock_.Now())});
+                          .usage = usage,
+                          .timings = timings});
 }
 
 void RequestQueue::TellWindow(Session& session) {
@@ -145,7 +146,7 @@ void RequestQueue::FinishTurn(Session& session, FinishReason reason) {
   const Sequence& turn = session.requests.front();
   auto done = turn.Done(reason, session.window, clock_.Now());
   if (done.usage.evicted_tokens > 0) TellWindow(session);
-  TellEnd(session, reason, absl::OkStatus());
+  TellEnd(session, reason, absl::OkStatus(), done.usage, done.timings);
   DropFirst(session);
   Push(session, std::move(done));
   StartNext(session);
@@ -157,7 +158,7 @@ void RequestQueue::FinishAppend(Session& session) {
   const auto timings = append.FinalTimings(clock_.Now());
   const uint64_t id = append.request().id;
   if (usage.evicted_tokens > 0) TellWindow(session);
-  TellEnd(session, std::nullopt, absl::OkStatus());
+  TellEnd(session, std::nullopt, absl::OkStatus(), usage, timings);
   DropFirst(session);
   Push(session, AppendDone{id, usage, static_cast<int64_t>(session.unread.held.size()), timings});
   StartNext(session);
@@ -170,9 +171,11 @@ void RequestQueue::Reject(Session& session, uint64_t request_id, absl::Status st
 }
 
 void RequestQueue::Fail(Session& session, const absl::Status& status) {
-  const uint64_t id = session.requests.front().request().id;
+  const Sequence& first = session.requests.front();
+  const uint64_t id = first.request().id;
   Flush(session);
-  TellEnd(session, std::nullopt, status);
+  TellEnd(session, std::nullopt, status, first.FinalUsage(session.window),
+          first.FinalTimings(clock_.Now()));
   DropFirst(session);
   Reject(session, id, status);
   StartNext(session);

@@ -49,9 +49,10 @@ class RequestQueue {
   // What `request`, now the first, feeds, with what the session owed and held.
   Prompt TakePrompt(Session& session, const Sequence::Request& request) const;
   void StartNext(Session& session);
-  // Tells the observer that the first request has ended.
+  // Tells the observer that the first request has ended; `usage` and `timings` as its client is
+  // told them.
   void TellEnd(const Session& session, std::optional<FinishReason> reason,
-               const absl::Status& status) const;
+               const absl::Status& status, const Usage& usage, const Timings& timings) const;
   // Sends what the first request's reply still holds back.
   static void Flush(Session& session);
   void DropFirst(Session& session);

@@ -106,6 +106,20 @@ TEST(EngineObserver, HearsNoEndOfARequestThatWasNotTakenUp) {
   EXPECT_TRUE(world.observer().ends.empty());
 }
 
+TEST(EngineObserver, HearsTheTimesThatTheClientIsTold) {
+  Conversation world({}, WideOptions());
+  world.clock().AdvanceAtEachReading(absl::Milliseconds(1));
+  Stream& stream = world.OpenStream();
+  stream.Append("some text");
+  stream.Say("hi", Greedy(3));
+  world.Run();
+  const auto& ends = world.observer().ends;
+  ASSERT_EQ(ends.size(), 2u);
+  EXPECT_EQ(ends[0].timings.total, stream.Read().appends.at(0).timings.total);
+  EXPECT_EQ(ends[1].timings.total, stream.Read().turns.at(0).timings.total);
+  EXPECT_GT(ends[1].timings.total, absl::ZeroDuration());
+}
+
 TEST(EngineObserver, ATurnThatIsCancelledWhileItWaitsHasWaitedAllItsLife) {
   Conversation world({}, WideOptions());
   Stream& stream = world.OpenStream();

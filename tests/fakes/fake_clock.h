@@ -1,4 +1,4 @@
-// FakeClock: time that moves only when a test says so. Any thread.
+// FakeClock: time that moves only when a test says so, or a step at each reading. Any thread.
 #pragma once
 
 #include <atomic>
@@ -10,11 +10,15 @@ namespace sinkstream {
 
 class FakeClock final : public Clock {
  public:
-  absl::Time Now() const override { return absl::FromUnixNanos(nanoseconds_); }
+  absl::Time Now() const override { return absl::FromUnixNanos(nanoseconds_ += at_each_reading_); }
+  void AdvanceAtEachReading(absl::Duration step) {
+    at_each_reading_ = absl::ToInt64Nanoseconds(step);
+  }
   void Advance(absl::Duration duration) { nanoseconds_ += absl::ToInt64Nanoseconds(duration); }
 
  private:
-  std::atomic<int64_t> nanoseconds_{1'000'000'000};
+  std::atomic<int64_t> at_each_reading_{0};
+  mutable std::atomic<int64_t> nanoseconds_{1'000'000'000};
 };
 
 }  // namespace sinkstream
