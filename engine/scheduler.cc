@@ -45,12 +45,12 @@ void Scheduler::Handle(Command command) {
 void Scheduler::Dispatch(Command& command) {
   const bool leaves = std::holds_alternative<DetachCommand>(command);
   if (!leaves && admission_.Defer(command)) return;
-  std::visit([this](auto& chosen) { Carry(chosen); }, command);
+  std::visit([this](auto& chosen) { Handle(chosen); }, command);
 }
 
 // ---- sessions ----
 
-void Scheduler::Carry(OpenCommand& command) {
+void Scheduler::Handle(OpenCommand& command) {
   if (draining_) return admission_.Refuse(command, ShuttingDown());
   CloseExpired();
   admission_.Arrive(std::move(command));
@@ -98,7 +98,7 @@ void Scheduler::CarryOutLastWill(const Admission::Arrival& arrival) {
   CloseExpired();
 }
 
-void Scheduler::Carry(ParkCommand& command) {
+void Scheduler::Handle(ParkCommand& command) {
   const SessionId wanted = admission_.Wanted();
   const auto settled = parking_.Settle(command.outcome, wanted);
   if (settled.lost.ok()) return;
@@ -145,7 +145,7 @@ void Scheduler::Shutdown(const absl::Status& status) {
 
 // ---- requests ----
 
-void Scheduler::Carry(RequestCommand& command) {
+void Scheduler::Handle(RequestCommand& command) {
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
   if (draining_) return queue_.Reject(*session, command.request_id, ShuttingDown());
@@ -170,28 +170,28 @@ void Scheduler::Carry(RequestCommand& command) {
   queue_.Submit(*session, std::move(request));
 }
 
-void Scheduler::Carry(CancelCommand& command) {
+void Scheduler::Handle(CancelCommand& command) {
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
   queue_.CancelAll(*session);
   EndStreamIfDone(*session);
 }
 
-void Scheduler::Carry(CloseCommand& command) {
+void Scheduler::Handle(CloseCommand& command) {
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
   LeaveStream(*session, absl::OkStatus());
   CloseSession(*session, CloseReason::kClient);
 }
 
-void Scheduler::Carry(HalfCloseCommand& command) {
+void Scheduler::Handle(HalfCloseCommand& command) {
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
   session->half_closed = true;
   EndStreamIfDone(*session);
 }
 
-void Scheduler::Carry(DetachCommand& command) {
+void Scheduler::Handle(DetachCommand& command) {
   if (const auto left = admission_.Leave(command.attachment)) return CarryOutLastWill(*left);
   Session* const session = pool_.Attached(command.attachment);
   if (session == nullptr) return;
@@ -199,7 +199,7 @@ void Scheduler::Carry(DetachCommand& command) {
   CloseExpired();
 }
 
-void Scheduler::Carry(DrainCommand& command) {
+void Scheduler::Handle(DrainCommand& command) {
   draining_ = true;
   admission_.RefuseAll(ShuttingDown());
   for (Session* const session : pool_.All()) {
@@ -305,7 +305,7 @@ bool Scheduler::RunStep() {
   stats.failed = !logits.ok();
   if (logits.ok()) {
     stats.pinned_attention = parts_.model.PinnedAttention();
-    CarryOut(*logits, looked_at, stats);
+    ApplyLogits(*logits, looked_at, stats);
   } else {
     FailAll(logits.status());
   }
@@ -316,8 +316,8 @@ bool Scheduler::RunStep() {
   return true;
 }
 
-void Scheduler::CarryOut(absl::Span<const float> logits, std::optional<int32_t> looked_at,
-                         StepStats& stats) {
+void Scheduler::ApplyLogits(absl::Span<const float> logits, std::optional<int32_t> looked_at,
+                            StepStats& stats) {
   const auto begun = parts_.clock.Now();
   const size_t vocab_size = parts_.model.Spec().vocab_size;
   const size_t count = ListReplies(logits);
@@ -330,7 +330,7 @@ void Scheduler::CarryOut(absl::Span<const float> logits, std::optional<int32_t> 
     logits.remove_prefix(own.size());
     if (!replies.empty() && replies.front().session == &session) {
       if (looked_at && static_cast<size_t>(*looked_at) == i) Look(replies.front(), stats);
-      CarryOutReply(replies.front(), stats);
+      ApplyReply(replies.front(), stats);
       replies.remove_prefix(1);
     } else {
       ReadRows(session, plan_[i].rows, own, stats);
@@ -354,7 +354,7 @@ size_t Scheduler::ListReplies(absl::Span<const float> logits) {
     reply.session = &session;
     reply.rows = plan_[i].rows;
     reply.guesses = rows - 1;
-    reply.reads = !sequence.decodes();
+    reply.ends_prefill = !sequence.decodes();
     reply.logits = own;
   }
   return count;
@@ -368,9 +368,9 @@ void Scheduler::Look(const ReplyStep& reply, StepStats& stats) const {
 }
 
 // The window moves on token by token, as it would without guesses.
-void Scheduler::CarryOutReply(ReplyStep& reply, StepStats& stats) {
+void Scheduler::ApplyReply(ReplyStep& reply, StepStats& stats) {
   Session& session = *reply.session;
-  (reply.reads ? stats.prefill_rows : stats.decode_rows) += reply.rows;
+  (reply.ends_prefill ? stats.prefill_rows : stats.decode_rows) += reply.rows;
   stats.guessed_tokens += reply.guesses;
   stats.accepted_guesses += reply.accepted;
   stats.sampled_tokens += static_cast<int32_t>(reply.deltas.size());
@@ -378,11 +378,12 @@ void Scheduler::CarryOutReply(ReplyStep& reply, StepStats& stats) {
   for (int32_t i = 0; i <= reply.accepted; ++i) {
     const int32_t rows = i == 0 ? reply.rows - reply.guesses : 1;
     AdvanceWindow(session, rows, stats);
-    if (reply.reads) AfterRows(session, rows);
+    if (reply.ends_prefill) AfterRows(session, rows);
     if (i == static_cast<int32_t>(reply.deltas.size())) break;  // the last one failed
     if (session.outbox) session.outbox->Push(std::move(reply.deltas[i]));
   }
-  if (!reply.reads) session.guesses = AfterStep(session.guesses, reply.guesses, reply.accepted);
+  if (!reply.ends_prefill)
+    session.guesses = AfterStep(session.guesses, reply.guesses, reply.accepted);
   session.window.CancelReservation(pool_.blocks());
   if (!reply.status.ok()) {
     queue_.Fail(session, reply.status);

@@ -67,14 +67,14 @@ class Scheduler {
   void ReportPool() { parts_.observer.OnPool(Stats()); }
 
  private:
-  void Carry(OpenCommand& command);
-  void Carry(RequestCommand& command);
-  void Carry(CancelCommand& command);
-  void Carry(CloseCommand& command);
-  void Carry(HalfCloseCommand& command);
-  void Carry(DetachCommand& command);
-  void Carry(DrainCommand& command);
-  void Carry(ParkCommand& command);
+  void Handle(OpenCommand& command);
+  void Handle(RequestCommand& command);
+  void Handle(CancelCommand& command);
+  void Handle(CloseCommand& command);
+  void Handle(HalfCloseCommand& command);
+  void Handle(DetachCommand& command);
+  void Handle(DrainCommand& command);
+  void Handle(ParkCommand& command);
 
   // Carries it out, or puts it off if its stream waits for its session.
   void Dispatch(Command& command);
@@ -90,12 +90,13 @@ class Scheduler {
   void PlanRows();
   void BuildBatch();
   // What the model made of the batch: `stats` counts it. `looked_at`: of the plan, if any.
-  void CarryOut(absl::Span<const float> logits, std::optional<int32_t> looked_at, StepStats& stats);
+  void ApplyLogits(absl::Span<const float> logits, std::optional<int32_t> looked_at,
+                   StepStats& stats);
 
   std::optional<StepCandidate> CandidateOf(Session& session, size_t index);
   size_t ListReplies(absl::Span<const float> logits);
   void Look(const ReplyStep& reply, StepStats& stats) const;
-  void CarryOutReply(ReplyStep& reply, StepStats& stats);
+  void ApplyReply(ReplyStep& reply, StepStats& stats);
   void ReadRows(Session& session, int32_t rows, absl::Span<const float> logits, StepStats& stats);
   void FailAll(const absl::Status& status);
   void FailUnread(Session& session, const absl::Status& status);

@@ -18,12 +18,12 @@ void StepSampler::Run(absl::Span<ReplyStep> steps) {
   const size_t workers = std::min(samplers_.size(), steps.size());
   model_.ParallelFor(static_cast<int64_t>(workers), [&](int64_t worker) {
     for (size_t i; (i = next++) < steps.size();) {
-      Carry(steps[i], samplers_[static_cast<size_t>(worker)]);
+      SampleReply(steps[i], samplers_[static_cast<size_t>(worker)]);
     }
   });
 }
 
-void StepSampler::Carry(ReplyStep& step, Sampler& sampler) const {
+void StepSampler::SampleReply(ReplyStep& step, Sampler& sampler) const {
   step.accepted = 0;
   step.deltas.clear();
   step.reason.reset();

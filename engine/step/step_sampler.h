@@ -29,7 +29,7 @@ struct ReplyStep {
   Session* session = nullptr;
   int32_t rows = 0;                // of the step
   int32_t guesses = 0;             // of these, the last
-  bool reads = false;              // they are the rest of the prompt
+  bool ends_prefill = false;       // they are the rest of the prompt
   absl::Span<const float> logits;  // [1 + guesses][vocab_size], of the last rows
 
   // Set by Run:
@@ -49,7 +49,7 @@ class StepSampler {
   void Run(absl::Span<ReplyStep> steps);
 
  private:
-  void Carry(ReplyStep& step, Sampler& sampler) const;
+  void SampleReply(ReplyStep& step, Sampler& sampler) const;
   // Of the row behind the guesses accepted so far. Absent where the reply ends or fails.
   std::optional<TokenId> SampleRow(ReplyStep& step, Sampler& sampler) const;
 
