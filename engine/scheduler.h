@@ -1,30 +1,25 @@
-// Scheduler: the engine thread's work without the thread. It carries out commands and runs model
-// steps: plan (engine/step/step_planner.h), Model::Step over every planned session at once, sample,
-// emit. It alone owns sessions. No sleep, no lock, no clock of its own, so tests drive it by hand
-// (tests/engine/scheduler_test.cc). Engine thread only.
+// Scheduler: the engine thread's work without the thread. It carries out commands, has steps run
+// (engine/step/step_runner.h), and begins and ends sessions and their streams. Through its
+// SessionPool it alone owns sessions. No sleep, no lock, no clock of its own, so tests drive it by
+// hand (tests/engine/scheduler_test.cc). Engine thread only.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <optional>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "engine/clock.h"
 #include "engine/commands.h"
 #include "engine/model.h"
 #include "engine/observer.h"
 #include "engine/options.h"
-#include "engine/sampling/distribution_budget.h"
 #include "engine/session/admission.h"
 #include "engine/session/request_queue.h"
 #include "engine/session/session_parking.h"
 #include "engine/session/session_pool.h"
-#include "engine/step/quality_probe.h"
-#include "engine/step/step_guesser.h"
-#include "engine/step/step_planner.h"
-#include "engine/step/step_sampler.h"
+#include "engine/step/step_runner.h"
 #include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
 
@@ -53,7 +48,8 @@ class Scheduler {
   // Ends sessions whose idle timeout has passed.
   void CloseExpired();
 
-  // One model step over everything that can go on. False, and nothing done, if nothing can.
+  // One model step over everything that can go on, and then the end of the streams that are done.
+  // False, and no step, if nothing can go on.
   bool RunStep();
 
   // Until something is due without a command; InfiniteDuration if nothing is.
@@ -85,26 +81,8 @@ class Scheduler {
   void LeaveStream(Session& session, const absl::Status& status);
   void CloseSession(Session& session, CloseReason reason);
 
-  // Of a step, in this order.
-  void ListCandidates();
-  void PlanRows();
-  void BuildBatch();
-  // What the model made of the batch: `stats` counts it. `looked_at`: of the plan, if any.
-  void ApplyLogits(absl::Span<const float> logits, std::optional<int32_t> looked_at,
-                   StepStats& stats);
-
-  std::optional<StepCandidate> CandidateOf(Session& session, size_t index);
-  size_t ListReplies(absl::Span<const float> logits);
-  void Look(const ReplyStep& reply, StepStats& stats) const;
-  void ApplyReply(ReplyStep& reply, StepStats& stats);
-  void ReadRows(Session& session, int32_t rows, absl::Span<const float> logits, StepStats& stats);
-  void FailAll(const absl::Status& status);
-  void FailUnread(Session& session, const absl::Status& status);
-  void AdvanceWindow(Session& session, int32_t rows, StepStats& stats);
-  void AfterRows(Session& session, int32_t rows);
-  absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits,
-                          StepStats& stats);
-  void EndStreamIfDone(Session& session);
+  // The streams of those that are half closed and have no request left.
+  void EndDoneStreams(absl::Span<Session* const> sessions);
 
   const EngineOptions options_;
   Parts parts_;
@@ -112,17 +90,7 @@ class Scheduler {
   SessionParking parking_;
   Admission admission_;
   RequestQueue queue_;
-  StepGuesser guesser_;
-  StepSampler sampler_;
-  DistributionBudget distributions_;
-  QualityProbe probe_;
-  // Of the step at hand; kept for their memory.
-  std::vector<Session*> sessions_;
-  std::vector<StepCandidate> candidates_;  // index: of sessions_
-  std::vector<PlannedRows> plan_;
-  StepBatch batch_;
-  std::vector<ReplyStep> replies_;
-  uint64_t planned_ = 0;  // places given in plans so far
+  StepRunner runner_;
   bool draining_ = false;
 };
 

@@ -1,6 +1,5 @@
 // Decides what one model step feeds: the decode rows of every session that may go on, and chunks of
-// prompts in what is left. A pure function from a snapshot to a plan; engine/scheduler.h carries it
-// out.
+// prompts in what is left. A pure function from a snapshot to a plan; step_runner.h carries it out.
 //
 // Rules: every sequence that decodes gets a row first, unless there are more than fit: then those
 // planned longest ago. While no prompt waits, each gets rows for its guesses too, as far as they
