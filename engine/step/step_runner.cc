@@ -126,52 +126,48 @@ absl::Span<Session* const> StepRunner::Run() {
 void StepRunner::ApplyLogits(absl::Span<const float> logits, std::optional<int32_t> looked_at,
                              StepStats& stats) {
   const auto begun = parts_.clock.Now();
-  const size_t vocab_size = parts_.model.Spec().vocab_size;
-  const size_t count = ListReplies(logits);
-  auto replies = absl::MakeSpan(replies_).first(count);
-  sampler_.Run(replies);
+  sampler_.Run(ListShares(logits));
   stats.sample += parts_.clock.Now() - begun;
-  for (size_t i = 0; i < plan_.size(); ++i) {
-    Session& session = *sessions_[i];
-    const auto own = logits.first(batch_.sequences[i].logit_rows * vocab_size);
-    logits.remove_prefix(own.size());
-    if (!replies.empty() && replies.front().session == &session) {
-      if (looked_at && static_cast<size_t>(*looked_at) == i) Look(replies.front(), stats);
-      ApplyReply(replies.front(), stats);
-      replies.remove_prefix(1);
+  if (looked_at) Look(shares_[*looked_at], stats);  // before its deltas are moved out
+  for (const Share& share : shares_) {
+    if (share.reply != nullptr) {
+      ApplyReply(*share.reply, stats);
     } else {
-      ReadRows(session, plan_[i].rows, own, stats);
+      ReadRows(share, stats);
     }
   }
 }
 
-// The replies that get tokens, in replies_, whose elements keep their memory from step to step.
-size_t StepRunner::ListReplies(absl::Span<const float> logits) {
+absl::Span<ReplyStep> StepRunner::ListShares(absl::Span<const float> logits) {
   const size_t vocab_size = parts_.model.Spec().vocab_size;
-  size_t count = 0;
+  shares_.clear();
+  // Never fewer: they keep the memory of their deltas. No more below: shares point to them.
+  if (replies_.size() < plan_.size()) replies_.resize(plan_.size());
+  size_t replies = 0;
   for (size_t i = 0; i < plan_.size(); ++i) {
-    Session& session = *sessions_[i];
     const int32_t rows = batch_.sequences[i].logit_rows;
     const auto own = logits.first(rows * vocab_size);
     logits.remove_prefix(own.size());
-    const Sequence& sequence = session.requests.front();
+    Share& share = shares_.emplace_back(Share{sessions_[i], plan_[i].rows, own});
+    const Sequence& sequence = share.session->requests.front();
     if (!sequence.request().replies || rows == 0) continue;
-    if (count == replies_.size()) replies_.emplace_back();
-    ReplyStep& reply = replies_[count++];
-    reply.session = &session;
-    reply.rows = plan_[i].rows;
+    ReplyStep& reply = replies_[replies++];
+    reply.session = share.session;
+    reply.rows = share.rows;
     reply.guesses = rows - 1;
     reply.ends_prefill = !sequence.decodes();
     reply.logits = own;
+    share.reply = &reply;
   }
-  return count;
+  return absl::MakeSpan(replies_).first(replies);
 }
 
 // How likely the model found what is sampled of its first row.
-void StepRunner::Look(const ReplyStep& reply, StepStats& stats) const {
-  if (reply.deltas.empty()) return;
-  const auto row = reply.logits.first(parts_.model.Spec().vocab_size);
-  stats.negative_log_likelihood = NegativeLogLikelihood(row, reply.deltas.front().tokens.front());
+void StepRunner::Look(const Share& share, StepStats& stats) const {
+  if (share.reply == nullptr || share.reply->deltas.empty()) return;
+  const auto row = share.logits.first(parts_.model.Spec().vocab_size);
+  const TokenId sampled = share.reply->deltas.front().tokens.front();
+  stats.negative_log_likelihood = NegativeLogLikelihood(row, sampled);
 }
 
 // The window moves on token by token, as it would without guesses.
@@ -201,18 +197,18 @@ void StepRunner::ApplyReply(ReplyStep& reply, StepStats& stats) {
 }
 
 // Rows without a reply: of a prompt that goes on, or of an append.
-void StepRunner::ReadRows(Session& session, int32_t rows, absl::Span<const float> logits,
-                          StepStats& stats) {
+void StepRunner::ReadRows(const Share& share, StepStats& stats) {
+  Session& session = *share.session;
   Sequence& sequence = session.requests.front();
-  stats.prefill_rows += rows;
+  stats.prefill_rows += share.rows;
   const auto begun = parts_.clock.Now();
-  const auto told = TellScores(session, rows, logits, stats);
+  const auto told = TellScores(share, stats);
   stats.sample += parts_.clock.Now() - begun;
   if (!told.ok()) return FailUnread(session, told);
-  session.Remember(sequence.NextTokens(rows));
-  sequence.Fed(rows, parts_.clock.Now());
-  AdvanceWindow(session, rows, stats);
-  AfterRows(session, rows);
+  session.Remember(sequence.NextTokens(share.rows));
+  sequence.Fed(share.rows, parts_.clock.Now());
+  AdvanceWindow(session, share.rows, stats);
+  AfterRows(session, share.rows);
 }
 
 void StepRunner::AdvanceWindow(Session& session, int32_t rows, StepStats& stats) {
@@ -242,15 +238,15 @@ void StepRunner::AfterRows(Session& session, int32_t rows) {
 }
 
 // Before the window moves on.
-absl::Status StepRunner::TellScores(Session& session, int32_t rows, absl::Span<const float> logits,
-                                    StepStats& stats) {
+absl::Status StepRunner::TellScores(const Share& share, StepStats& stats) {
+  const Session& session = *share.session;
   const Sequence& sequence = session.requests.front();
-  const auto tokens = sequence.ScoredTokens(rows);
+  const auto tokens = sequence.ScoredTokens(share.rows);
   const auto& scoring = sequence.request().scoring;
   if (tokens.empty() || !scoring) return absl::OkStatus();
   const auto count = static_cast<int64_t>(tokens.size());
-  const int64_t position = session.window.position() + rows - count + 1;
-  auto scores = ScoreTokens(logits, tokens, position, *scoring);
+  const int64_t position = session.window.position() + share.rows - count + 1;
+  auto scores = ScoreTokens(share.logits, tokens, position, *scoring);
   if (!scores.ok()) {
     ++stats.nonfinite_rows;
     return scores.status();

@@ -61,6 +61,14 @@ class StepRunner {
   const DistributionBudget& distributions() const { return distributions_; }
 
  private:
+  // A planned session's share of the step.
+  struct Share {
+    Session* session = nullptr;
+    int32_t rows = 0;
+    absl::Span<const float> logits;  // of the last rows, whose logits were asked for
+    ReplyStep* reply = nullptr;      // of replies_; null: its rows are read without a reply
+  };
+
   // Of a step, in this order.
   void ListCandidates();
   void PlanRows();
@@ -70,14 +78,14 @@ class StepRunner {
                    StepStats& stats);
 
   std::optional<StepCandidate> CandidateOf(Session& session, size_t index);
-  size_t ListReplies(absl::Span<const float> logits);
-  void Look(const ReplyStep& reply, StepStats& stats) const;
+  // Sets shares_, and gives the replies that get tokens.
+  absl::Span<ReplyStep> ListShares(absl::Span<const float> logits);
+  void Look(const Share& share, StepStats& stats) const;
   void ApplyReply(ReplyStep& reply, StepStats& stats);
-  void ReadRows(Session& session, int32_t rows, absl::Span<const float> logits, StepStats& stats);
+  void ReadRows(const Share& share, StepStats& stats);
   void AdvanceWindow(Session& session, int32_t rows, StepStats& stats);
   void AfterRows(Session& session, int32_t rows);
-  absl::Status TellScores(Session& session, int32_t rows, absl::Span<const float> logits,
-                          StepStats& stats);
+  absl::Status TellScores(const Share& share, StepStats& stats);
   void FailUnread(Session& session, const absl::Status& status);
 
   const EngineOptions& options_;
@@ -91,7 +99,8 @@ class StepRunner {
   std::vector<PlannedRows> plan_;
   std::vector<Session*> sessions_;  // of each of plan_
   StepBatch batch_;                 // of each of plan_
-  std::vector<ReplyStep> replies_;
+  std::vector<Share> shares_;       // of each of plan_
+  std::vector<ReplyStep> replies_;  // the first ones are of this step
   uint64_t planned_ = 0;
 };
 
