@@ -177,7 +177,11 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   if (!opened.ok()) return opened;
   Session& session = **opened;
   session.system_tokens = static_cast<int64_t>(system_turn.size());
-  (session.shares_prefix ? session.recent : session.unread.owed) = system_turn;
+  if (session.shares_prefix) {
+    session.recent.Append(system_turn);
+  } else {
+    session.unread.owed = system_turn;
+  }
   if (command.request.system_prompt) session.turn_place = TurnPlace::kAfterSystem;
   return opened;
 }

@@ -75,7 +75,8 @@ Prompt RequestQueue::TakePrompt(Session& session, const Sequence::Request& reque
   const bool opens = first && request.input.user_turn.has_value();
   if (first) session.turn_place = opens ? format_.PlaceOfFirst() : TurnPlace::kLater;
   const absl::Span<const TokenId> begin = opens ? begin_ : absl::Span<const TokenId>();
-  const TokenId previous = session.recent.empty() ? kNoToken : session.recent.back();
+  const auto recent = session.recent.AsSpan();
+  const TokenId previous = recent.empty() ? kNoToken : recent.back();
   auto prompt = MakePrompt(std::exchange(session.unread, {}), request.input, request.replies, begin,
                            tokenizer_, {session.turn_place, previous});
   if (request.scoring) KeepLast(prompt);

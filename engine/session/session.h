@@ -8,15 +8,14 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/time/time.h"
 #include "engine/kv/block_park.h"
 #include "engine/kv/kv_window.h"
 #include "engine/kv/shared_prefixes.h"
 #include "engine/outbox.h"
-#include "engine/sampling/sampling_rules.h"
 #include "engine/session/prompt.h"
+#include "engine/session/recent_tokens.h"
 #include "engine/session/sequence.h"
 #include "engine/session/speculation.h"
 #include "engine/types.h"
@@ -54,21 +53,9 @@ struct Session {
   int64_t system_tokens = 0;                 // length of its system prompt, with which it begins
   Unread unread;                             // taken in, not yet fed
   TurnPlace turn_place = TurnPlace::kLater;  // of the next user turn, unless it opens the session
-  // Latest tokens read, for the penalties, for guesses and for text that goes on behind them; at
-  // least kMaxPenaltyLastN once there are as many, and at most that and a step's more, or twice it.
-  std::vector<TokenId> recent;
-  // They have been read. Moves memory only now and then, and takes more only where a step's tokens
-  // are more than kMaxPenaltyLastN.
-  void Remember(absl::Span<const TokenId> tokens) {
-    const size_t most = size_t{2} * kMaxPenaltyLastN;
-    if (recent.size() > kMaxPenaltyLastN && recent.size() + tokens.size() > most) {
-      recent.erase(recent.begin(), recent.end() - kMaxPenaltyLastN);
-    }
-    recent.reserve(most);
-    recent.insert(recent.end(), tokens.begin(), tokens.end());
-  }
-  GuessRecord guesses;            // how guesses at its replies have fared
-  std::deque<Sequence> requests;  // the first one runs, the others wait
+  RecentTokens recent;                       // of those read
+  GuessRecord guesses;                       // how guesses at its replies have fared
+  std::deque<Sequence> requests;             // the first one runs, the others wait
 
   // The attached stream; none: outbox is null and attachment 0.
   std::shared_ptr<Outbox> outbox;

@@ -12,7 +12,8 @@ void StepGuesser::Run(absl::Span<StepCandidate> candidates, absl::Span<Session* 
   chances_.clear();
   for (const auto& candidate : candidates) {
     const Session& session = *sessions[candidate.index];
-    continuations_.push_back(FindContinuation(session.recent, session.requests.front().last()));
+    continuations_.push_back(
+        FindContinuation(session.recent.AsSpan(), session.requests.front().last()));
     chances_.push_back(ChanceBehind(session.guesses, continuations_.back().run));
   }
   ShareGuesses(chances_, most_, turn_++, shares_);
@@ -27,7 +28,8 @@ int32_t StepGuesser::Guess(Session& session, const Continuation& from, int32_t m
       {most, sequence.tokens_left() - 1, session.window.RowsWithinReservation() - 1});
   if (count <= 0) return 0;
   session.guesses.run = from.run;
-  GuessTokens(session.recent, sequence.last(), from, static_cast<int32_t>(count), guesses_);
+  GuessTokens(session.recent.AsSpan(), sequence.last(), from, static_cast<int32_t>(count),
+              guesses_);
   return sequence.Guess(guesses_, format_);
 }
 

@@ -205,7 +205,7 @@ void StepRunner::ReadRows(const Share& share, StepStats& stats) {
   const auto told = TellScores(share, stats);
   stats.sample += parts_.clock.Now() - begun;
   if (!told.ok()) return FailUnread(session, told);
-  session.Remember(sequence.NextTokens(share.rows));
+  session.recent.Append(sequence.NextTokens(share.rows));
   sequence.Fed(share.rows, parts_.clock.Now());
   AdvanceWindow(session, share.rows, stats);
   AfterRows(session, share.rows);

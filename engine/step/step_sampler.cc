@@ -32,11 +32,11 @@ void StepSampler::SampleReply(ReplyStep& step, Sampler& sampler) const {
   Sequence& sequence = session.requests.front();
   const auto tokens = sequence.NextTokens(step.rows);
   const int32_t certain = step.rows - step.guesses;
-  session.Remember(tokens.first(certain));
+  session.recent.Append(tokens.first(certain));
   sequence.Fed(certain, clock_.Now());
   for (const TokenId guess : tokens.subspan(certain)) {
     if (SampleRow(step, sampler) != guess) return;
-    session.Remember({&guess, 1});
+    session.recent.Append({&guess, 1});
     sequence.Fed(1, clock_.Now());
     ++step.accepted;
   }
@@ -48,7 +48,7 @@ std::optional<TokenId> StepSampler::SampleRow(ReplyStep& step, Sampler& sampler)
   Sequence& sequence = session.requests.front();
   const auto& request = sequence.request();
   const auto row = step.logits.subspan(step.accepted * vocab_size_, vocab_size_);
-  const auto sampled = sampler.Sample(row, request.sampling, session.recent,
+  const auto sampled = sampler.Sample(row, request.sampling, session.recent.AsSpan(),
                                       UniformDraw(request.seed, sequence.generated()));
   if (!sampled.ok()) {
     step.status = sampled.status();

@@ -21,7 +21,7 @@ class StepGuesserTest : public testing::Test {
  protected:
   Session& Add(const std::string& text, int32_t tokens_left = 100) {
     auto session = std::make_unique<Session>("s", "", SessionSettings{.window = 17}, 16);
-    session->recent.assign(text.begin(), text.end() - 1);
+    session->recent.Append(std::vector<TokenId>(text.begin(), text.end() - 1));
     Sequence::Request request;
     request.replies = true;
     request.sampling.max_tokens = tokens_left + 1;
