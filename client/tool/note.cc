@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -10,8 +11,10 @@
 namespace sinkstream {
 
 void PrintNote(std::string_view program, std::string_view text) {
-  const std::string note = std::string(program).append(": ").append(text).append("\n");
-  std::fputs(isatty(STDERR_FILENO) != 0 ? Printable(note).c_str() : note.c_str(), stderr);
+  std::string note = std::string(program).append(": ").append(text);
+  std::replace(note.begin(), note.end(), '\n', ' ');
+  if (isatty(STDERR_FILENO) != 0) note = Printable(note);
+  std::fprintf(stderr, "%s\n", note.c_str());
 }
 
 }  // namespace sinkstream

@@ -78,7 +78,7 @@ bool TakesWrites(const Place& place) {
 
 Place Unfinished(const Place& place) {
   const std::string path = absl::StrCat(place.path, ".", getpid(), ".unfinished");
-  return {path, -1, path};
+  return {path, -1, place.name};
 }
 
 int Open(const Place& place) {

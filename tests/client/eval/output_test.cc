@@ -69,6 +69,12 @@ TEST_F(OutputFileTest, AFullDiskIsTold) {
             "/dev/full: cannot write: No space left on device");
 }
 
+TEST_F(OutputFileTest, ErrorsNameThePathAsItWasGiven) {
+  const std::string path = folder_ + "/report.json";
+  std::filesystem::create_symlink(std::string(250, 'x'), path);  // too long for its .unfinished
+  EXPECT_EQ(WriteWhole(path, "x").message(), path + ": cannot write: File name too long");
+}
+
 TEST_F(OutputFileTest, ALinkStaysOneAndItsTargetIsReplaced) {
   const std::string path = folder_ + "/report.json";
   std::filesystem::create_directory(folder_ + "/results");
