@@ -63,6 +63,12 @@ def write_report(document, folder):
                 file.write(content)
 
 
+def interrupt(number, frame):
+    for again in (signal.SIGHUP, signal.SIGTERM):  # a closed terminal is told of twice: the way out is taken once
+        signal.signal(again, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     parser, arguments = parse()
     own = roster.ours(arguments)
@@ -75,9 +81,9 @@ def main():
     results = Results(os.path.join(arguments.out, "results.json"), machine.describe(ROOT, arguments.threads),
                       [peer.name for peer in own])
     # As an interruption: the peers must not stay behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is behind nohup
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, interrupt)
     try:
         Run(text_ids, results).all(arguments.rounds, cells, present(peers, results))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,12 @@ def export(tmp_path_factory):
     return make
 
 
+def _begin_anew(largest_file):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    for number in (signal.SIGHUP, signal.SIGINT):  # which the parent may ignore, as behind nohup
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="session")
 def run_cli():
     """run_cli(*arguments) -> CompletedProcess of python -m sinkstream_export; `largest_file` bytes fit on its disk.
@@ -56,7 +63,7 @@ def run_cli():
         return subprocess.run(
             [sys.executable, *start, *map(str, arguments)], capture_output=True, text=True,
             env={**os.environ, "PYTHONPATH": paths},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)))
+            preexec_fn=lambda: _begin_anew(largest_file))
 
     return run
 

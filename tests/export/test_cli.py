@@ -119,6 +119,24 @@ def test_signal_while_a_file_is_made_is_one_line_and_leaves_nothing(folder, tmp_
     assert "verifying" in said(result)[-2]
 
 
+HUNG_UP_TWICE = """
+import os, shutil, signal, sys
+from sinkstream_export import __main__, verify
+hang_up = lambda *arguments, **names: os.kill(os.getpid(), signal.SIGHUP)
+remove = shutil.rmtree
+verify.check = hang_up
+shutil.rmtree = lambda *arguments, **names: hang_up() or remove(*arguments, **names)
+sys.exit(__main__.main())
+"""
+
+
+def test_a_second_hangup_does_not_keep_the_first_from_cleaning(folder, tmp_path, run_cli):
+    out = tmp_path / "new" / "model.pt"
+    result = run_cli("--from", folder, "--out", out, program=HUNG_UP_TWICE)
+    assert not out.parent.exists()
+    assert result.returncode == 129
+
+
 IGNORANT = """
 import os, signal, sys
 from sinkstream_export import __main__, verify

@@ -47,6 +47,8 @@ class _Terminated(BaseException):
 
 
 def _terminate(number: int, frame: object) -> None:
+    for again in (signal.SIGHUP, signal.SIGTERM):  # a closed terminal is told of twice: the way out is taken once
+        signal.signal(again, signal.SIG_IGN)
     raise _Terminated(number)
 
 
