@@ -20,13 +20,13 @@ class TerminalProcess {
   // `command`: the program's path and its arguments. `hangup`: what SIGHUP does to it, which its
   // parent may keep from it.
   explicit TerminalProcess(std::vector<std::string> command, sighandler_t hangup = SIG_DFL) {
+    std::vector<char*> arguments;  // before there are two: a child of many threads takes no memory
+    for (std::string& word : command) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
     pid_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
     if (pid_ == 0) {
       KeepOutputOnCtrlC();
       signal(SIGHUP, hangup);
-      std::vector<char*> arguments;
-      for (std::string& word : command) arguments.push_back(word.data());
-      arguments.push_back(nullptr);
       execv(arguments.front(), arguments.data());
       _exit(127);
     }
