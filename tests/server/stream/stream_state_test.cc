@@ -40,7 +40,7 @@ std::string Say(const StreamState::Step& step) {
 
 class StreamStateTest : public testing::Test {
  protected:
-  // As ConverseStream does on the engine thread, but for the other thread.
+  // As EventStream does on the engine thread, but for the other thread.
   void OnReady() { wakes_ += state_.Ready() ? 1 : 0; }
   std::string Woken() {
     EXPECT_EQ(wakes_, 1);
