@@ -127,7 +127,7 @@ class Engine::Impl {
   absl::Status Send(AttachmentId attachment, Command command) {
     const size_t bytes = HeldBytes(command);
     if (inbox_->TryPush(attachment, bytes, std::move(command))) return absl::OkStatus();
-    return Exhausted("QUEUE_FULL",
+    return Exhausted(Refusal::kQueueFull,
                      "inbox: too many calls, of this stream or of all, wait for the engine already",
                      absl::Seconds(1));
   }

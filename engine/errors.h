@@ -3,6 +3,7 @@
 // name the field, what it was and the limit.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 
@@ -15,19 +16,27 @@ namespace sinkstream {
 // <problem>".
 absl::Status InvalidField(const std::string& field, const std::string& problem);
 
-// RESOURCE_EXHAUSTED for want of `reason` (UPPER_SNAKE: "KV_MEMORY", "MAX_SESSIONS", "QUEUE_FULL");
-// a client may try again after `retry_after`; absent: that would not help.
-absl::Status Exhausted(const std::string& reason, const std::string& message,
+// Why a session, a stream or a request is refused that nothing is wrong with.
+enum class Refusal { kMaxSessions, kKvMemory, kQueueFull, kMaxStreams, kShuttingDown };
+// In their order.
+inline constexpr std::array kRefusals = {Refusal::kMaxSessions, Refusal::kKvMemory,
+                                         Refusal::kQueueFull, Refusal::kMaxStreams,
+                                         Refusal::kShuttingDown};
+// As clients read it: "MAX_SESSIONS", ...
+const char* Name(Refusal refusal);
+
+// RESOURCE_EXHAUSTED. A client may try again after `retry_after`; absent: that would not help.
+absl::Status Exhausted(Refusal refusal, const std::string& message,
                        std::optional<absl::Duration> retry_after);
 
-// UNAVAILABLE: this server is going away, and gives and takes nothing new. Reason SHUTTING_DOWN; a
-// client may try again, here or at another server, after kShutdownRetry.
+// UNAVAILABLE, kShuttingDown: this server is going away, and gives and takes nothing new. A client
+// may try again, here or at another server, after kShutdownRetry.
 absl::Status ShuttingDown();
 inline constexpr absl::Duration kShutdownRetry = absl::Seconds(1);
 
 // The facts back out; absent where the status carries none.
 std::optional<std::string> ErrorField(const absl::Status& status);
-std::optional<std::string> ErrorReason(const absl::Status& status);
+std::optional<Refusal> ErrorRefusal(const absl::Status& status);
 std::optional<absl::Duration> ErrorRetryAfter(const absl::Status& status);
 
 }  // namespace sinkstream

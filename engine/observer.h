@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "engine/errors.h"
 #include "engine/types.h"
 
 namespace sinkstream {
@@ -28,7 +29,7 @@ struct StepStats {
   // pool for it: the same, or windows do not slide.
   int64_t evicted_blocks = 0;
   int64_t freed_blocks = 0;
-  // sample: sampling, detokenizing and scoring; emit: what follows from it, events to outboxes.
+  // sample: sampling, detokenizing and scoring; emit: moving sessions on, and their events.
   absl::Duration plan, model, sample, emit;
   // Of one row of a step now and then: Model::PinnedAttention(), and the negative log-likelihood of
   // its token (nats) as the model gave it.
@@ -69,7 +70,7 @@ struct SessionEnd {
   const SessionId& id;
   CloseReason reason = CloseReason::kClient;
   absl::Duration lifetime;
-  int64_t tokens = 0;  // of its stream
+  int64_t tokens = 0;  // that it has read
 };
 
 // A turn or an append that was taken up has ended.
@@ -105,7 +106,7 @@ class EngineObserver {
   virtual void OnPool(const PoolStats&) {}  // before a round ends, and before OnDraining
   virtual void OnSessionStart(const SessionStart&) {}
   virtual void OnSessionEnd(const SessionEnd&) {}
-  virtual void OnRejected(const std::string& /*reason*/) {}  // ErrorReason() of the refusal
+  virtual void OnRejected(Refusal) {}
   virtual void OnRequestEnd(const RequestEnd&) {}
   virtual void OnRequestFailed(const absl::Status&) {}  // of one told so, taken up or not
   virtual void OnParkEnd(const ParkEnd&) {}  // a save that failed: no session is parked for a while

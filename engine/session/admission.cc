@@ -100,7 +100,7 @@ bool Admission::Defer(Command& command) {
     return true;
   }
   Refuse(Take(place).open,
-         Exhausted("QUEUE_FULL", "inbox: too many calls of this stream wait for its session",
+         Exhausted(Refusal::kQueueFull, "inbox: too many calls of this stream wait for its session",
                    absl::Seconds(1)));
   return true;
 }
@@ -112,7 +112,7 @@ std::optional<Admission::Arrival> Admission::Leave(AttachmentId attachment) {
 }
 
 void Admission::Refuse(const OpenCommand& command, const absl::Status& status) {
-  if (const auto reason = ErrorReason(status)) observer_.OnRejected(*reason);
+  if (const auto refusal = ErrorRefusal(status)) observer_.OnRejected(*refusal);
   command.outbox->Close(status);
 }
 

@@ -44,7 +44,7 @@ absl::Status RequestQueue::Admit(const Session& session, const Sequence::Request
                      " is still running in this session; wait for its turn_done, or cancel it"));
   }
   if (static_cast<int32_t>(session.requests.size()) > limits_.max_queued_requests) {
-    return Exhausted("QUEUE_FULL",
+    return Exhausted(Refusal::kQueueFull,
                      absl::StrCat(name, ": max_queued_requests: ", limits_.max_queued_requests,
                                   " requests of this session wait already"),
                      absl::Seconds(1));
@@ -166,7 +166,7 @@ void RequestQueue::FinishAppend(Session& session) {
 }
 
 void RequestQueue::Reject(Session& session, uint64_t request_id, absl::Status status) {
-  if (const auto reason = ErrorReason(status)) observer_.OnRejected(*reason);
+  if (const auto refusal = ErrorRefusal(status)) observer_.OnRejected(*refusal);
   observer_.OnRequestFailed(status);
   Push(session, RequestFailed{request_id, std::move(status)});
 }

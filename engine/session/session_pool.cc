@@ -21,7 +21,7 @@ absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
                                            absl::Time now) {
   if (!HasPlace()) {
     return Exhausted(
-        "MAX_SESSIONS",
+        Refusal::kMaxSessions,
         absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
         RetryAfter(now));
   }
@@ -56,12 +56,12 @@ absl::Status SessionPool::NoMemory(int64_t needed, absl::Time now) const {
   const std::string session = absl::StrCat("kv_bytes: this session needs ",
                                            needed * spec_.block_bytes, " bytes of KV memory, ");
   if (needed > of_sessions) {
-    return Exhausted("KV_MEMORY",
+    return Exhausted(Refusal::kKvMemory,
                      absl::StrCat(session, of_sessions * spec_.block_bytes,
                                   " are all there is for sessions: ask for a smaller window"),
                      std::nullopt);
   }
-  return Exhausted("KV_MEMORY",
+  return Exhausted(Refusal::kKvMemory,
                    absl::StrCat(session, BlocksLeft() * spec_.block_bytes, " of ",
                                 of_sessions * spec_.block_bytes, " are left"),
                    RetryAfter(now));

@@ -1,5 +1,8 @@
 #include "server/metrics/catalog.h"
 
+#include "absl/strings/ascii.h"
+#include "engine/errors.h"
+
 namespace sinkstream {
 namespace {
 
@@ -36,6 +39,13 @@ MetricLabel Codes() {
            "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
            "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
            "UNAUTHENTICATED"}};
+}
+
+MetricLabel Refusals() {
+  MetricLabel label = {"reason", {}};
+  for (const Refusal refusal : kRefusals)
+    label.values.push_back(absl::AsciiStrToLower(Name(refusal)));
+  return label;
 }
 
 std::vector<MetricInfo> ServerMetrics() {
@@ -107,7 +117,7 @@ std::vector<MetricInfo> SessionMetrics() {
        kCounter,
        "",
        "Sessions, streams and requests refused for want of room, or because the server shuts down.",
-       {{"reason", {"max_sessions", "kv_memory", "queue_full", "max_streams", "shutting_down"}}}},
+       {Refusals()}},
   };
 }
 

@@ -164,7 +164,7 @@ void EngineMetrics::OnSessionEnd(const SessionEnd& end) {
   session_seconds_.Observe(absl::ToDoubleSeconds(end.lifetime));
 }
 
-void EngineMetrics::OnRejected(const std::string& reason) { CountRejection(store_, reason); }
+void EngineMetrics::OnRejected(Refusal refusal) { CountRejection(store_, refusal); }
 
 void EngineMetrics::OnRequestEnd(const RequestEnd& end) {
   if (end.replies) return CountTurn(end);

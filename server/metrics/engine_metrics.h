@@ -22,7 +22,7 @@ class EngineMetrics final : public EngineObserver {
   void OnPool(const PoolStats& stats) override;
   void OnSessionStart(const SessionStart& start) override;
   void OnSessionEnd(const SessionEnd& end) override;
-  void OnRejected(const std::string& reason) override;
+  void OnRejected(Refusal refusal) override;
   void OnRequestEnd(const RequestEnd& end) override;
   void OnRequestFailed(const absl::Status& status) override;
   void OnParkEnd(const ParkEnd& end) override;

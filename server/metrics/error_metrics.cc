@@ -1,9 +1,5 @@
 #include "server/metrics/error_metrics.h"
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
-
 namespace sinkstream {
 
 void CountError(MetricStore& store, ErrorScope scope, absl::StatusCode code) {
@@ -15,12 +11,8 @@ void CountError(MetricStore& store, ErrorScope scope, absl::StatusCode code) {
   store.CounterOf(Metric::kErrors, {static_cast<size_t>(scope), known - 1}).Add();
 }
 
-void CountRejection(MetricStore& store, const std::string& reason) {
-  const auto& reasons = InfoOf(Metric::kAdmissionRejections).labels[0].values;
-  const auto found = std::find(reasons.begin(), reasons.end(), absl::AsciiStrToLower(reason));
-  if (found == reasons.end()) return;
-  const auto value = static_cast<size_t>(found - reasons.begin());
-  store.CounterOf(Metric::kAdmissionRejections, {value}).Add();
+void CountRejection(MetricStore& store, Refusal refusal) {
+  store.CounterOf(Metric::kAdmissionRejections, {static_cast<size_t>(refusal)}).Add();
 }
 
 }  // namespace sinkstream

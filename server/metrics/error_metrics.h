@@ -1,9 +1,8 @@
 // Errors told to clients, by where and by code; refusals for want of room, by reason.
 #pragma once
 
-#include <string>
-
 #include "absl/status/status.h"
+#include "engine/errors.h"
 #include "server/metrics/metric_store.h"
 
 namespace sinkstream {
@@ -14,7 +13,6 @@ enum class ErrorScope { kRequest, kStream, kCall };
 // Nothing for OK. What is no canonical code counts as UNKNOWN.
 void CountError(MetricStore& store, ErrorScope scope, absl::StatusCode code);
 
-// `reason`: ErrorReason() of a refusal, as "KV_MEMORY". Nothing for one that is not in the catalog.
-void CountRejection(MetricStore& store, const std::string& reason);
+void CountRejection(MetricStore& store, Refusal refusal);
 
 }  // namespace sinkstream

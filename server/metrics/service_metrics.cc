@@ -29,11 +29,11 @@ void ServiceMetrics::SetStreamsLimit(int64_t streams) {
 }
 
 void ServiceMetrics::CountRefusal(const absl::Status& status) {
-  if (const auto reason = ErrorReason(status)) CountRejection(store_, *reason);
+  if (const auto refusal = ErrorRefusal(status)) CountRejection(store_, *refusal);
 }
 
 void ServiceMetrics::MessageRefused(const absl::Status& status, bool parsed) {
-  if (ErrorReason(status)) return CountRefusal(status);
+  if (ErrorRefusal(status)) return CountRefusal(status);
   if (!parsed) return malformed_.Add();
   (absl::IsFailedPrecondition(status) ? out_of_turn_ : invalid_).Add();
 }

@@ -12,7 +12,7 @@ absl::Status LiveStreams::Add(LiveStream* stream) {
   MutexLock lock(mutex_);
   if (!ended_.ok()) return ended_;
   if (static_cast<int64_t>(streams_.size()) >= most_) {
-    return Exhausted("MAX_STREAMS",
+    return Exhausted(Refusal::kMaxStreams,
                      absl::StrCat("max_streams: ", most_, " streams are alive already"),
                      absl::Seconds(1));
   }

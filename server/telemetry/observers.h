@@ -23,7 +23,7 @@ class EngineObservers final : public EngineObserver {
     Tell(&EngineObserver::OnSessionStart, start);
   }
   void OnSessionEnd(const SessionEnd& end) override { Tell(&EngineObserver::OnSessionEnd, end); }
-  void OnRejected(const std::string& reason) override { Tell(&EngineObserver::OnRejected, reason); }
+  void OnRejected(Refusal refusal) override { Tell(&EngineObserver::OnRejected, refusal); }
   void OnRequestEnd(const RequestEnd& end) override { Tell(&EngineObserver::OnRequestEnd, end); }
   void OnRequestFailed(const absl::Status& status) override {
     Tell(&EngineObserver::OnRequestFailed, status);

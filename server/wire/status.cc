@@ -29,9 +29,9 @@ void AddDetails(const absl::Status& status, google::rpc::Status& rpc) {
     *retry.mutable_retry_delay() = ToProtoDuration(*retry_after);
     rpc.add_details()->PackFrom(retry);
   }
-  if (const auto reason = ErrorReason(status)) {
+  if (const auto refusal = ErrorRefusal(status)) {
     google::rpc::ErrorInfo info;
-    info.set_reason(*reason);
+    info.set_reason(Name(*refusal));
     info.set_domain(kErrorDomain);
     rpc.add_details()->PackFrom(info);
   }

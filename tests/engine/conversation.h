@@ -32,7 +32,7 @@ class CountingObserver final : public EngineObserver {
   void OnRequestEnd(const RequestEnd& end) override {
     ends.push_back({end.replies, end.reason, end.status, end.usage, end.timings, end.trace});
   }
-  void OnRejected(const std::string& reason) override { rejected.push_back(reason); }
+  void OnRejected(Refusal refusal) override { rejected.push_back(refusal); }
   void OnParkEnd(const ParkEnd& end) override {
     parked.push_back(end);
     if (!end.status.ok()) park_failures.push_back(end.status);
@@ -53,7 +53,7 @@ class CountingObserver final : public EngineObserver {
   std::vector<End> ends;
   std::vector<ParkEnd> parked;
   std::vector<CloseReason> closed;
-  std::vector<std::string> rejected;
+  std::vector<Refusal> rejected;
   std::vector<absl::Status> park_failures;
   int pauses = 0;
 };

@@ -262,7 +262,7 @@ TEST(EngineTest, AStreamThatSendsTooMuchIsRefusedAndNoOtherNotices) {
   for (int i = 0; i < 4; ++i)
     EXPECT_TRUE(engine.Turn(greedy.attachment(), standing.Tokens(1)).ok());
   const auto refused = engine.Turn(greedy.attachment(), standing.Tokens(1));
-  EXPECT_EQ(ErrorReason(refused), "QUEUE_FULL");
+  EXPECT_EQ(ErrorRefusal(refused), Refusal::kQueueFull);
   EXPECT_TRUE(ErrorRetryAfter(refused).has_value());
   for (int i = 0; i < 1000; ++i) {
     engine.Cancel(greedy.attachment());
@@ -309,11 +309,11 @@ TEST(EngineTest, TheBytesThatWaitAreBounded) {
   second.Open();
   const auto hold = standing.StandStill(first);
   EXPECT_TRUE(standing.engine().Turn(first.attachment(), standing.Tokens(200)).ok());
-  EXPECT_EQ(ErrorReason(standing.engine().Turn(second.attachment(), standing.Tokens(200))),
-            "QUEUE_FULL");
+  EXPECT_EQ(ErrorRefusal(standing.engine().Turn(second.attachment(), standing.Tokens(200))),
+            Refusal::kQueueFull);
   TurnRequest stops = standing.Tokens(1);
   stops.sampling.stop_strings.assign(4, std::string(100, 'x'));
-  EXPECT_EQ(ErrorReason(standing.engine().Turn(second.attachment(), stops)), "QUEUE_FULL");
+  EXPECT_EQ(ErrorRefusal(standing.engine().Turn(second.attachment(), stops)), Refusal::kQueueFull);
   EXPECT_TRUE(standing.engine().Turn(second.attachment(), standing.Tokens(10)).ok());
 }
 

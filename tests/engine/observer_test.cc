@@ -166,7 +166,8 @@ TEST(EngineObserver, HearsOfEachStreamThatIsRefused) {
   world.OpenStream();
   world.scheduler().Handle(DrainCommand{absl::Seconds(5)});
   world.OpenStream();
-  EXPECT_EQ(world.observer().rejected, (std::vector<std::string>{"MAX_SESSIONS", "SHUTTING_DOWN"}));
+  EXPECT_EQ(world.observer().rejected,
+            (std::vector{Refusal::kMaxSessions, Refusal::kShuttingDown}));
 }
 
 TEST(EngineObserver, HearsOfRowsThatAreNoNumbers) {

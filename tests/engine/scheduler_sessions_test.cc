@@ -52,7 +52,7 @@ TEST(SchedulerTest, WhatCanNeverFitIsNotToldToTryAgain) {
   OpenRequest huge;
   huge.window = 300;
   const auto refused = talk.OpenStream(huge).Read().closed.value();
-  EXPECT_EQ(ErrorReason(refused), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(refused), Refusal::kKvMemory);
   EXPECT_FALSE(ErrorRetryAfter(refused).has_value());
   EXPECT_THAT(std::string(refused.message()), HasSubstr("ask for a smaller window"));
 }
@@ -64,9 +64,9 @@ TEST(SchedulerTest, WhatDoesNotFitIsRefusedAtTheDoorAndFitsOnceOneHasClosed) {
   for (auto* stream : streams) EXPECT_FALSE(stream->Read().closed);
   const auto refused = talk.OpenStream().Read().closed.value();
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(ErrorReason(refused), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(refused), Refusal::kKvMemory);
   EXPECT_GE(ErrorRetryAfter(refused).value(), absl::Seconds(1));
-  EXPECT_THAT(talk.observer().rejected, ElementsAre("KV_MEMORY"));
+  EXPECT_THAT(talk.observer().rejected, ElementsAre(Refusal::kKvMemory));
   for (auto* stream : streams) stream->Feed(Numbers(60, 1), Greedy(30));
   talk.Run();  // every session full, all in every step: no block is wanting
   for (auto* stream : streams) EXPECT_THAT(stream->Read().turns, SizeIs(1));
@@ -81,7 +81,7 @@ TEST(SchedulerTest, MaxSessionsIsALimitOfItsOwn) {
   Conversation talk({}, options);
   talk.OpenStream();
   talk.OpenStream();
-  EXPECT_EQ(ErrorReason(talk.OpenStream().Read().closed.value()), "MAX_SESSIONS");
+  EXPECT_EQ(ErrorRefusal(talk.OpenStream().Read().closed.value()), Refusal::kMaxSessions);
 }
 
 TEST(SchedulerTest, AnUnknownOrForeignIdIsNotFound) {

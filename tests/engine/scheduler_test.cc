@@ -314,7 +314,7 @@ TEST(SchedulerTest, TooManyQueuedRequestsAreRefused) {
   auto& alice = talk.OpenStream();
   for (uint64_t id = 1; id <= 10; ++id) alice.Append("word and word ", id);
   ASSERT_THAT(alice.Read().failures, SizeIs(1));  // one runs, eight wait
-  EXPECT_EQ(ErrorReason(alice.Read().failures[0].status), "QUEUE_FULL");
+  EXPECT_EQ(ErrorRefusal(alice.Read().failures[0].status), Refusal::kQueueFull);
   talk.Run();
   EXPECT_THAT(alice.Read().appends, SizeIs(9));
 }

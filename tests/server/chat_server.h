@@ -53,7 +53,7 @@ class WatchingObserver final : public EngineObserver {
   void OnPool(const PoolStats& stats) override;
   void OnSessionStart(const SessionStart& start) override { server_.OnSessionStart(start); }
   void OnSessionEnd(const SessionEnd& end) override { server_.OnSessionEnd(end); }
-  void OnRejected(const std::string& reason) override { server_.OnRejected(reason); }
+  void OnRejected(Refusal refusal) override { server_.OnRejected(refusal); }
   void OnRequestEnd(const RequestEnd& end) override { server_.OnRequestEnd(end); }
   void OnRequestFailed(const absl::Status& status) override { server_.OnRequestFailed(status); }
   void OnDraining() override { server_.OnDraining(); }

@@ -144,7 +144,7 @@ TEST_F(ParkingTest, WithoutAnIdleSessionTheNewOneIsRefused) {
   Talked(30, 2);
   auto& carol = talk_.OpenStream();
   ASSERT_TRUE(carol.Read().closed.has_value());
-  EXPECT_EQ(ErrorReason(*carol.Read().closed), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(*carol.Read().closed), Refusal::kKvMemory);
   EXPECT_TRUE(ErrorRetryAfter(*carol.Read().closed).has_value());
   EXPECT_FALSE(talk_.park().Works());
 }
@@ -153,7 +153,7 @@ TEST_F(ParkingTest, ASessionThatCannotComeBackYetStaysParked) {
   const auto alice = Left(30, 1);
   auto& bob = Talked(30, 2);
   Talked(30, 3);
-  EXPECT_EQ(ErrorReason(*Return(alice).Read().closed), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(*Return(alice).Read().closed), Refusal::kKvMemory);
   bob.Close();
   auto& back = Return(alice);
   talk_.EndAllParking();
@@ -220,7 +220,7 @@ TEST_F(ParkingTest, ASessionThatItsClientComesBackForIsNotParkedForANewcomer) {
   auto& bobs = Return(bob);
   talk_.EndAllParking();
   EXPECT_TRUE(alices.Read().opened.has_value());
-  EXPECT_EQ(ErrorReason(*carol.Read().closed), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(*carol.Read().closed), Refusal::kKvMemory);
   EXPECT_TRUE(bobs.Read().opened.has_value());
 }
 
@@ -254,7 +254,7 @@ TEST_F(ParkingTest, AStreamThatAsksForTooMuchWhileItWaitsIsRefused) {
   Talked(30, 2);
   auto& carol = talk_.OpenStream();
   for (int i = 0; i < 40; ++i) carol.Append("text and text ");
-  EXPECT_EQ(ErrorReason(*carol.Read().closed), "QUEUE_FULL");
+  EXPECT_EQ(ErrorRefusal(*carol.Read().closed), Refusal::kQueueFull);
   talk_.EndAllParking();
   EXPECT_EQ(talk_.scheduler().Stats().attached_sessions, 1);
 }
@@ -291,7 +291,7 @@ TEST_F(ParkingTest, ACloseCountsEvenIfItsSessionCannotComeBack) {
   auto& back = Return(alice);
   back.Close();
   talk_.EndParking(absl::ResourceExhaustedError("disk full"));
-  EXPECT_EQ(ErrorReason(*back.Read().closed), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(*back.Read().closed), Refusal::kKvMemory);
   EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
 }
 
@@ -304,7 +304,7 @@ TEST_F(ParkingTest, WhatItAsksForMeanwhileIsBoundedInBytesToo) {
   carol.Score(std::vector<TokenId>(most, 'a'));
   dave.Score({'a'});
   EXPECT_FALSE(carol.Read().closed);
-  EXPECT_EQ(ErrorReason(*dave.Read().closed), "QUEUE_FULL");
+  EXPECT_EQ(ErrorRefusal(*dave.Read().closed), Refusal::kQueueFull);
   carol.Vanish();
   auto& erin = talk_.OpenStream();
   erin.Score({'a'});
@@ -400,7 +400,7 @@ TEST_F(ParkingTest, AFailedSaveCostsTheNewOneItsPlaceAndNobodyElseAnything) {
   Talked(30, 2);
   auto& carol = talk_.OpenStream();
   talk_.EndParking(absl::ResourceExhaustedError("disk full"));
-  EXPECT_EQ(ErrorReason(*carol.Read().closed), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(*carol.Read().closed), Refusal::kKvMemory);
   EXPECT_THAT(talk_.observer().park_failures, SizeIs(1));
   EXPECT_EQ(talk_.park().Tickets(), 0);
   talk_.OpenStream();
@@ -440,7 +440,7 @@ TEST_F(SmallParkTest, WhatTheParkHasNoRoomForIsRefused) {
   Left(30, 1);
   Left(30, 2);
   Talked(30, 3);
-  EXPECT_EQ(ErrorReason(*talk_.OpenStream().Read().closed), "KV_MEMORY");
+  EXPECT_EQ(ErrorRefusal(*talk_.OpenStream().Read().closed), Refusal::kKvMemory);
 }
 
 TEST_F(SmallParkTest, AFullParkStillLetsAParkedAndAnIdleSessionChangePlaces) {

@@ -218,8 +218,7 @@ TEST_F(EngineMetricsTest, CountsErrorsByCodeAndRefusalsByReason) {
   metrics_.OnRequestFailed(absl::InvalidArgumentError("no"));
   metrics_.OnRequestFailed(absl::UnauthenticatedError("who"));
   metrics_.OnRequestFailed(absl::OkStatus());
-  metrics_.OnRejected("KV_MEMORY");
-  metrics_.OnRejected("SOMETHING_NEW");
+  metrics_.OnRejected(Refusal::kKvMemory);
   EXPECT_THAT(
       Lines(),
       IsSupersetOf({"sinkstream_errors_total{scope=\"request\",code=\"INVALID_ARGUMENT\"} 1",

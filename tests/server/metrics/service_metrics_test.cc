@@ -117,7 +117,7 @@ TEST_F(ServiceMetricsTest, CountsRefusedMessagesByWhatIsWrongWithThem) {
   metrics_.MessageRefused(absl::InvalidArgumentError("bytes"), /*parsed=*/false);
   metrics_.MessageRefused(InvalidField("open.window", "is 0"), /*parsed=*/true);
   metrics_.MessageRefused(absl::FailedPreconditionError("open"), /*parsed=*/true);
-  metrics_.MessageRefused(Exhausted("QUEUE_FULL", "inbox", std::nullopt), /*parsed=*/true);
+  metrics_.MessageRefused(Exhausted(Refusal::kQueueFull, "inbox", std::nullopt), /*parsed=*/true);
   EXPECT_THAT(Lines(),
               IsSupersetOf({"sinkstream_messages_rejected_total{reason=\"malformed\"} 1",
                             "sinkstream_messages_rejected_total{reason=\"invalid\"} 1",

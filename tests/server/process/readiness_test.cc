@@ -89,7 +89,7 @@ class Recorder final : public EngineObserver {
   void OnPool(const PoolStats& stats) override { log_ += "pool" + Text(stats.sessions); }
   void OnSessionStart(const SessionStart& start) override { log_ += "start " + start.id + " "; }
   void OnSessionEnd(const SessionEnd& end) override { log_ += "end" + Text(end.tokens); }
-  void OnRejected(const std::string& reason) override { log_ += reason + " "; }
+  void OnRejected(Refusal refusal) override { log_ += Name(refusal) + std::string(" "); }
   void OnRequestEnd(const RequestEnd& end) override { log_ += "done" + Text(end.request_id); }
   void OnRequestFailed(const absl::Status&) override { log_ += "failed "; }
   void OnParkEnd(const ParkEnd& end) override { log_ += "park" + Text(end.bytes); }
@@ -118,7 +118,7 @@ TEST(EngineObservers, EachIsToldEverything) {
   observers.OnPool({.sessions = 2});
   observers.OnSessionStart({.id = id});
   observers.OnSessionEnd({.id = id, .lifetime = absl::Seconds(9), .tokens = 9});
-  observers.OnRejected("FULL");
+  observers.OnRejected(Refusal::kQueueFull);
   observers.OnRequestEnd({.session_id = id,
                           .principal = id,
                           .trace = trace,
@@ -131,7 +131,8 @@ TEST(EngineObservers, EachIsToldEverything) {
   observers.OnParkEnd({.status = absl::OkStatus(), .bytes = 5, .time = absl::ZeroDuration()});
   observers.OnDraining();
   observers.OnPaused();
-  EXPECT_EQ(first, "round over step3 pool2 start id end9 FULL done7 failed park5 draining paused ");
+  EXPECT_EQ(first,
+            "round over step3 pool2 start id end9 QUEUE_FULL done7 failed park5 draining paused ");
   EXPECT_EQ(second, first);
 }
 

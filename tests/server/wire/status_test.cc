@@ -27,7 +27,7 @@ TEST(ToRpcStatus, AFieldBecomesABadRequest) {
 }
 
 TEST(ToRpcStatus, WantBecomesRetryInfoAndErrorInfo) {
-  const auto rpc = ToRpcStatus(Exhausted("KV_MEMORY", "no room", absl::Milliseconds(2500)));
+  const auto rpc = ToRpcStatus(Exhausted(Refusal::kKvMemory, "no room", absl::Milliseconds(2500)));
   EXPECT_EQ(rpc.code(), static_cast<int>(absl::StatusCode::kResourceExhausted));
   ASSERT_EQ(rpc.details_size(), 2);
   const auto retry = Unpacked<google::rpc::RetryInfo>(rpc, 0);
