@@ -44,8 +44,9 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   // Attaches `outbox` to a new or an existing session. First event: Opened. Refusals close the
-  // outbox: NOT_FOUND (no such session of this principal), RESOURCE_EXHAUSTED with RetryInfo,
-  // INVALID_ARGUMENT (a setting), UNAVAILABLE with RetryInfo (draining).
+  // outbox: NOT_FOUND (no such session of this principal), RESOURCE_EXHAUSTED with RetryInfo (none
+  // where the session can never fit), INVALID_ARGUMENT (a setting), UNAVAILABLE with RetryInfo
+  // (draining), DATA_LOSS (its parked cache cannot be read back).
   absl::StatusOr<AttachmentId> Open(OpenRequest request, std::shared_ptr<Outbox> outbox);
 
   // Answers: deltas, then TurnDone or RequestFailed. FAILED_PRECONDITION (as RequestFailed) while a

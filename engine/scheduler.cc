@@ -80,7 +80,7 @@ void Scheduler::Attach(Session& session, OpenCommand& command) {
 }
 
 // Of a stream that gets no session, refused or gone while it waited: all that still counts is that
-// it closed its session.
+// it closed its session. (Not while the server drains: it ends all sessions itself.)
 void Scheduler::CarryOutLastWill(const Admission::Arrival& arrival) {
   const bool closes = std::any_of(
       arrival.then.begin(), arrival.then.end(),

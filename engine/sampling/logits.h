@@ -25,8 +25,8 @@ void FindAtLeast(absl::Span<const float> logits, float floor, std::vector<TokenI
 // exp of every value, which is at most 0; relative error 2e-7, and 0 below about -87.
 void ExpInPlace(absl::Span<float> values);
 
-// Of exp(logit - highest), which is the highest of `logits`: in float, eight at a time summed in
-// float, the rest in double.
+// The sum of exp(logit - highest), `highest` being the highest of `logits`. Terms, and sums of
+// eight of them, are float; sums of these are double.
 double SumOfExps(absl::Span<const float> logits, float highest);
 
 }  // namespace sinkstream

@@ -44,14 +44,16 @@ class Admission {
   // each, one behind each request is kept, and nothing behind a close, so their number is bounded
   // too.
   bool Defer(Command& command);
-  // The stream has gone: it, if it waited, as it was.
+  // The stream has gone. Returns it, with what it has asked for, if it waited.
   std::optional<Arrival> Leave(AttachmentId attachment);
-  // Id of the session that the first one waits for; empty if it is a new one.
+  // Id of the session that the first waiting stream asks for; empty if that is a new one, or if
+  // none waits.
   SessionId Wanted() const { return waiting_.empty() ? "" : waiting_.front().open.request.id; }
-  // The session that it waits for is lost: it is told `status`.
+  // The session that the first waiting stream asks for is lost: the stream is told `status`.
   void RefuseFirst(const absl::Status& status);
+  // Tells `status` to all that wait.
   void RefuseAll(const absl::Status& status);
-  // One that does not wait: tells the observer and the stream. Every refusal comes this way.
+  // Refuses a stream that does not wait (any more): tells the observer and the stream.
   void Refuse(const OpenCommand& command, const absl::Status& status);
 
  private:

@@ -68,11 +68,11 @@ void AddText(const JoinedText& joined, bool replies, const Tokenizer& tokenizer,
     carried.remove_suffix(joined.held_in_tail);
   }
   // A text's tokens may have other bytes than the text: it is normalized, a space is put before it.
-  const auto own = absl::MakeConstSpan(prompt.tokens).subspan(prompt.owed + prompt.begun);
-  prompt.carried = prompt.begun;
+  const auto own = absl::MakeConstSpan(prompt.tokens).subspan(prompt.EncodedBefore());
+  prompt.carried_tokens = prompt.begun_tokens;
   if (own.empty() || carried.empty()) return;
   const size_t to_cover = Bytes(tokenizer.Encode(carried, before), tokenizer);
-  prompt.carried += TokensThatCover(to_cover, own, tokenizer);
+  prompt.carried_tokens += TokensThatCover(to_cover, own, tokenizer);
 }
 
 }  // namespace
@@ -82,8 +82,8 @@ Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
                   const PromptPlace& place) {
   Prompt prompt;
   prompt.tokens = std::move(before.owed);
-  prompt.begun = before.begun;
-  prompt.owed = static_cast<int64_t>(prompt.tokens.size()) - prompt.begun;
+  prompt.begun_tokens = before.begun;
+  prompt.owed_tokens = static_cast<int64_t>(prompt.tokens.size()) - prompt.begun_tokens;
   prompt.held_before = std::move(before.held);
   if (input.text) {
     const JoinedText text = Join(prompt.held_before, *input.text, tokenizer);
@@ -92,25 +92,26 @@ Prompt MakePrompt(Unread before, const RequestInput& input, bool replies,
   }
   Append(prompt.tokens, begin);
   AppendText(prompt.held_before, tokenizer, place.previous, prompt);
-  prompt.carried = static_cast<int64_t>(prompt.tokens.size()) - prompt.owed;
+  prompt.carried_tokens = static_cast<int64_t>(prompt.tokens.size()) - prompt.owed_tokens;
   Append(prompt.tokens, input.user_turn ? input.user_turn->At(place.turn) : input.tokens);
   return prompt;
 }
 
-void KeepLast(Prompt& prompt) { prompt.kept = prompt.tokens.empty() ? 0 : 1; }
+void KeepLast(Prompt& prompt) { prompt.kept_tokens = prompt.tokens.empty() ? 0 : 1; }
 
 Unread LeftUnread(const Prompt& prompt, int64_t fed, bool next_told) {
   const auto begin = prompt.tokens.begin();
   const auto all = static_cast<int64_t>(prompt.tokens.size());
-  if (fed == all - prompt.kept) return {{begin + fed, prompt.tokens.end()}, prompt.held_after};
+  if (fed == all - prompt.kept_tokens)
+    return {{begin + fed, prompt.tokens.end()}, prompt.held_after};
   const int64_t stay = next_told ? fed + 1 : fed;
-  const int64_t encoded_before = prompt.owed + prompt.begun;
+  const int64_t encoded_before = prompt.EncodedBefore();
   const bool held_stays = stay <= encoded_before;
-  const int64_t end = held_stays ? encoded_before : std::max(prompt.owed + prompt.carried, stay);
+  const int64_t end = held_stays ? encoded_before : std::max(prompt.OwnBegin(), stay);
   Unread left = {{begin + fed, begin + end}, held_stays ? prompt.held_before : prompt.held_rest};
   // Else it is what opens the conversation.
-  const bool is_text = prompt.begun > 0 || !prompt.held_before.empty();
-  if (is_text) left.begun = end - std::max(prompt.owed, stay);
+  const bool is_text = prompt.begun_tokens > 0 || !prompt.held_before.empty();
+  if (is_text) left.begun = end - std::max(prompt.owed_tokens, stay);
   return left;
 }
 

@@ -32,7 +32,8 @@ struct Unread {
   // First: the end of the former reply, the system turn, the last token of a scored append.
   std::vector<TokenId> owed;
   std::string held;   // then: text whose last tokens depend on what follows
-  int64_t begun = 0;  // of `owed`, the last: text that was held, until a request was cut within it
+  int64_t begun = 0;  // tokens at the end of `owed` of text that was held, until a request was cut
+                      // within it
 
   bool empty() const { return owed.empty() && held.empty(); }
 };
@@ -44,14 +45,21 @@ struct PromptPlace {
 };
 
 struct Prompt {
+  // In the order in which they are fed:
+  //   | owed | begun | held before, encoded by now | the request's own ... | kept |
+  //          |<------------ carried -------------->|
   std::vector<TokenId> tokens;
-  int64_t owed = 0;         // of `tokens`, the first: what the session owed, but for Unread::begun
-  int64_t begun = 0;        // of those after them, the first: Unread::begun
-  std::string held_before;  // the session's held text when the request began
-  int64_t carried = 0;      // of those after `owed`, the first: `begun`, `held_before` less its end
-  std::string held_rest;    // that end, if it is held still
-  std::string held_after;   // what is held once it has all been read
-  int64_t kept = 0;         // of `tokens`, the last: read, but left to the next request to feed
+  int64_t owed_tokens = 0;     // what the session owed (Unread::owed), less those begun
+  int64_t begun_tokens = 0;    // Unread::begun
+  int64_t carried_tokens = 0;  // of text that came before this request
+  int64_t kept_tokens = 0;     // 0 or 1: read, but left to the next request to feed
+  std::string held_before;     // the session's held text when the request began
+  std::string held_rest;       // the end of that, if it is held still
+  std::string held_after;      // text that is held once the prompt has been read; begins with that
+
+  // Tokens before the first that this request has encoded, and before the first of its own text.
+  int64_t EncodedBefore() const { return owed_tokens + begun_tokens; }
+  int64_t OwnBegin() const { return owed_tokens + carried_tokens; }
 };
 
 // The prompt of a request that finds `before`. `begin`: what stands before a user's turn that opens

@@ -42,7 +42,7 @@ absl::Status CheckDistributions(const ScoringParams& params, int64_t tokens,
 int64_t FirstScored(const Prompt& prompt, const ScoringParams& params, int64_t position,
                     int64_t system_tokens) {
   const int64_t first =
-      std::max({int64_t{1}, prompt.owed + params.skip_tokens, system_tokens + 1 - position});
+      std::max({int64_t{1}, prompt.owed_tokens + params.skip_tokens, system_tokens + 1 - position});
   return std::min(first, static_cast<int64_t>(prompt.tokens.size()));
 }
 

@@ -40,14 +40,14 @@ class Sequence {
   const Request& request() const { return request_; }
   State state() const { return state_; }
   bool decodes() const { return state_ == State::kDecode; }
-  // That it feeds.
+  // Tokens of the prompt that this sequence feeds.
   int64_t prompt_tokens() const {
-    return static_cast<int64_t>(prompt_.tokens.size()) - prompt_.kept;
+    return static_cast<int64_t>(prompt_.tokens.size()) - prompt_.kept_tokens;
   }
   int64_t prompt_left() const { return prompt_tokens() - fed_; }
   int64_t prompt_fed() const { return fed_; }
   // True once a token of its own has been fed: not only what the session owed or held.
-  bool Begun() const { return fed_ > prompt_.owed + prompt_.carried; }
+  bool Begun() const { return fed_ > prompt_.OwnBegin(); }
 
   // It is first in its session: feeds `prompt`, made from request().input, which it gives up.
   // `first_scored`: FirstScored (scoring.h) where it is to be scored.
@@ -73,9 +73,9 @@ class Sequence {
   std::optional<int64_t> RowsBeforeScored() const;
   // The tokens that the next `rows` rows score.
   absl::Span<const TokenId> ScoredTokens(int32_t rows) const;
-  // All that will be scored.
+  // Tokens that the request asks to have scored, told or not.
   int64_t AllScored() const;
-  // They have been fed.
+  // The next `rows` tokens have been fed.
   void Fed(int32_t rows, absl::Time now);
 
   // Index of the next token of the reply.

@@ -1,6 +1,6 @@
 // Session: one client's conversation: its cache, its settings, its requests. It outlives streams,
 // and a stream attaches to it through an outbox. Plain state: session_pool.h creates and ends
-// sessions, engine/scheduler.h moves them. Engine thread only.
+// sessions, engine/step/step_runner.h moves them on. Engine thread only.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +53,7 @@ struct Session {
   int64_t system_tokens = 0;                 // length of its system prompt, with which it begins
   Unread unread;                             // taken in, not yet fed
   TurnPlace turn_place = TurnPlace::kLater;  // of the next user turn, unless it opens the session
-  RecentTokens recent;                       // of those read
+  RecentTokens recent;                       // the latest that it has read
   GuessRecord guesses;                       // how guesses at its replies have fared
   std::deque<Sequence> requests;             // the first one runs, the others wait
 

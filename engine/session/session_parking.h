@@ -22,11 +22,13 @@ class SessionParking {
   // All outlive this. `park`: null if nothing is ever parked.
   SessionParking(SessionPool& pool, BlockPark* park, EngineObserver& observer, const Clock& clock);
 
-  // Sees to it that `blocks` more will be left in the pool: those of sessions that are being saved
-  // count, then idle sessions are chosen, the ones without a stream for longest first, and begin to
-  // be saved. False, and nothing begun, if all of them would not do and none is on its way back
-  // that nobody waits for any more. `returning`: the parked session that the room is for, if it is
-  // for one; its own copies, soon given back, make room for those it displaces.
+  // Sees to it that `blocks` more will be left in the pool. What counts, in this order:
+  //   - blocks of sessions that are being saved already;
+  //   - blocks of idle sessions, those without a stream for longest first: they begin to be saved.
+  // True if that will do, and where it will not, if a session is on its way from or to the park for
+  // which nobody waits: it will be idle then. False, and nothing begun, else. `returning`: the
+  // parked session that the room is for, or null: its copies leave the park, so those that it
+  // displaces may take their place.
   bool MakeRoom(int64_t blocks, const Session* returning = nullptr);
 
   // Begins to bring a parked session back. Requires: the pool has its blocks left.

@@ -32,7 +32,7 @@ class SessionPool {
 
   // A new session; its settings have been checked. `prefix`: the system prompt's tokens, if they
   // are just what is pinned; if a live session has read them, the new one stands behind them at
-  // once. RESOURCE_EXHAUSTED with RetryInfo: MAX_SESSIONS or KV_MEMORY.
+  // once. RESOURCE_EXHAUSTED: MAX_SESSIONS or KV_MEMORY, with RetryInfo unless it can never fit.
   absl::StatusOr<Session*> Open(SessionId id, std::string principal, SessionSettings settings,
                                 std::vector<TokenId> prefix, absl::Time now);
   // Blocks that Open reserves for such a session, and those that are left for it. More than that is
@@ -64,8 +64,8 @@ class SessionPool {
   void Close(Session& session);
 
   // Sessions whose idle timeout has passed, and when the next one's will (InfiniteFuture if no
-  // session is idle). Those on their way to or from the park, and those that
-  // a stream waits for, are left out.
+  // session is idle). Those on their way to or from the park, and those that a stream waits for,
+  // are left out.
   std::vector<Session*> Expired(absl::Time now);
   absl::Time NextExpiry() const;
 

@@ -51,12 +51,13 @@ float ChanceBehind(const GuessRecord& record, int32_t run);
 // that they are tried again.
 GuessRecord AfterStep(GuessRecord record, int32_t guessed, int32_t accepted);
 
-// Replaces `guesses` with how many each of the sequences of a step may have verified, `most` at
-// most, all of which decode, `chances` being those of their first guesses, kSurest at most. A guess
-// is made if its chance, of being right with all before it, is worth its row; where all such
-// guesses would double the step's time or fill more than kGuessedStepRows, the surest are, and of
-// those about as sure as the last that fit, as many as fit, from the sequence at `turn` (modulo
-// their number) on.
+// How many guesses each sequence of a step has verified; replaces `guesses`. All sequences decode.
+// `chances`: that their first guesses are right, kSurest at most; the n-th guess has the n-th power
+// of it. `most`: guesses of one sequence.
+//   - A guess is made if its chance is worth its row.
+//   - If these would double the step's time, or fill more than kGuessedStepRows, the surest are.
+//   - Of those about as sure as the last that fits, as many as fit are made, from the sequence
+//     `turn` (modulo their number) on.
 void ShareGuesses(absl::Span<const float> chances, int32_t most, size_t turn,
                   std::vector<int32_t>& guesses);
 

@@ -18,8 +18,8 @@ class QualityProbe {
  public:
   static constexpr int64_t kEverySteps = 16;
 
-  // Call once for each step. Its sequence that is looked at, one whose logits are wanted; they take
-  // turns. Absent for most steps, and if there is none such.
+  // Call once for each step. Which of its sequences is looked at: one whose logits are wanted;
+  // these take turns. Absent for most steps, and where no logits are wanted.
   std::optional<int32_t> Choose(const StepBatch& batch);
 
  private:
@@ -27,10 +27,11 @@ class QualityProbe {
   int64_t looks_ = 0;
 };
 
-// Whether its last row sees pinned tokens and others.
+// Whether the last row of `sequence` sees pinned tokens and others too.
 bool SeesBeyondPinned(const StepSequence& sequence);
 
-// Of `token`, in nats, >= 0. The row's logits are as in engine/sampling/logprobs.h.
+// The negative log-likelihood of `token`, in nats, >= 0. The row's logits are as in
+// engine/sampling/logprobs.h.
 double NegativeLogLikelihood(absl::Span<const float> logits, TokenId token);
 
 }  // namespace sinkstream

@@ -37,12 +37,13 @@ struct StepCandidate {
   int32_t index = 0;        // the caller's name for it
   bool decodes = false;     // else it prefills
   int64_t prompt_left = 0;  // tokens still to be read, when it prefills; >= 1
-  int32_t guesses = 0;      // tokens that it would have verified, when it decodes
+  int32_t guesses = 0;      // that it would like to have verified, when it decodes
   // Serial number of its latest place in a plan: the lower, the longer ago.
   uint64_t planned_at = 0;
-  // Of the prompt's rows, those behind so many score: their logits are wanted.
+  // The first so many rows of the prompt do not score. Those behind them do: their logits are
+  // wanted.
   int64_t rows_before_scored = std::numeric_limits<int64_t>::max();
-  bool tells_distributions = false;  // of those that score
+  bool tells_distributions = false;  // the rows that score do
 };
 
 struct PlannedRows {

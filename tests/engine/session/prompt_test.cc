@@ -111,7 +111,7 @@ TEST_F(PromptTest, TheRestOfHeldTextIsNoMoreOwedThanTheTextWas) {
   EXPECT_THAT(rest.owed, ElementsAre('y', 'z', kAb));
   EXPECT_EQ(rest.begun, 3);
   const Prompt next = MakePrompt(rest, Ids({1, 2}), false, {}, tokenizer_);  // y z ab 1 2
-  EXPECT_EQ(next.owed, 0);
+  EXPECT_EQ(next.owed_tokens, 0);
   EXPECT_THAT(LeftUnread(next, 1).owed, ElementsAre('z', kAb));
   EXPECT_EQ(LeftUnread(next, 1).begun, 2);
   EXPECT_TRUE(LeftUnread(next, 4).empty());
