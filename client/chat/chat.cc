@@ -15,6 +15,7 @@
 #include "client/chat/console.h"
 #include "client/session_client.h"
 #include "client/terminal.h"
+#include "client/tool/standard_output.h"
 #include "client/utf8.h"
 #include "client/wire_duration.h"
 
@@ -68,11 +69,10 @@ absl::Status NotUtf8(const std::string& text) {
                    text.size() > kShown ? "..." : ""));
 }
 
-// A reply's piece, of whole characters; as it is where no terminal would obey it. False if nobody
-// can read it: the terminal is closed, or the other end of the pipe.
-bool PrintText(const std::string& text) {
-  const std::string shown = isatty(STDOUT_FILENO) != 0 ? Printable(text) : text;
-  std::fwrite(shown.data(), 1, shown.size(), stdout);
+// A reply's piece. False if nobody can read it: the terminal is closed, or the other end of the
+// pipe.
+bool PrintPiece(const std::string& text) {
+  PrintText(text);
   return std::fflush(stdout) == 0;
 }
 
@@ -223,7 +223,7 @@ class Chat {
     bool read = true;
     const auto print = [&](const v1::ConverseResponse& event) {
       if (!read || !event.has_delta()) return;
-      read = PrintText(event.delta().text());
+      read = PrintPiece(event.delta().text());
       if (!read) client_.Cancel();
     };
     const auto done =

@@ -240,7 +240,7 @@ absl::Status RunDrift(const DriftOptions& options, ScoreClient& client) {
 
   Drift drift(options, client, std::move(*ids), std::move(*state));
   const absl::Status measured = drift.Run();
-  PrintResults(IncompleteMark(measured) + ToMarkdown(drift.state()));
+  PrintText(IncompleteMark(measured) + ToMarkdown(drift.state()));
   const absl::Status kept =
       KeepReport(options.json, Report(options, client.model(), drift.state(), measured));
   if (measured.ok()) return kept;

@@ -99,7 +99,7 @@ Curve CurveOf(const PerplexityOptions& options, const Evaluation& evaluation) {
 }
 
 void Print(const PerplexityOptions& options, const Curve& curve, const absl::Status& measured) {
-  PrintResults(IncompleteMark(measured));
+  PrintText(IncompleteMark(measured));
   const int64_t scored = Sum(curve.nll, options.warmup).tokens;
   if (scored == 0) return;  // after an error
   // Without gaps, and to the end where nothing failed.

@@ -261,7 +261,7 @@ absl::Status RunRecall(const RecallOptions& options, ScoreClient& client) {
   if (!recall.ok()) return recall.status();
   const absl::Status measured = Measure(options, client, *recall);
   const std::string markdown = IncompleteMark(measured) + ToMarkdown(*recall);
-  PrintResults(markdown);
+  PrintText(markdown);
   absl::Status kept = KeepReport(options.json, Report(options, client.model(), *recall, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   return FirstError(measured, kept, {options.json, options.markdown});

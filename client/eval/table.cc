@@ -124,7 +124,7 @@ absl::Status RunTable(const TableOptions& options, ScoreClient& client) {
   const int64_t tokens = std::ssize(evaluation.plan().ids);
   const std::string markdown =
       IncompleteMark(measured) + Heading(options, model, tokens) + ToMarkdown(result);
-  PrintResults(markdown);
+  PrintText(markdown);
   absl::Status kept = KeepReport(options.json, Report(options, model, result, tokens, measured));
   kept.Update(KeepReport(options.markdown, markdown));
   const plot::Chart chart = MakeChart(options, model.name(), places, evaluation);

@@ -151,12 +151,12 @@ absl::Status Load(const Options& options, Clock& clock, Interruption& interrupti
   const v1::GetModelResponse& model = target->model();
   const auto traffic = target->MakeTraffic(options);
   if (!traffic.ok()) return traffic.status();
-  PrintResults(absl::StrFormat("%s (%s, %s) at %s\n", model.name(), model.weight_dtype(),
-                               model.isa(), options.server));
+  PrintText(absl::StrFormat("%s (%s, %s) at %s\n", model.name(), model.weight_dtype(), model.isa(),
+                            options.server));
   std::fflush(stdout);
   const std::vector<LoadResult> results = RunAll(options, *traffic, *target, clock, interruption);
   const absl::Status measured = StatusOf(results.back());
-  PrintResults(IncompleteMark(measured));
+  PrintText(IncompleteMark(measured));
   if (options.sweep.empty()) {
     Print(results.back());
   } else {

@@ -18,7 +18,7 @@ absl::Status KeepReport(const std::string& path, const std::string& content) {
   if (path.empty()) return absl::OkStatus();
   const absl::Status status = WriteWhole(path, content);
   if (status.ok()) return status;
-  PrintResults(content);
+  PrintText(content);
   return absl::Status(status.code(),
                       absl::StrCat(status.message(), "; it is on standard output instead"));
 }

@@ -10,7 +10,7 @@
 
 namespace sinkstream {
 
-void PrintResults(std::string_view text) {
+void PrintText(std::string_view text) {
   const std::string shown = isatty(STDOUT_FILENO) != 0 ? Printable(text) : std::string(text);
   std::fwrite(shown.data(), 1, shown.size(), stdout);
 }
