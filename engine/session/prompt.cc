@@ -102,8 +102,9 @@ void KeepLast(Prompt& prompt) { prompt.kept_tokens = prompt.tokens.empty() ? 0 :
 Unread LeftUnread(const Prompt& prompt, int64_t fed, bool next_told) {
   const auto begin = prompt.tokens.begin();
   const auto all = static_cast<int64_t>(prompt.tokens.size());
-  if (fed == all - prompt.kept_tokens)
+  if (fed == all - prompt.kept_tokens) {
     return {{begin + fed, prompt.tokens.end()}, prompt.held_after};
+  }
   const int64_t stay = next_told ? fed + 1 : fed;
   const int64_t encoded_before = prompt.EncodedBefore();
   const bool held_stays = stay <= encoded_before;
