@@ -58,13 +58,28 @@ struct StepSequence {
   // Added to the angle position of recent tokens and of queries on them. 0 in serving; tests stand
   // at late positions.
   int64_t rotary_offset = 0;
-  int32_t logit_rows = 1;  // of its last rows, so many whose logits are wanted
+  int32_t logit_rows = 1;    // of its last rows, so many whose logits are wanted
+  bool peaks_alone = false;  // of these the highest logit, and which it is, is all that is wanted
 };
 
 struct StepBatch {
   std::vector<StepSequence> sequences;
   // Of these, the one whose last row's attention is looked at; -1: none is.
   int32_t probed_sequence = -1;
+};
+
+// A row's highest logit; of equals the one of the lowest id. Not a number, or infinite, where the
+// row's logits are not to be used: one is NaN or +infinity, or all are -infinity.
+struct Peak {
+  TokenId token = 0;
+  float logit = 0;
+};
+
+// Of the rows whose logits were wanted, in the order of the batch.
+struct StepLogits {
+  // [rows][vocab_size]. If there are peaks, rows whose peak alone was wanted hold anything.
+  absl::Span<const float> logits;
+  absl::Span<const Peak> peaks;  // [rows]; or empty, if the model does not tell them
 };
 
 class Model {
@@ -75,11 +90,10 @@ class Model {
   virtual const ModelSpec& Spec() const = 0;
 
   // Feeds every token of `batch`, writes their keys and values into the named blocks, and returns
-  // the wanted rows' logits, [rows wanted][vocab_size], in the order of the batch. The span is
-  // valid until the next call. A row's result does not depend on the other rows of the batch, bit
-  // for bit. Engine thread only. On an error no position has advanced: the same tokens may be fed
-  // again.
-  virtual absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) = 0;
+  // the wanted rows' logits, valid until the next call. A row's result does not depend on the other
+  // rows of the batch, bit for bit. Engine thread only. On an error no position has advanced: the
+  // same tokens may be fed again.
+  virtual absl::StatusOr<StepLogits> Step(const StepBatch& batch) = 0;
 
   // What StepBatch::probed_sequence asked the last Step for: the part of its attention that the row
   // paid to the pinned tokens, in [0, 1], the mean over the heads of one layer; the layers take

@@ -76,13 +76,17 @@ float Exp(float x) {
 
 absl::StatusOr<Peak> FindPeak(absl::Span<const float> logits) {
   const Scan scan = ScanAll(logits);
-  if (scan.nan || !std::isfinite(scan.highest)) {
-    return absl::InternalError("the model gave logits that are not finite");
-  }
+  const float highest = scan.nan ? std::numeric_limits<float>::quiet_NaN() : scan.highest;
+  if (auto peak = Checked({0, highest}); !peak.ok()) return peak;
   size_t i = 0;
   while (i + kLanes <= logits.size() && !AnyAtLeast(&logits[i], scan.highest)) i += kLanes;
   while (logits[i] != scan.highest) ++i;
   return Peak{static_cast<TokenId>(i), scan.highest};
+}
+
+absl::StatusOr<Peak> Checked(const Peak& peak) {
+  if (std::isfinite(peak.logit)) return peak;
+  return absl::InternalError("the model gave logits that are not finite");
 }
 
 void FindAtLeast(absl::Span<const float> logits, float floor, std::vector<TokenId>& tokens) {

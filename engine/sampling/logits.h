@@ -6,18 +6,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/model.h"
 #include "engine/types.h"
 
 namespace sinkstream {
 
-struct Peak {
-  TokenId token = 0;
-  float logit = 0;
-};
-
-// The highest logit; of equals the one of the lowest id. INTERNAL if `logits` hold a NaN or
-// +infinity, or nothing but -infinity.
+// Of a row. INTERNAL if `logits` hold a NaN or +infinity, or nothing but -infinity.
 absl::StatusOr<Peak> FindPeak(absl::Span<const float> logits);
+// The same of a peak that the model has found.
+absl::StatusOr<Peak> Checked(const Peak& peak);
 
 // The tokens whose logit is `floor` or more, in the order of their ids. Replaces `tokens`.
 void FindAtLeast(absl::Span<const float> logits, float floor, std::vector<TokenId>& tokens);

@@ -37,16 +37,19 @@ double UniformDraw(uint64_t seed, uint64_t index) {
   return static_cast<double>(z >> 11) * 0x1.0p-53;
 }
 
-absl::StatusOr<Sampled> Sampler::Sample(absl::Span<const float> logits,
-                                        const SamplingParams& params,
+bool TakesPeakAlone(const SamplingParams& params) {
+  return params.temperature == 0 && !HasPenalty(params) && !params.top_logprobs;
+}
+
+absl::StatusOr<Sampled> Sampler::Sample(const RowLogits& row, const SamplingParams& params,
                                         absl::Span<const TokenId> recent, double draw) {
-  const auto peak = FindPeak(logits);
+  const auto peak = row.peak ? Checked(*row.peak) : FindPeak(row.logits);
   if (!peak.ok()) return peak.status();
   Sampled sampled;
-  sampled.token = Choose(logits, *peak, params, recent, draw);
+  sampled.token = Choose(row.logits, *peak, params, recent, draw);
   if (params.top_logprobs) {
-    const double log_sum = LogSumExp(logits, peak->logit);
-    sampled.logprob = Logprobs(logits, log_sum, sampled.token, *params.top_logprobs);
+    const double log_sum = LogSumExp(row.logits, peak->logit);
+    sampled.logprob = Logprobs(row.logits, log_sum, sampled.token, *params.top_logprobs);
   }
   return sampled;
 }

@@ -52,6 +52,10 @@ int32_t Sequence::LogitRows(int32_t rows) const {
   return request_.replies && rows == prompt_left() ? 1 : 0;
 }
 
+bool Sequence::TakesPeaksAlone() const {
+  return !request_.scoring && TakesPeakAlone(request_.sampling);
+}
+
 int64_t Sequence::AllScored() const {
   if (!request_.scoring) return 0;
   return static_cast<int64_t>(prompt_.tokens.size()) - first_scored_;

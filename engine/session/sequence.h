@@ -69,6 +69,8 @@ class Sequence {
   int32_t Guess(absl::Span<const TokenId> guesses, const ChatFormat& format);
   // Of the next `rows` rows, how many need logits; they are the last.
   int32_t LogitRows(int32_t rows) const;
+  // Of their logits the peaks are all that is needed.
+  bool TakesPeaksAlone() const;
   // Rows left before the first that scores a token; absent where none will.
   std::optional<int64_t> RowsBeforeScored() const;
   // The tokens that the next `rows` rows score.

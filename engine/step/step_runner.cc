@@ -13,6 +13,17 @@ int64_t MostDistributions(const ModelSpec& spec) {
   return std::max<int64_t>(1, static_cast<int64_t>(Outbox::kManyBytes) / DistributionBytes(spec));
 }
 
+// Takes the first `rows` off `from`.
+StepLogits TakeRows(StepLogits& from, size_t rows, size_t vocab_size) {
+  StepLogits taken = {from.logits.first(rows * vocab_size), from.peaks};
+  from.logits.remove_prefix(taken.logits.size());
+  if (!from.peaks.empty()) {
+    taken.peaks = from.peaks.first(rows);
+    from.peaks.remove_prefix(rows);
+  }
+  return taken;
+}
+
 }  // namespace
 
 StepRunner::StepRunner(const EngineOptions& options, Parts parts, std::function<void()> on_room)
@@ -87,8 +98,20 @@ void StepRunner::BuildBatch() {
     step.first_recent_block = session.window.first_recent_block();
     step.rotary_offset = options_.position_offset;
     step.logit_rows = sequence.LogitRows(planned.rows);
+    step.peaks_alone = sequence.TakesPeaksAlone();
     batch_.sequences.push_back(step);
   }
+}
+
+// Its logits are looked at too.
+std::optional<int32_t> StepRunner::ChooseLookedAt() {
+  const auto looked_at = probe_.Choose(batch_);
+  batch_.probed_sequence = -1;
+  if (!looked_at) return std::nullopt;
+  StepSequence& sequence = batch_.sequences[*looked_at];
+  sequence.peaks_alone = false;
+  if (SeesBeyondPinned(sequence)) batch_.probed_sequence = *looked_at;
+  return looked_at;
 }
 
 absl::Span<Session* const> StepRunner::Run() {
@@ -98,23 +121,19 @@ absl::Span<Session* const> StepRunner::Run() {
   PlanRows();
   if (plan_.empty()) return {};
   BuildBatch();
-  const auto looked_at = probe_.Choose(batch_);
-  batch_.probed_sequence = -1;
-  if (looked_at && SeesBeyondPinned(batch_.sequences[*looked_at])) {
-    batch_.probed_sequence = *looked_at;
-  }
+  const auto looked_at = ChooseLookedAt();
   const auto planned = parts_.clock.Now();
-  const auto logits = parts_.model.Step(batch_);
+  const auto given = parts_.model.Step(batch_);
   const auto computed = parts_.clock.Now();
 
   StepStats stats;
   stats.sequences = static_cast<int32_t>(plan_.size());
-  stats.failed = !logits.ok();
-  if (logits.ok()) {
+  stats.failed = !given.ok();
+  if (given.ok()) {
     stats.pinned_attention = parts_.model.PinnedAttention();
-    ApplyLogits(*logits, looked_at, stats);
+    ApplyLogits(*given, looked_at, stats);
   } else {
-    for (Session* const session : sessions_) FailUnread(*session, logits.status());
+    for (Session* const session : sessions_) FailUnread(*session, given.status());
   }
   stats.plan = planned - begun;
   stats.model = computed - planned;
@@ -123,10 +142,10 @@ absl::Span<Session* const> StepRunner::Run() {
   return sessions_;
 }
 
-void StepRunner::ApplyLogits(absl::Span<const float> logits, std::optional<int32_t> looked_at,
+void StepRunner::ApplyLogits(const StepLogits& given, std::optional<int32_t> looked_at,
                              StepStats& stats) {
   const auto begun = parts_.clock.Now();
-  sampler_.Run(ListShares(logits));
+  sampler_.Run(ListShares(given));
   stats.sample += parts_.clock.Now() - begun;
   if (looked_at) Look(shares_[*looked_at], stats);  // before its deltas are moved out
   for (const Share& share : shares_) {
@@ -138,7 +157,7 @@ void StepRunner::ApplyLogits(absl::Span<const float> logits, std::optional<int32
   }
 }
 
-absl::Span<ReplyStep> StepRunner::ListShares(absl::Span<const float> logits) {
+absl::Span<ReplyStep> StepRunner::ListShares(StepLogits given) {
   const size_t vocab_size = parts_.model.Spec().vocab_size;
   shares_.clear();
   // Never fewer: they keep the memory of their deltas. No more below: shares point to them.
@@ -146,8 +165,7 @@ absl::Span<ReplyStep> StepRunner::ListShares(absl::Span<const float> logits) {
   size_t replies = 0;
   for (size_t i = 0; i < plan_.size(); ++i) {
     const int32_t rows = batch_.sequences[i].logit_rows;
-    const auto own = logits.first(rows * vocab_size);
-    logits.remove_prefix(own.size());
+    const StepLogits own = TakeRows(given, static_cast<size_t>(rows), vocab_size);
     Share& share = shares_.emplace_back(Share{sessions_[i], plan_[i].rows, own});
     const Sequence& sequence = share.session->requests.front();
     if (!sequence.request().replies || rows == 0) continue;
@@ -156,7 +174,7 @@ absl::Span<ReplyStep> StepRunner::ListShares(absl::Span<const float> logits) {
     reply.rows = share.rows;
     reply.guesses = rows - 1;
     reply.ends_prefill = !sequence.decodes();
-    reply.logits = own;
+    reply.given = own;
     share.reply = &reply;
   }
   return absl::MakeSpan(replies_).first(replies);
@@ -165,7 +183,7 @@ absl::Span<ReplyStep> StepRunner::ListShares(absl::Span<const float> logits) {
 // How likely the model found what is sampled of its first row.
 void StepRunner::Look(const Share& share, StepStats& stats) const {
   if (share.reply == nullptr || share.reply->deltas.empty()) return;
-  const auto row = share.logits.first(parts_.model.Spec().vocab_size);
+  const auto row = share.given.logits.first(parts_.model.Spec().vocab_size);
   const TokenId sampled = share.reply->deltas.front().tokens.front();
   stats.negative_log_likelihood = NegativeLogLikelihood(row, sampled);
 }
@@ -246,7 +264,7 @@ absl::Status StepRunner::TellScores(const Share& share, StepStats& stats) {
   if (tokens.empty() || !scoring) return absl::OkStatus();
   const auto count = static_cast<int64_t>(tokens.size());
   const int64_t position = session.window.position() + share.rows - count + 1;
-  auto scores = ScoreTokens(share.logits, tokens, position, *scoring);
+  auto scores = ScoreTokens(share.given.logits, tokens, position, *scoring);
   if (!scores.ok()) {
     ++stats.nonfinite_rows;
     return scores.status();

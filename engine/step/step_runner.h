@@ -65,21 +65,21 @@ class StepRunner {
   struct Share {
     Session* session = nullptr;
     int32_t rows = 0;
-    absl::Span<const float> logits;  // of the last rows, whose logits were asked for
-    ReplyStep* reply = nullptr;      // of replies_; null: its rows are read without a reply
+    StepLogits given;            // by the model, of the last rows, whose logits were asked for
+    ReplyStep* reply = nullptr;  // of replies_; null: its rows are read without a reply
   };
 
   // Of a step, in this order.
   void ListCandidates();
   void PlanRows();
   void BuildBatch();
+  std::optional<int32_t> ChooseLookedAt();
   // What the model made of the batch: `stats` counts it. `looked_at`: of the plan, if any.
-  void ApplyLogits(absl::Span<const float> logits, std::optional<int32_t> looked_at,
-                   StepStats& stats);
+  void ApplyLogits(const StepLogits& given, std::optional<int32_t> looked_at, StepStats& stats);
 
   std::optional<StepCandidate> CandidateOf(Session& session, size_t index);
   // Sets shares_, and gives the replies that get tokens.
-  absl::Span<ReplyStep> ListShares(absl::Span<const float> logits);
+  absl::Span<ReplyStep> ListShares(StepLogits given);
   void Look(const Share& share, StepStats& stats) const;
   void ApplyReply(ReplyStep& reply, StepStats& stats);
   void ReadRows(const Share& share, StepStats& stats);

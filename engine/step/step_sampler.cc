@@ -5,6 +5,15 @@
 #include <utility>
 
 namespace sinkstream {
+namespace {
+
+RowLogits RowOf(const StepLogits& given, size_t row, size_t vocab_size) {
+  RowLogits one = {given.logits.subspan(row * vocab_size, vocab_size)};
+  if (!given.peaks.empty()) one.peak = given.peaks[row];
+  return one;
+}
+
+}  // namespace
 
 StepSampler::StepSampler(Model& model, const ChatFormat& format, const Clock& clock)
     : model_(model),
@@ -47,9 +56,9 @@ std::optional<TokenId> StepSampler::SampleRow(ReplyStep& step, Sampler& sampler)
   Session& session = *step.session;
   Sequence& sequence = session.requests.front();
   const auto& request = sequence.request();
-  const auto row = step.logits.subspan(step.accepted * vocab_size_, vocab_size_);
-  const auto sampled = sampler.Sample(row, request.sampling, session.recent.AsSpan(),
-                                      UniformDraw(request.seed, sequence.generated()));
+  const auto sampled =
+      sampler.Sample(RowOf(step.given, step.accepted, vocab_size_), request.sampling,
+                     session.recent.AsSpan(), UniformDraw(request.seed, sequence.generated()));
   if (!sampled.ok()) {
     step.status = sampled.status();
     return std::nullopt;

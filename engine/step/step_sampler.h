@@ -27,10 +27,10 @@ namespace sinkstream {
 // A turn, first in its session, whose rows have logits.
 struct ReplyStep {
   Session* session = nullptr;
-  int32_t rows = 0;                // of the step
-  int32_t guesses = 0;             // of these, the last
-  bool ends_prefill = false;       // they are the rest of the prompt
-  absl::Span<const float> logits;  // [1 + guesses][vocab_size], of the last rows
+  int32_t rows = 0;           // of the step
+  int32_t guesses = 0;        // of these, the last
+  bool ends_prefill = false;  // they are the rest of the prompt
+  StepLogits given;           // by the model, of the last 1 + guesses rows
 
   // Set by Run:
   int32_t accepted = 0;  // guesses that were right: the rows behind them do not count

@@ -33,13 +33,14 @@ TorchModel::TorchModel(ModelSpec spec, KvStorage kv, int32_t head_dim, torch::ji
       module_(std::move(module)),
       forward_(module_.get_method("forward")) {}
 
-absl::StatusOr<absl::Span<const float>> TorchModel::Step(const StepBatch& batch) {
+absl::StatusOr<StepLogits> TorchModel::Step(const StepBatch& batch) {
   try {
     const c10::InferenceMode inference;
     Flatten(batch);
     const int64_t wanted = static_cast<int64_t>(logit_rows_.size());
     context_ = c10::make_intrusive<StepContext>(
         kv_.tensor(), head_dim_, absl::MakeConstSpan(lines_), absl::MakeConstSpan(blocks_));
+    context_->AskPeaks(peak_alone_);
     if (batch.probed_sequence >= 0) Probe(batch);
     logits_ = forward_({Copy(tokens_), Copy(logit_rows_), context_}).toTensor();
     ClearUpperHalves();
@@ -47,8 +48,9 @@ absl::StatusOr<absl::Span<const float>> TorchModel::Step(const StepBatch& batch)
                     logits_.dim() == 2 && logits_.size(0) == wanted &&
                     logits_.size(1) == spec_.vocab_size,
                 "forward gave ", logits_.scalar_type(), " ", logits_.sizes());
-    return absl::MakeConstSpan(logits_.const_data_ptr<float>(),
-                               static_cast<size_t>(logits_.numel()));
+    TakePeaks();
+    return StepLogits{{logits_.const_data_ptr<float>(), static_cast<size_t>(logits_.numel())},
+                      peaks_};
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
   }
@@ -71,6 +73,7 @@ void TorchModel::Flatten(const StepBatch& batch) {
   logit_rows_.clear();
   lines_.clear();
   blocks_.clear();
+  peak_alone_.clear();
   for (const StepSequence& sequence : batch.sequences) Append(sequence);
 }
 
@@ -93,6 +96,15 @@ void TorchModel::Append(const StepSequence& sequence) {
   tokens_.insert(tokens_.end(), sequence.tokens.begin(), sequence.tokens.end());
   const int64_t end = first + rows;
   for (int64_t row = end - sequence.logit_rows; row < end; ++row) logit_rows_.push_back(row);
+  peak_alone_.resize(logit_rows_.size(), sequence.peaks_alone ? 1 : 0);
+}
+
+// A file of an exporter that knew no operator for it tells none.
+void TorchModel::TakePeaks() {
+  peaks_.clear();
+  for (const kernels::RowPeak& peak : context_->head_peaks()->peaks()) {
+    peaks_.push_back({peak.output, peak.value});
+  }
 }
 
 void TorchModel::Probe(const StepBatch& batch) {

@@ -22,7 +22,7 @@ class TorchModel final : public Model {
 
   const ModelSpec& Spec() const override { return spec_; }
   // No exception leaves it: INTERNAL, in one line.
-  absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
+  absl::StatusOr<StepLogits> Step(const StepBatch& batch) override;
   std::optional<double> PinnedAttention() const override;
   void ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body) override;
   void CopyOut(BlockId block, char* to) const override { kv_.CopyOut(block, to); }
@@ -33,6 +33,7 @@ class TorchModel final : public Model {
 
  private:
   void Flatten(const StepBatch& batch);
+  void TakePeaks();
   void Append(const StepSequence& sequence);
   void Probe(const StepBatch& batch);
 
@@ -47,9 +48,11 @@ class TorchModel final : public Model {
   std::vector<int64_t> logit_rows_;  // [M]
   std::vector<SequenceLine> lines_;  // [Q]
   std::vector<int32_t> blocks_;      // [B]
+  std::vector<uint8_t> peak_alone_;  // [M]
   c10::intrusive_ptr<StepContext> context_;
-  int64_t probes_ = 0;  // so far
-  at::Tensor logits_;   // [M, vocab_size]
+  int64_t probes_ = 0;       // so far
+  at::Tensor logits_;        // [M, vocab_size]
+  std::vector<Peak> peaks_;  // [M], or empty
 };
 
 }  // namespace sinkstream

@@ -56,7 +56,7 @@ void Sample(benchmark::State& state, const SamplingParams& params) {
   Sampler sampler;
   uint64_t index = 0;
   for (auto _ : state) {
-    const auto sampled = sampler.Sample(logits, params, recent, UniformDraw(1, ++index));
+    const auto sampled = sampler.Sample({logits}, params, recent, UniformDraw(1, ++index));
     if (!sampled.ok()) return state.SkipWithError(std::string(sampled.status().message()).c_str());
   }
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(logits.size() * sizeof(float)));

@@ -121,6 +121,12 @@ TEST_P(SpeculationTest, EveryEventIsTheSameWithoutGuesses) {
   }
 }
 
+TEST_P(SpeculationTest, EveryEventIsTheSameFromAModelThatTellsNoPeaks) {
+  const auto expected = Life(GetParam(), Guessing(4), {.next = RamblingWithFaults}).Live(1);
+  Life life(GetParam(), Guessing(4), {.next = RamblingWithFaults, .tells_peaks = false});
+  EXPECT_EQ(life.Live(1), expected);
+}
+
 TEST_P(SpeculationTest, NeighboursThatGuessChangeNothing) {
   const auto plain = Life(GetParam(), Guessing(0), {.next = RamblingWithFaults}).Live(3);
   const auto told = Life(GetParam(), Guessing(4), {.next = RamblingWithFaults}).Live(3);

@@ -16,7 +16,7 @@ namespace {
 class UncountedModel final : public FakeModel {
  public:
   using FakeModel::FakeModel;
-  absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override {
+  absl::StatusOr<StepLogits> Step(const StepBatch& batch) override {
     const bool before = std::exchange(counted_heap.counting, false);
     auto logits = FakeModel::Step(batch);
     counted_heap.counting = before;

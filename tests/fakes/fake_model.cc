@@ -9,6 +9,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace sinkstream {
+namespace {
+
+constexpr float kHighest = 10;
+
+}  // namespace
 
 TokenId HashOfVisible(const std::vector<TokenId>& visible) {
   uint64_t hash = 14695981039346656037ULL;  // FNV-1a
@@ -93,13 +98,15 @@ void FakeModel::ParallelFor(int64_t count, absl::FunctionRef<void(int64_t)> body
   for (auto& thread : threads) thread.join();
 }
 
-void FakeModel::AddLogits(TokenId next) {
-  if (next == kNoToken) {
-    logits_.resize(logits_.size() + options_.vocab_size, std::numeric_limits<float>::quiet_NaN());
+void FakeModel::AddLogits(TokenId next, bool peak_alone) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  if (options_.tells_peaks) peaks_.push_back({next, next == kNoToken ? kNaN : kHighest});
+  if (next == kNoToken || (options_.tells_peaks && peak_alone)) {
+    logits_.resize(logits_.size() + options_.vocab_size, kNaN);
     return;
   }
   for (TokenId token = 0; token < options_.vocab_size; ++token) {
-    logits_.push_back(token == next ? 10.0f : -static_cast<float>(token % 7));
+    logits_.push_back(token == next ? kHighest : -static_cast<float>(token % 7));
   }
 }
 
@@ -112,18 +119,19 @@ absl::Status FakeModel::Feed(const StepSequence& sequence) {
   for (int64_t i = 0; i < count; ++i) {
     const auto visible = Visible(sequence, sequence.start + i);
     if (!visible.ok()) return visible.status();
-    if (i >= count - sequence.logit_rows) AddLogits(options_.next(*visible));
+    if (i >= count - sequence.logit_rows) AddLogits(options_.next(*visible), sequence.peaks_alone);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<absl::Span<const float>> FakeModel::Step(const StepBatch& batch) {
+absl::StatusOr<StepLogits> FakeModel::Step(const StepBatch& batch) {
   if (on_step) on_step();
   ++steps_;
   const bool fails = fail_next_.exchange(false);
   pinned_attention_.reset();
   if (batch.probed_sequence >= 0) pinned_attention_ = kPinnedAttention;
   logits_.clear();
+  peaks_.clear();
   auto& rows = step_rows_.emplace_back();
   for (const auto& sequence : batch.sequences) {
     if (fails && rows.size() == batch.sequences.size() / 2) {
@@ -133,9 +141,11 @@ absl::StatusOr<absl::Span<const float>> FakeModel::Step(const StepBatch& batch) 
     if (auto status = Feed(sequence); !status.ok()) return status;
   }
   if (nan_next_.exchange(false)) {
-    std::fill(logits_.begin(), logits_.end(), std::numeric_limits<float>::quiet_NaN());
+    constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+    std::fill(logits_.begin(), logits_.end(), kNaN);
+    std::fill(peaks_.begin(), peaks_.end(), Peak{0, kNaN});
   }
-  return logits_;
+  return StepLogits{logits_, peaks_};
 }
 
 }  // namespace sinkstream

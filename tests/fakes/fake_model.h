@@ -40,11 +40,12 @@ class FakeModel : public Model {
     NextToken next = HashOfVisible;
     int32_t vocab_size = kFakeVocabSize;  // at least that
     int32_t threads = 1;                  // of ParallelFor
+    bool tells_peaks = true;  // rows whose peak alone is wanted get logits that are not numbers
   };
   explicit FakeModel(Options options);
 
   const ModelSpec& Spec() const override { return spec_; }
-  absl::StatusOr<absl::Span<const float>> Step(const StepBatch& batch) override;
+  absl::StatusOr<StepLogits> Step(const StepBatch& batch) override;
 
   // What it tells of a sequence that was looked at.
   static constexpr double kPinnedAttention = 0.25;
@@ -75,12 +76,13 @@ class FakeModel : public Model {
   Slot& At(const StepSequence& sequence, int64_t position);
   absl::StatusOr<std::vector<TokenId>> Visible(const StepSequence& sequence, int64_t row);
   absl::Status Feed(const StepSequence& sequence);
-  void AddLogits(TokenId next);
+  void AddLogits(TokenId next, bool peak_alone);
 
   const Options options_;
   ModelSpec spec_;
   std::vector<Slot> slots_;  // [num_blocks][block_tokens]
   std::vector<float> logits_;
+  std::vector<Peak> peaks_;
   std::vector<std::vector<int32_t>> step_rows_;
   std::optional<double> pinned_attention_;
   std::atomic<bool> fail_next_{false};

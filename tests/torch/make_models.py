@@ -31,10 +31,12 @@ TEXTS = {"tokenizer.json": '{"tokenizer": 1}', "chat_format.json": '{"chat": 1}'
 
 
 class Tiny(nn.Module):
-    """One attention block over an embedding whose matrix is the head too."""
+    """One attention block over an embedding whose matrix is the head too. Without `peaks`: as files were before the
+    operator `logits`."""
 
-    def __init__(self):
+    def __init__(self, peaks: bool = True):
         super().__init__()
+        self.peaks = peaks
         torch.manual_seed(7)
         self.embedding = LinearWeight(torch.randn(50, 16), None)
         self.qkv = LinearWeight(torch.randn(32, 16) / 4, None)
@@ -47,8 +49,8 @@ class Tiny(nn.Module):
         x = ops.embedding(tokens, self.embedding)
         qkv = ops.linear(ops.rms_norm(x, self.norm, 1e-5), self.qkv)
         attended = ops.sink_attention(qkv, ops.rotary_table(self.inv_freq, step), 0, 2, 1, 8, 0.35, step)
-        x = ops.linear_add(attended, self.out, x)
-        return ops.linear(x.index_select(0, logit_rows), self.embedding)
+        x = ops.linear_add(attended, self.out, x).index_select(0, logit_rows)
+        return ops.logits(x, self.embedding, step) if self.peaks else ops.linear(x, self.embedding)
 
 
 class TinyOfBlocks(nn.Module):
@@ -67,7 +69,7 @@ class TinyOfBlocks(nn.Module):
         x = ops.embedding(tokens, self.embedding)
         qkv = ops.linear(ops.rms_norm(x, self.norm, 1e-5), self.qkv)
         x = ops.linear_add(ops.sink_attention(qkv, None, 0, 2, 1, 16, 0.25, step), self.out, x)
-        return ops.linear(x.index_select(0, logit_rows), self.embedding)
+        return ops.logits(x.index_select(0, logit_rows), self.embedding, step)
 
 
 def blocks(weight: Tensor, kind: gguf.GGMLQuantizationType) -> Tensor:
@@ -118,6 +120,7 @@ def patch(source: Path, path: Path, record: str, at: int, data: bytes) -> None:
 def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     save(directory / "sound.pt", Tiny())
+    save(directory / "without_peaks.pt", Tiny(peaks=False))
     save(directory / "magic.pt", Tiny(), magic="another-model")
     save(directory / "newer.pt", Tiny(), format_version=2)
     save(directory / "dtype.pt", Tiny(), dtype="float8")

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -291,9 +292,9 @@ class Session {
 Logits Step(Model& model, std::vector<StepSequence> sequences) {
   StepBatch batch;
   batch.sequences = std::move(sequences);
-  const auto logits = model.Step(batch);
-  EXPECT_TRUE(logits.ok()) << logits.status();
-  return logits.ok() ? Logits(logits->begin(), logits->end()) : Logits();
+  const auto given = model.Step(batch);
+  EXPECT_TRUE(given.ok()) << given.status();
+  return given.ok() ? Logits(given->logits.begin(), given->logits.end()) : Logits();
 }
 
 TEST(TorchModel, GivesTheRowsAskedForInTheOrderOfTheBatch) {
@@ -313,6 +314,37 @@ TEST(TorchModel, AStepThatWantsNoLogitsGivesNone) {
 
 class TorchModelOf : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Weights, TorchModelOf, testing::Values("sound.pt", "int8.pt", "int4.pt"));
+
+TEST_P(TorchModelOf, TellsThePeakOfEachRowWhetherItsLogitsAreWantedOrNot) {
+  const auto model = Load(GetParam());
+  Session whole(0, 4, 20), alone(8, 4, 20), both(16, 4, 20);
+  const Logits expected = Step(*model, {whole.Next(9, 9)});
+  StepBatch batch;
+  batch.sequences = {alone.Next(9, 9), both.Next(9, 9)};
+  batch.sequences[0].peaks_alone = true;
+  const auto given = model->Step(batch);
+  ASSERT_TRUE(given.ok()) << given.status();
+  ASSERT_EQ(given->peaks.size(), 18);
+  for (size_t row = 0; row < 18; ++row) {
+    const auto logits = absl::MakeConstSpan(expected).subspan(row % 9 * 50, 50);
+    const auto highest = std::max_element(logits.begin(), logits.end());
+    EXPECT_EQ(given->peaks[row].token, highest - logits.begin());
+    EXPECT_EQ(given->peaks[row].logit, *highest);
+  }
+  EXPECT_EQ(given->logits.subspan(9 * 50), absl::MakeConstSpan(expected));
+}
+
+TEST(TorchModel, AFileThatTellsNoPeaksGivesAllLogits) {
+  const auto older = Load("without_peaks.pt"), newer = LoadSound();
+  Session one(0, 4, 20), other(0, 4, 20);
+  StepBatch batch;
+  batch.sequences = {one.Next(9, 9)};
+  batch.sequences[0].peaks_alone = true;
+  const auto given = older->Step(batch);
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_TRUE(given->peaks.empty());
+  EXPECT_EQ(given->logits, absl::MakeConstSpan(Step(*newer, {other.Next(9, 9)})));
+}
 
 TEST_P(TorchModelOf, ChunksAndCompanyChangeNoBit) {
   const auto model = Load(GetParam());

@@ -177,4 +177,4 @@ class Decoder(nn.Module):
         for layer in self.layers:
             x = layer(x, rotary, step)
         x = x.index_select(0, logit_rows)  # [M, hidden]
-        return torch.ops.sinkstream.linear(self.norm(x), self.head)
+        return torch.ops.sinkstream.logits(self.norm(x), self.head, step)

@@ -23,12 +23,22 @@ inline constexpr int kKvScaleBytes = kBlockTokens * int{sizeof(float)};
 enum class Element { kFloat32, kBfloat16, kInt8, kQ4_0, kQ4_1, kQ8_0, kInt8Rows };
 enum class GeluKind { kErf, kTanh };  // exact, or its approximation by tanh
 
+// The highest of a row's outputs so far: of equals the first; NaN once one of them was.
+struct RowPeak {
+  float value;
+  int32_t output;
+};
+
 // y = products + bias + residual. bias and residual may be null.
 struct LinearOutput {
   const float* bias;      // [ceil(out / 32) * 32]
   const float* residual;  // [rows][out]
   float* y;               // [rows][out]
   int64_t out;
+  // Where peaks are asked for, else null: each row's is raised to what the call computes of it, and
+  // y is not written where the peak alone is wanted.
+  RowPeak* peaks = nullptr;             // [rows]
+  const uint8_t* peak_alone = nullptr;  // [rows], not 0: it is
 };
 
 // The products x @ W.T.

@@ -58,13 +58,7 @@ void Tile(const LinearCall& call, int64_t panel, int64_t row) {
         for (int v = 0; v < kVectors; ++v) sums[r][v] += chain[r][v];
       }
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        Finish(call.output, sums[r][v], row + r, panel * kPanelOutputs + column + v * kLanes);
-      }
-    }
+    FinishTile(call.output, sums, row, panel * kPanelOutputs + column);
   }
 }
 

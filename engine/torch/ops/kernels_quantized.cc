@@ -106,13 +106,7 @@ void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row, Ahead ahe
       AddGroup<Format, kRows>(codes + column * 4, call.codes + at * Format::kGroup,
                               call.groups + at, scales, sums);
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        Finish(call.output, sums[r][v], row + r, panel * kPanelOutputs + column + v * kLanes);
-      }
-    }
+    FinishTile(call.output, sums, row, panel * kPanelOutputs + column);
   }
 }
 

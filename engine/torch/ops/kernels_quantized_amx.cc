@@ -184,12 +184,8 @@ void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
       AddSpan<Format>(block, group, {row, end}, scratch);
     }
   }
-  for (int64_t r = 0; r < block.rows; ++r) {
-    for (int v = 0; v < kPanelVectors; ++v) {
-      Finish(block.call.output, Load(scratch.sums[r] + v * kLanes), block.row + r,
-             panel * kPanelOutputs + v * kLanes);
-    }
-  }
+  FinishStored(block.call.output, scratch.sums[0], kPanelOutputs,
+               {block.row, block.row + block.rows}, panel * kPanelOutputs);
 }
 
 template <typename Format>

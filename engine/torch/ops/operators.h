@@ -1,4 +1,4 @@
-// The two parts of the operator library `sinkstream`; docs/model_artifact.md says what each
+// The parts of the operator library `sinkstream`; docs/model_artifact.md says what each
 // operator is. A new argument of an operator comes last and has a default: older model files do not
 // give it.
 #pragma once
@@ -11,7 +11,8 @@ namespace sinkstream {
 #define SINKSTREAM_LINEAR_WEIGHT "__torch__.torch.classes.sinkstream.LinearWeight"
 #define SINKSTREAM_STEP_CONTEXT "__torch__.torch.classes.sinkstream.StepContext"
 
-// Both require that the classes are registered.
+// Require that the classes are registered.
+void RegisterLinearOperators(torch::Library& library);
 void RegisterRowwiseOperators(torch::Library& library);
 void RegisterAttentionOperators(torch::Library& library);
 

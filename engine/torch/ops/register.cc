@@ -46,6 +46,7 @@ void CheckText(const std::string& tokenizer_json, const std::string& chat_format
 TORCH_LIBRARY(sinkstream, library) {
   RegisterLinearWeight(library);
   RegisterStepContext(library);
+  RegisterLinearOperators(library);
   RegisterRowwiseOperators(library);
   RegisterAttentionOperators(library);
   library.def("check_text(str tokenizer_json, str chat_format_json, int vocab_size) -> ()",

@@ -1,7 +1,10 @@
 #include "engine/torch/ops/step_context.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "engine/torch/ops/attention_probe.h"
@@ -90,10 +93,37 @@ void StepContext::Answer(int64_t layer, const kernels::AttentionCall& call) {
   }
 }
 
+namespace {
+
+// For Python.
+void AskPeaks(const c10::intrusive_ptr<StepContext>& step, const at::Tensor& alone) {
+  TORCH_CHECK(alone.scalar_type() == at::kBool && alone.dim() == 1 && alone.device().is_cpu(),
+              "ask_peaks: alone must be bool [M], not ", alone.scalar_type(), " ", alone.sizes());
+  const at::Tensor plain = alone.contiguous();
+  const bool* flags = plain.const_data_ptr<bool>();
+  step->AskPeaks({flags, flags + plain.size(0)});
+}
+
+std::tuple<at::Tensor, at::Tensor> Peaks(const c10::intrusive_ptr<StepContext>& step) {
+  const HeadPeaks* const found = step->head_peaks();
+  const auto rows = static_cast<int64_t>(found == nullptr ? 0 : found->peaks().size());
+  at::Tensor logits = at::empty({rows}, at::kFloat), tokens = at::empty({rows}, at::kInt);
+  for (int64_t row = 0; row < rows; ++row) {
+    const kernels::RowPeak& peak = found->peaks()[static_cast<size_t>(row)];
+    logits.mutable_data_ptr<float>()[row] = peak.value;
+    tokens.mutable_data_ptr<int32_t>()[row] = peak.output;
+  }
+  return {logits, tokens};
+}
+
+}  // namespace
+
 void RegisterStepContext(torch::Library& library) {
   library.class_<StepContext>("StepContext")
       .def(torch::init<at::Tensor, int64_t, const at::Tensor&, const at::Tensor&>())
       .def("probe", &StepContext::Probe)
+      .def("ask_peaks", &AskPeaks)
+      .def("peaks", &Peaks)
       .def("pinned_attention", &StepContext::pinned_attention);
 }
 

@@ -6,9 +6,11 @@
 #include <torch/custom_class.h>
 
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
+#include "engine/torch/ops/head_peaks.h"
 #include "engine/torch/ops/kv_shape.h"
 #include "engine/torch/ops/step_layout.h"
 
@@ -45,6 +47,12 @@ class StepContext final : public torch::CustomClassHolder {
   // NaN until it is answered.
   double pinned_attention() const { return pinned_attention_; }
 
+  // Asks for the highest logit of each wanted row, and of those with an `alone` that is not 0 for
+  // nothing else: they get no logits.
+  void AskPeaks(std::vector<uint8_t> alone) { head_peaks_.emplace(std::move(alone)); }
+  // Null unless they are asked for.
+  HeadPeaks* head_peaks() { return head_peaks_ ? &*head_peaks_ : nullptr; }
+
  private:
   const at::Tensor kv_;
   const kernels::Element element_;
@@ -53,6 +61,7 @@ class StepContext final : public torch::CustomClassHolder {
   int64_t probed_layer_ = -1;
   int64_t probed_row_ = 0;
   double pinned_attention_ = std::numeric_limits<double>::quiet_NaN();
+  std::optional<HeadPeaks> head_peaks_;
   std::vector<int32_t> blocks_;
   StepLayout layout_;  // points into blocks_
 };

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <initializer_list>
 #include <limits>
 #include <map>
 
@@ -25,7 +27,7 @@ class SamplerTest : public testing::Test {
  protected:
   TokenId Token(const std::vector<float>& logits, const SamplingParams& params, double draw = 0,
                 const std::vector<TokenId>& recent = {}) {
-    return sampler_.Sample(logits, params, recent, draw).value().token;
+    return sampler_.Sample({logits}, params, recent, draw).value().token;
   }
   // The tokens that draws over all of [0, 1) give, with their shares.
   std::map<TokenId, double> Shares(const std::vector<float>& logits, const SamplingParams& params,
@@ -134,7 +136,7 @@ TEST_F(SamplerTest, LogprobsAreTheModelsOwnBeforePenaltiesAndTemperature) {
   params.presence_penalty = 10;
   params.top_logprobs = 2;
   const std::vector<float> logits = {LogOf(.5), LogOf(.3), LogOf(.2)};
-  const auto sampled = sampler_.Sample(logits, params, std::vector<TokenId>{0}, 0).value();
+  const auto sampled = sampler_.Sample({logits}, params, std::vector<TokenId>{0}, 0).value();
   EXPECT_EQ(sampled.token, 1);
   EXPECT_NEAR(sampled.logprob->chosen.logprob, std::log(.3), 1e-6);
   ASSERT_EQ(sampled.logprob->top.size(), 2);
@@ -147,9 +149,41 @@ TEST_F(SamplerTest, RefusesLogitsThatAreNotFinite) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const std::vector<float>& bad :
        {std::vector<float>{1, kNan}, {kInfinity, 1}, {-kInfinity, -kInfinity}}) {
-    EXPECT_EQ(sampler_.Sample(bad, Plain(), {}, 0).status().code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(sampler_.Sample({bad}, Plain(), {}, 0).status().code(), absl::StatusCode::kInternal);
   }
   EXPECT_EQ(Token({-kInfinity, 0}, Plain()), 1);
+}
+
+TEST_F(SamplerTest, APeakThatTheModelHasFoundIsTakenInPlaceOfOneOfItsOwn) {
+  auto params = Plain();
+  params.temperature = 0;
+  const std::vector<float> unread(3, std::numeric_limits<float>::quiet_NaN());
+  ASSERT_TRUE(TakesPeakAlone(params));
+  EXPECT_EQ(sampler_.Sample({unread, Peak{2, 5}}, params, {}, 0)->token, 2);
+  EXPECT_FALSE(sampler_.Sample({unread, Peak{2, unread[0]}}, params, {}, 0).ok());
+
+  const std::vector<float> logits = {LogOf(.2), LogOf(.3), LogOf(.5)};
+  params.temperature = 1;
+  for (const double draw : {0.0, 0.25, 0.6, 0.99}) {
+    EXPECT_EQ(sampler_.Sample({logits, Peak{2, LogOf(.5)}}, params, {}, draw)->token,
+              Token(logits, params, draw));
+  }
+}
+
+TEST(TakesPeakAloneTest, OnlyWhereNothingElseOfTheLogitsIsAskedFor) {
+  auto greedy = Plain();
+  greedy.temperature = 0;
+  EXPECT_TRUE(TakesPeakAlone(greedy));
+  for (const auto& change : std::initializer_list<std::function<void(SamplingParams&)>>{
+           [](auto& params) { params.temperature = 0.1; },
+           [](auto& params) { params.top_logprobs = 0; },
+           [](auto& params) { params.penalty_last_n = 1, params.repetition_penalty = 1.1; },
+           [](auto& params) { params.penalty_last_n = 1, params.presence_penalty = 0.1; },
+           [](auto& params) { params.penalty_last_n = 1, params.frequency_penalty = 0.1; }}) {
+    auto params = greedy;
+    change(params);
+    EXPECT_FALSE(TakesPeakAlone(params));
+  }
 }
 
 TEST(UniformDrawTest, IsAFunctionOfSeedAndIndexAndLooksUniform) {
