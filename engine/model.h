@@ -77,9 +77,10 @@ struct Peak {
 
 // Of the rows whose logits were wanted, in the order of the batch.
 struct StepLogits {
-  // [rows][vocab_size]. If there are peaks, rows whose peak alone was wanted hold anything.
+  // [rows][vocab_size]. Rows whose peak alone was wanted hold anything if there are peaks, their
+  // logits if there are none.
   absl::Span<const float> logits;
-  absl::Span<const Peak> peaks;  // [rows]; or empty, if the model does not tell them
+  absl::Span<const Peak> peaks;  // [rows], of all of them; or empty: the model does not tell them
 };
 
 class Model {
@@ -90,9 +91,9 @@ class Model {
   virtual const ModelSpec& Spec() const = 0;
 
   // Feeds every token of `batch`, writes their keys and values into the named blocks, and returns
-  // the wanted rows' logits, valid until the next call. A row's result does not depend on the other
-  // rows of the batch, bit for bit. Engine thread only. On an error no position has advanced: the
-  // same tokens may be fed again.
+  // the wanted rows' logits and peaks, valid until the next call. A row's result does not depend on
+  // the other rows of the batch, bit for bit. Engine thread only. On an error no position has
+  // advanced: the same tokens may be fed again.
   virtual absl::StatusOr<StepLogits> Step(const StepBatch& batch) = 0;
 
   // What StepBatch::probed_sequence asked the last Step for: the part of its attention that the row

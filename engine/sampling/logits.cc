@@ -72,6 +72,11 @@ float Exp(float x) {
   return x > kLowest ? series * scale : 0.0f;
 }
 
+absl::StatusOr<Peak> Checked(const Peak& peak) {
+  if (std::isfinite(peak.logit)) return peak;
+  return absl::InternalError("the model gave logits that are not finite");
+}
+
 }  // namespace
 
 absl::StatusOr<Peak> FindPeak(absl::Span<const float> logits) {
@@ -84,9 +89,14 @@ absl::StatusOr<Peak> FindPeak(absl::Span<const float> logits) {
   return Peak{static_cast<TokenId>(i), scan.highest};
 }
 
-absl::StatusOr<Peak> Checked(const Peak& peak) {
-  if (std::isfinite(peak.logit)) return peak;
-  return absl::InternalError("the model gave logits that are not finite");
+RowLogits RowOf(const StepLogits& given, size_t row, size_t vocab_size) {
+  RowLogits one = {given.logits.subspan(row * vocab_size, vocab_size)};
+  if (!given.peaks.empty()) one.peak = given.peaks[row];
+  return one;
+}
+
+absl::StatusOr<Peak> PeakOf(const RowLogits& row) {
+  return row.peak ? Checked(*row.peak) : FindPeak(row.logits);
 }
 
 void FindAtLeast(absl::Span<const float> logits, float floor, std::vector<TokenId>& tokens) {

@@ -2,6 +2,8 @@
 // of them: every token of every session takes them. Pure; any thread.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,10 +13,18 @@
 
 namespace sinkstream {
 
-// Of a row. INTERNAL if `logits` hold a NaN or +infinity, or nothing but -infinity.
+// INTERNAL if `logits`, of a row, hold a NaN or +infinity, or nothing but -infinity.
 absl::StatusOr<Peak> FindPeak(absl::Span<const float> logits);
-// The same of a peak that the model has found.
-absl::StatusOr<Peak> Checked(const Peak& peak);
+
+// Of one row what the model gave.
+struct RowLogits {
+  absl::Span<const float> logits;  // [vocab_size]; if its peak alone was wanted, they hold anything
+  std::optional<Peak> peak = {};
+};
+RowLogits RowOf(const StepLogits& given, size_t row, size_t vocab_size);
+
+// Its peak, given or found. INTERNAL as FindPeak, by the peak alone where it is given.
+absl::StatusOr<Peak> PeakOf(const RowLogits& row);
 
 // The tokens whose logit is `floor` or more, in the order of their ids. Replaces `tokens`.
 void FindAtLeast(absl::Span<const float> logits, float floor, std::vector<TokenId>& tokens);

@@ -43,7 +43,7 @@ bool TakesPeakAlone(const SamplingParams& params) {
 
 absl::StatusOr<Sampled> Sampler::Sample(const RowLogits& row, const SamplingParams& params,
                                         absl::Span<const TokenId> recent, double draw) {
-  const auto peak = row.peak ? Checked(*row.peak) : FindPeak(row.logits);
+  const auto peak = PeakOf(row);
   if (!peak.ok()) return peak.status();
   Sampled sampled;
   sampled.token = Choose(row.logits, *peak, params, recent, draw);

@@ -28,21 +28,15 @@ struct Sampled {
 // resumed anywhere.
 double UniformDraw(uint64_t seed, uint64_t index);
 
-// Of one row, what the model gave: its logits, [vocab_size], its peak (StepLogits), or both.
-struct RowLogits {
-  absl::Span<const float> logits;  // of any length where TakesPeakAlone and there is a peak
-  std::optional<Peak> peak = {};
-};
-
-// Whether such a turn's tokens are the peaks of their rows: greedy, without penalties or
-// log-probabilities.
+// Whether all that Sample needs for such a turn is the peaks of its rows: it is greedy, without
+// penalties and log-probabilities.
 bool TakesPeakAlone(const SamplingParams& params);
 
 // Keeps its buffers from call to call. Engine thread only.
 class Sampler {
  public:
   // `recent`: tokens of the session so far, latest last; only the last penalty_last_n count.
-  // `draw`: in [0, 1). INTERNAL if the logits hold a NaN or +infinity, or nothing but -infinity.
+  // `draw`: in [0, 1). INTERNAL as PeakOf.
   absl::StatusOr<Sampled> Sample(const RowLogits& row, const SamplingParams& params,
                                  absl::Span<const TokenId> recent, double draw);
 

@@ -46,22 +46,22 @@ int64_t FirstScored(const Prompt& prompt, const ScoringParams& params, int64_t p
   return std::min(first, static_cast<int64_t>(prompt.tokens.size()));
 }
 
-absl::StatusOr<std::vector<Scores>> ScoreTokens(absl::Span<const float> logits,
+absl::StatusOr<std::vector<Scores>> ScoreTokens(const StepLogits& given,
                                                 absl::Span<const TokenId> tokens, int64_t position,
                                                 const ScoringParams& params) {
   std::vector<Scores> events;
   if (tokens.empty()) return events;
-  const size_t vocab_size = logits.size() / tokens.size();
+  const size_t vocab_size = given.logits.size() / tokens.size();
   const size_t most = TokensOfEvent(params, tokens.size(), vocab_size);
   for (size_t i = 0; i < tokens.size(); ++i) {
-    const auto row = logits.subspan(i * vocab_size, vocab_size);
-    const auto peak = FindPeak(row);
+    const RowLogits row = RowOf(given, i, vocab_size);
+    const auto peak = PeakOf(row);
     if (!peak.ok()) return peak.status();
     if (i % most == 0) events.emplace_back().position = position + static_cast<int64_t>(i);
     Scores& event = events.back();
-    const double log_sum = LogSumExp(row, peak->logit);
-    event.logprobs.push_back(Logprobs(row, log_sum, tokens[i], params.top_logprobs));
-    if (params.distributions) event.distributions.push_back(LogDistribution(row, log_sum));
+    const double log_sum = LogSumExp(row.logits, peak->logit);
+    event.logprobs.push_back(Logprobs(row.logits, log_sum, tokens[i], params.top_logprobs));
+    if (params.distributions) event.distributions.push_back(LogDistribution(row.logits, log_sum));
   }
   return events;
 }

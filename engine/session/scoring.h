@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/model.h"
 #include "engine/session/prompt.h"
 #include "engine/types.h"
 
@@ -32,10 +33,10 @@ absl::Status CheckDistributions(const ScoringParams& params, int64_t tokens,
 int64_t FirstScored(const Prompt& prompt, const ScoringParams& params, int64_t position,
                     int64_t system_tokens);
 
-// Scores `tokens`, the first at text position `position`, with the logits of the rows before each:
-// [tokens][vocab_size]. Several events only where distributions make them big. INTERNAL if logits
-// are not finite.
-absl::StatusOr<std::vector<Scores>> ScoreTokens(absl::Span<const float> logits,
+// Scores `tokens`, the first at text position `position`, with what the model gave of the row
+// before each. Several events only where distributions make them big. INTERNAL if logits are not
+// finite.
+absl::StatusOr<std::vector<Scores>> ScoreTokens(const StepLogits& given,
                                                 absl::Span<const TokenId> tokens, int64_t position,
                                                 const ScoringParams& params);
 

@@ -53,7 +53,7 @@ int32_t Sequence::LogitRows(int32_t rows) const {
 }
 
 bool Sequence::TakesPeaksAlone() const {
-  return !request_.scoring && TakesPeakAlone(request_.sampling);
+  return request_.replies && TakesPeakAlone(request_.sampling);
 }
 
 int64_t Sequence::AllScored() const {

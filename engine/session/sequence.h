@@ -69,7 +69,7 @@ class Sequence {
   int32_t Guess(absl::Span<const TokenId> guesses, const ChatFormat& format);
   // Of the next `rows` rows, how many need logits; they are the last.
   int32_t LogitRows(int32_t rows) const;
-  // Of their logits the peaks are all that is needed.
+  // Whether the peaks of its rows are all that it needs of their logits.
   bool TakesPeaksAlone() const;
   // Rows left before the first that scores a token; absent where none will.
   std::optional<int64_t> RowsBeforeScored() const;

@@ -25,7 +25,8 @@ bool SeesBeyondPinned(const StepSequence& sequence) {
 
 double NegativeLogLikelihood(absl::Span<const float> logits, TokenId token) {
   const float highest = *std::max_element(logits.begin(), logits.end());
-  return std::max(0.0, LogSumExp(logits, highest) - static_cast<double>(logits[token]));
+  const double nats = LogSumExp(logits, highest) - static_cast<double>(logits[token]);
+  return nats < 0 ? 0 : nats;  // by rounding
 }
 
 }  // namespace sinkstream

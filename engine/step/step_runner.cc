@@ -15,7 +15,7 @@ int64_t MostDistributions(const ModelSpec& spec) {
 
 // Takes the first `rows` off `from`.
 StepLogits TakeRows(StepLogits& from, size_t rows, size_t vocab_size) {
-  StepLogits taken = {from.logits.first(rows * vocab_size), from.peaks};
+  StepLogits taken = {from.logits.first(rows * vocab_size), {}};
   from.logits.remove_prefix(taken.logits.size());
   if (!from.peaks.empty()) {
     taken.peaks = from.peaks.first(rows);
@@ -103,7 +103,7 @@ void StepRunner::BuildBatch() {
   }
 }
 
-// Its logits are looked at too.
+// What is looked at needs its logits, even where peaks would do.
 std::optional<int32_t> StepRunner::ChooseLookedAt() {
   const auto looked_at = probe_.Choose(batch_);
   batch_.probed_sequence = -1;
@@ -264,7 +264,7 @@ absl::Status StepRunner::TellScores(const Share& share, StepStats& stats) {
   if (tokens.empty() || !scoring) return absl::OkStatus();
   const auto count = static_cast<int64_t>(tokens.size());
   const int64_t position = session.window.position() + share.rows - count + 1;
-  auto scores = ScoreTokens(share.given.logits, tokens, position, *scoring);
+  auto scores = ScoreTokens(share.given, tokens, position, *scoring);
   if (!scores.ok()) {
     ++stats.nonfinite_rows;
     return scores.status();

@@ -5,15 +5,6 @@
 #include <utility>
 
 namespace sinkstream {
-namespace {
-
-RowLogits RowOf(const StepLogits& given, size_t row, size_t vocab_size) {
-  RowLogits one = {given.logits.subspan(row * vocab_size, vocab_size)};
-  if (!given.peaks.empty()) one.peak = given.peaks[row];
-  return one;
-}
-
-}  // namespace
 
 StepSampler::StepSampler(Model& model, const ChatFormat& format, const Clock& clock)
     : model_(model),

@@ -28,8 +28,8 @@ absl::Status WarmUp(Model& model) {
     if (rows > prompt || start + rows > room) continue;
     sequence.start = start;
     sequence.tokens = absl::MakeConstSpan(tokens).first(static_cast<size_t>(rows));
-    const auto logits = model.Step({{sequence}});
-    if (!logits.ok()) return logits.status();
+    const auto given = model.Step({{sequence}});
+    if (!given.ok()) return given.status();
   }
   return absl::OkStatus();
 }

@@ -101,8 +101,12 @@ void TorchModel::Append(const StepSequence& sequence) {
 
 // A file of an exporter that knew no operator for it tells none.
 void TorchModel::TakePeaks() {
+  const HeadPeaks& found = *context_->head_peaks();
+  TORCH_CHECK(found.outputs() == 0 || found.outputs() == spec_.vocab_size,
+              "forward took logits of a head of ", found.outputs(), " outputs, not ",
+              spec_.vocab_size);
   peaks_.clear();
-  for (const kernels::RowPeak& peak : context_->head_peaks()->peaks()) {
+  for (const kernels::RowPeak& peak : found.peaks()) {
     peaks_.push_back({peak.output, peak.value});
   }
 }

@@ -33,8 +33,8 @@ class TorchModel final : public Model {
 
  private:
   void Flatten(const StepBatch& batch);
-  void TakePeaks();
   void Append(const StepSequence& sequence);
+  void TakePeaks();
   void Probe(const StepBatch& batch);
 
   const ModelSpec spec_;

@@ -77,7 +77,7 @@ SamplingParams Drawn(int32_t top_k, double top_p, double repetition_penalty) {
   return params;
 }
 
-BENCHMARK_CAPTURE(Sample, greedy, Greedy());
+BENCHMARK_CAPTURE(Sample, greedy_without_peak, Greedy());
 BENCHMARK_CAPTURE(Sample, temperature, Drawn(0, 1, 1));
 BENCHMARK_CAPTURE(Sample, top_k_40, Drawn(40, 1, 1));
 BENCHMARK_CAPTURE(Sample, top_p_0_9, Drawn(0, 0.9, 1));

@@ -54,34 +54,38 @@ def test_the_logits_are_those_of_linear_and_each_peak_is_their_highest(isa, rng,
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_of_equal_logits_the_first_is_the_peak(isa, rng, format):
+@pytest.mark.parametrize("rows", [7, 33, 130])
+def test_of_equal_logits_the_first_is_the_peak(isa, rng, format, rows):
     weight = torch.randn(2500, INPUTS, generator=rng).clamp(-1, 1)
     weight[[37, 38, 70, 2400]] = 2.0
     head = LinearWeight(matrix_of(weight, format), None)
-    _, _, tokens = peaks_of(torch.ones(7, INPUTS), head)
-    assert tokens.tolist() == [37] * 7
-    _, _, tokens = peaks_of(torch.zeros(7, INPUTS), head)
-    assert tokens.tolist() == [0] * 7
+    _, _, tokens = peaks_of(torch.ones(rows, INPUTS), head)
+    assert tokens.tolist() == [37] * rows
+    _, _, tokens = peaks_of(torch.zeros(rows, INPUTS), head)
+    assert tokens.tolist() == [0] * rows
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_fills_the_last_panel_up_is_no_logit(isa, rng, format):
+@pytest.mark.parametrize("rows", [9, 33])
+def test_what_fills_the_last_panel_up_is_no_logit(isa, rng, format, rows):
     head = LinearWeight(matrix_of(torch.randn(33, INPUTS, generator=rng), format), torch.full((33,), -1e4))
-    x = torch.randn(9, INPUTS, generator=rng)
+    x = torch.randn(rows, INPUTS, generator=rng)
     logits, highest, tokens = peaks_of(x, head)
     assert torch.equal(highest, logits.amax(1)) and torch.equal(tokens.long(), logits.argmax(1))
 
 
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_logit_that_is_no_number_shows_in_its_rows_peak_alone(isa, rng, value):
-    weight, bias = torch.randn(2500, INPUTS, generator=rng), torch.zeros(2500)
-    x = torch.randn(8, INPUTS, generator=rng)
-    x[3, 5] = value
-    _, highest, _ = peaks_of(x, LinearWeight(weight, bias))
-    assert (~highest.isfinite()).nonzero().flatten().tolist() == [3]
+def test_a_logit_that_is_no_number_shows_in_its_rows_peak_alone(isa, rng, value, format):
+    matrix, bias = matrix_of(torch.randn(2500, INPUTS, generator=rng), format), torch.zeros(2500)
+    for rows in (8, 33, 130):
+        x = torch.randn(rows, INPUTS, generator=rng)
+        x[3, 5] = value
+        _, highest, _ = peaks_of(x, LinearWeight(matrix, bias))
+        assert (~highest.isfinite()).nonzero().flatten().tolist() == [3]
 
     bias[1700] = value
-    _, highest, _ = peaks_of(x[:3], LinearWeight(weight, bias))
+    _, highest, _ = peaks_of(x[:3], LinearWeight(matrix, bias))
     torch.testing.assert_close(highest, torch.full((3,), value), equal_nan=True)
 
 
@@ -95,13 +99,13 @@ def test_minus_infinity_is_only_unlikely(isa, rng):
 
 
 def test_the_number_of_threads_changes_no_peak(rng):
-    head = LinearWeight(torch.randn(2500, INPUTS, generator=rng).round(), None)
-    x, results = torch.randn(6, INPUTS, generator=rng).round(), []
-    for threads in (1, 2, 3, 7):
-        ops.set_threads(threads)
-        results.append(peaks_of(x, head)[2])
+    head = LinearWeight(torch.randn(500, INPUTS, generator=rng).round().repeat(5, 1), None)
+    for x in torch.randn(6, INPUTS, generator=rng), torch.randn(130, INPUTS, generator=rng):
+        expected = ops.linear(x, head).argmax(1)
+        for threads in (1, 2, 3, 7):
+            ops.set_threads(threads)
+            assert torch.equal(peaks_of(x, head)[2].long(), expected)
     ops.set_threads(2)
-    assert all(torch.equal(result, results[0]) for result in results)
 
 
 def test_nothing_is_told_where_no_peaks_are_asked_for(rng):
@@ -115,9 +119,13 @@ def test_of_no_rows_there_are_no_peaks(rng):
     assert logits.shape == (0, 50) and highest.shape == (0,)
 
 
-def test_rows_other_than_those_asked_for_are_refused(rng):
+def test_rows_other_than_those_asked_for_and_second_heads_are_refused(rng):
     head = LinearWeight(torch.randn(50, INPUTS, generator=rng), None)
     with pytest.raises(RuntimeError, match="logits: x is .* peaks are asked for of 3 rows"):
         ops.logits(torch.ones(2, INPUTS), head, step_asking(torch.ones(3, dtype=torch.bool)))
+    step = step_asking(torch.ones(2, dtype=torch.bool))
+    ops.logits(torch.ones(2, INPUTS), head, step)
+    with pytest.raises(RuntimeError, match="more than once in a step"):
+        ops.logits(torch.ones(2, INPUTS), head, step)
     with pytest.raises(RuntimeError, match=r"alone must be bool \[M\]"):
         step_asking(torch.ones(3))

@@ -14,12 +14,17 @@ kernels::RowPeak Higher(const kernels::RowPeak& a, const kernels::RowPeak& b) {
 
 }  // namespace
 
-void HeadPeaks::Take(kernels::Range rows, const kernels::RowPeak* found) {
+bool HeadPeaks::Begin(int64_t outputs) {
+  if (outputs_ > 0) return false;
   const MutexLock lock(mutex_);
-  peaks_.resize(alone_.size(), kNoPeak);
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    peaks_[row] = Higher(peaks_[row], found[row]);
-  }
+  outputs_ = outputs;
+  peaks_.assign(alone_.size(), kNone);
+  return true;
+}
+
+void HeadPeaks::Take(const kernels::RowPeak* found) {
+  const MutexLock lock(mutex_);
+  for (kernels::RowPeak& peak : peaks_) peak = Higher(peak, *found++);
 }
 
 }  // namespace sinkstream

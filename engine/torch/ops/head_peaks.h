@@ -1,12 +1,13 @@
-// HeadPeaks: the highest logit of each of a step's wanted rows, found while the head's products are
-// in registers. A greedy choice needs no more: no vocabulary of logits is written for it, and none
-// read.
+// HeadPeaks: the highest logit of each of a step's wanted rows, found before the head's sums leave
+// for memory. A greedy choice needs no more: no vocabulary of logits is written for it, and none
+// read. docs/adr/0017-peaks-from-the-head.md.
 #pragma once
 
 #include <cstdint>
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "engine/sync.h"
 #include "engine/torch/ops/kernels.h"
 
@@ -14,28 +15,31 @@ namespace sinkstream {
 
 class HeadPeaks {
  public:
+  // What a row has before its first output.
+  static constexpr kernels::RowPeak kNone = {-__builtin_inff(), 0};
+
   // `alone`: of each row, whether its peak alone is wanted (not 0).
   explicit HeadPeaks(std::vector<uint8_t> alone) : alone_(std::move(alone)) {}
 
   int64_t rows() const { return static_cast<int64_t>(alone_.size()); }
   const uint8_t* alone() const { return alone_.data(); }
 
-  // Takes what a piece of the outputs came to in `rows`; found: [rows()]. The order of pieces makes
-  // no difference. Any thread.
-  void Take(kernels::Range rows, const kernels::RowPeak* found);
+  // A head of so many outputs (>= 1) begins. False if one has before.
+  bool Begin(int64_t outputs);
+  // Takes what some of the outputs came to; found: [rows()]. The order of calls makes no
+  // difference. Any thread.
+  void Take(const kernels::RowPeak* found);
 
-  // [rows()]; empty where nothing has been taken. Not while pieces are.
-  const std::vector<kernels::RowPeak>& peaks() const ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    return peaks_;
-  }
+  // Of the head; 0 if none has begun. Not while it runs, nor is peaks().
+  int64_t outputs() const { return outputs_; }
+  // [rows()]; empty if none has begun.
+  absl::Span<const kernels::RowPeak> peaks() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return peaks_; }
 
  private:
   const std::vector<uint8_t> alone_;
+  int64_t outputs_ = 0;
   Mutex mutex_;
   std::vector<kernels::RowPeak> peaks_ ABSL_GUARDED_BY(mutex_);
 };
-
-// What a row begins with.
-inline constexpr kernels::RowPeak kNoPeak = {-__builtin_inff(), 0};
 
 }  // namespace sinkstream

@@ -19,18 +19,41 @@ using kernels::Range;
 using StepPtr = c10::intrusive_ptr<StepContext>;
 using WeightPtr = c10::intrusive_ptr<LinearWeight>;
 
+// Where the products of a call go.
+struct Destination {
+  kernels::LinearOutput output;
+  HeadPeaks* peaks = nullptr;  // of its rows, where they are asked for
+};
+
+// Calls `run` with where the products of a piece go: peaks are its own, and taken when it is done.
+void RunPiece(const Destination& to, absl::FunctionRef<void(const kernels::LinearOutput&)> run) {
+  struct Found;
+  if (to.peaks == nullptr) return run(to.output);
+  const int64_t rows = to.peaks->rows();
+  kernels::LinearOutput output = to.output;
+  output.peaks = static_cast<kernels::RowPeak*>(
+      ThreadScratch<Found>(rows * int64_t{sizeof(kernels::RowPeak)}));
+  output.peak_alone = to.peaks->alone();
+  std::fill_n(output.peaks, rows, HeadPeaks::kNone);
+  run(output);
+  to.peaks->Take(output.peaks);
+}
+
 // Calls `body` with parts of all panels by all rows. A call's parts of few rows are of several
-// panels, others of one.
-void ForPanels(const PackedMatrix& matrix, int64_t rows, int64_t row_block,
-               absl::FunctionRef<void(Range panels, Range rows)> body) {
+// panels, others of one, whose numbers ascend within a piece.
+void ForPanels(
+    const PackedMatrix& matrix, int64_t rows, int64_t row_block, const Destination& to,
+    absl::FunctionRef<void(const kernels::LinearOutput&, Range panels, Range rows)> body) {
   const int64_t row_blocks = (rows + row_block - 1) / row_block;
   const int64_t items = matrix.panels() * row_blocks;
   OperatorPool().ParallelFor(items, Grain(items, 1), [&](int64_t begin, int64_t end) {
-    if (row_blocks == 1) return body({begin, end}, {0, rows});
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t panel = item / row_blocks, row = item % row_blocks * row_block;
-      body({panel, panel + 1}, {row, std::min(row + row_block, rows)});
-    }
+    RunPiece(to, [&](const kernels::LinearOutput& output) {
+      if (row_blocks == 1) return body(output, {begin, end}, {0, rows});
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t panel = item / row_blocks, row = item % row_blocks * row_block;
+        body(output, {panel, panel + 1}, {row, std::min(row + row_block, rows)});
+      }
+    });
   });
 }
 
@@ -49,50 +72,28 @@ kernels::QuantizeCall QuantizeRows(const float* x, int64_t rows, const PackedMat
   return call;
 }
 
-// Where the products of a call go.
-struct Destination {
-  kernels::LinearOutput output;
-  HeadPeaks* peaks = nullptr;  // of its rows, where they are asked for
-};
-
-// Calls `run` with where a piece of the products of `rows` goes: peaks are each piece's own, and
-// taken when it is done.
-void RunPiece(const Destination& to, Range rows,
-              absl::FunctionRef<void(const kernels::LinearOutput&)> run) {
-  struct Found;
-  if (to.peaks == nullptr) return run(to.output);
-  kernels::LinearOutput output = to.output;
-  output.peaks = static_cast<kernels::RowPeak*>(
-      ThreadScratch<Found>(to.peaks->rows() * int64_t{sizeof(kernels::RowPeak)}));
-  output.peak_alone = to.peaks->alone();
-  std::fill(output.peaks + rows.begin, output.peaks + rows.end, kNoPeak);
-  run(output);
-  to.peaks->Take(rows, output.peaks);
-}
-
 void MultiplyQuantized(const float* x, int64_t rows, const PackedMatrix& matrix,
                        const Destination& to) {
   struct Panel;
   constexpr int64_t kRowBlock = 128;
   const kernels::QuantizeCall quantized = QuantizeRows(x, rows, matrix);
   const kernels::KernelTable& table = Kernels();
-  ForPanels(matrix, rows, kRowBlock, [&](Range panels, Range part) {
-    RunPiece(to, part, [&](const kernels::LinearOutput& output) {
-      const kernels::QuantizedLinearCall call = {
-          quantized.codes, quantized.groups, matrix.data(), rows, matrix.in(), output};
-      table.quantized_linear(matrix.element(), call, panels, part,
-                             ThreadScratch<Panel>(table.quantized_linear_scratch(call)));
-    });
-  });
+  ForPanels(matrix, rows, kRowBlock, to,
+            [&](const kernels::LinearOutput& output, Range panels, Range part) {
+              const kernels::QuantizedLinearCall call = {
+                  quantized.codes, quantized.groups, matrix.data(), rows, matrix.in(), output};
+              table.quantized_linear(matrix.element(), call, panels, part,
+                                     ThreadScratch<Panel>(table.quantized_linear_scratch(call)));
+            });
 }
 
 void Multiply(const float* x, int64_t rows, const PackedMatrix& matrix, const Destination& to) {
   constexpr int64_t kRowBlock = 96;
-  ForPanels(matrix, rows, kRowBlock, [&](Range panels, Range part) {
-    RunPiece(to, part, [&](const kernels::LinearOutput& output) {
-      Kernels().linear(matrix.element(), {x, matrix.data(), matrix.in(), output}, panels, part);
-    });
-  });
+  ForPanels(matrix, rows, kRowBlock, to,
+            [&](const kernels::LinearOutput& output, Range panels, Range part) {
+              const kernels::LinearCall call = {x, matrix.data(), matrix.in(), output};
+              Kernels().linear(matrix.element(), call, panels, part);
+            });
 }
 
 Tensor RunLinear(const Tensor& x, const PackedMatrix& matrix, const float* residual,
@@ -123,6 +124,8 @@ Tensor Logits(const Tensor& x, const WeightPtr& head, const StepPtr& step) {
   HeadPeaks* const peaks = step->head_peaks();
   TORCH_CHECK(peaks == nullptr || (x.dim() == 2 && x.size(0) == peaks->rows()), "logits: x is ",
               x.sizes(), ", peaks are asked for of ", peaks->rows(), " rows");
+  TORCH_CHECK(peaks == nullptr || peaks->Begin(head->matrix().out()),
+              "logits: called more than once in a step");
   return RunLinear(x, head->matrix(), nullptr, peaks);
 }
 

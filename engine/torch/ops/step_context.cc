@@ -54,6 +54,27 @@ std::vector<int32_t> Blocks(const at::Tensor& blocks) {
   return {ids, ids + blocks.size(0)};
 }
 
+// For Python.
+void AskPeaks(const c10::intrusive_ptr<StepContext>& step, const at::Tensor& alone) {
+  TORCH_CHECK(alone.scalar_type() == at::kBool && alone.dim() == 1 && alone.device().is_cpu(),
+              "ask_peaks: alone must be bool [M], not ", alone.scalar_type(), " ", alone.sizes());
+  const at::Tensor plain = alone.contiguous();
+  const bool* flags = plain.const_data_ptr<bool>();
+  step->AskPeaks({flags, flags + plain.size(0)});
+}
+
+std::tuple<at::Tensor, at::Tensor> Peaks(const c10::intrusive_ptr<StepContext>& step) {
+  const HeadPeaks* const found = step->head_peaks();
+  const auto rows = static_cast<int64_t>(found == nullptr ? 0 : found->peaks().size());
+  at::Tensor logits = at::empty({rows}, at::kFloat), tokens = at::empty({rows}, at::kInt);
+  for (int64_t row = 0; row < rows; ++row) {
+    const kernels::RowPeak& peak = found->peaks()[static_cast<size_t>(row)];
+    logits.mutable_data_ptr<float>()[row] = peak.value;
+    tokens.mutable_data_ptr<int32_t>()[row] = peak.output;
+  }
+  return {logits, tokens};
+}
+
 }  // namespace
 
 StepContext::StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequences,
@@ -92,31 +113,6 @@ void StepContext::Answer(int64_t layer, const kernels::AttentionCall& call) {
     pinned_attention_ = PinnedAttention(element_, call, tile, probed_row_);
   }
 }
-
-namespace {
-
-// For Python.
-void AskPeaks(const c10::intrusive_ptr<StepContext>& step, const at::Tensor& alone) {
-  TORCH_CHECK(alone.scalar_type() == at::kBool && alone.dim() == 1 && alone.device().is_cpu(),
-              "ask_peaks: alone must be bool [M], not ", alone.scalar_type(), " ", alone.sizes());
-  const at::Tensor plain = alone.contiguous();
-  const bool* flags = plain.const_data_ptr<bool>();
-  step->AskPeaks({flags, flags + plain.size(0)});
-}
-
-std::tuple<at::Tensor, at::Tensor> Peaks(const c10::intrusive_ptr<StepContext>& step) {
-  const HeadPeaks* const found = step->head_peaks();
-  const auto rows = static_cast<int64_t>(found == nullptr ? 0 : found->peaks().size());
-  at::Tensor logits = at::empty({rows}, at::kFloat), tokens = at::empty({rows}, at::kInt);
-  for (int64_t row = 0; row < rows; ++row) {
-    const kernels::RowPeak& peak = found->peaks()[static_cast<size_t>(row)];
-    logits.mutable_data_ptr<float>()[row] = peak.value;
-    tokens.mutable_data_ptr<int32_t>()[row] = peak.output;
-  }
-  return {logits, tokens};
-}
-
-}  // namespace
 
 void RegisterStepContext(torch::Library& library) {
   library.class_<StepContext>("StepContext")

@@ -1,6 +1,6 @@
 // StepContext: TorchBind class that tells the operators which row of a step belongs to which
 // sequence, and where its keys and values lie (docs/model_artifact.md). Made anew for each step;
-// the operators write through it into `kv`.
+// the operators write through it into `kv`, and tell it what a probe and the head have found.
 #pragma once
 
 #include <torch/custom_class.h>

@@ -104,7 +104,7 @@ TEST(ScoringTest, ADistributionIsThatOfTheScoredTokenAndSumsToOne) {
 
 TEST(ScoringTest, DistributionsOfABigVocabularyComeInSeveralEvents) {
   const std::vector<float> logits(5 * 100'000, 0.0f);
-  const auto events = ScoreTokens(logits, {1, 2, 3, 4, 5}, 70, {.distributions = true});
+  const auto events = ScoreTokens({logits, {}}, {1, 2, 3, 4, 5}, 70, {.distributions = true});
   ASSERT_TRUE(events.ok());
   ASSERT_THAT(*events, SizeIs(3));  // of 400,000 bytes a token
   EXPECT_EQ((*events)[0].position, 70);

@@ -78,6 +78,7 @@ TEST(QualityProbe, TellsTheObserverOfWhatIsSampled) {
     if (step.negative_log_likelihood) {
       ++likelihoods;
       EXPECT_NEAR(*step.negative_log_likelihood, 0.0, 0.1) << "the fake model is sure";
+      EXPECT_GT(*step.negative_log_likelihood, 0.0) << "of its logits, though the turn is greedy";
     }
     if (step.pinned_attention) {
       ++attentions;
