@@ -59,7 +59,7 @@ struct StepSequence {
   // at late positions.
   int64_t rotary_offset = 0;
   int32_t logit_rows = 1;    // of its last rows, so many whose logits are wanted
-  bool peaks_alone = false;  // of these the highest logit, and which it is, is all that is wanted
+  bool peaks_alone = false;  // of these rows the peak is enough: logits need not be written
 };
 
 struct StepBatch {

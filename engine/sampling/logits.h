@@ -1,5 +1,5 @@
 // Logits: loops over one row of logits, a vocabulary long, written so that compilers make vectors
-// of them: every token of every session takes them. Pure; any thread.
+// of them: a token takes them unless its peak, which the model tells, is enough. Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -16,10 +16,11 @@ namespace sinkstream {
 // INTERNAL if `logits`, of a row, hold a NaN or +infinity, or nothing but -infinity.
 absl::StatusOr<Peak> FindPeak(absl::Span<const float> logits);
 
-// Of one row what the model gave.
+// What the model gave of one row.
 struct RowLogits {
-  absl::Span<const float> logits;  // [vocab_size]; if its peak alone was wanted, they hold anything
-  std::optional<Peak> peak = {};
+  // [vocab_size]; not to be read if there is a peak and nothing else was wanted (model.h).
+  absl::Span<const float> logits;
+  std::optional<Peak> peak = {};  // absent: the model does not tell it
 };
 RowLogits RowOf(const StepLogits& given, size_t row, size_t vocab_size);
 

@@ -99,7 +99,7 @@ void TorchModel::Append(const StepSequence& sequence) {
   peak_alone_.resize(logit_rows_.size(), sequence.peaks_alone ? 1 : 0);
 }
 
-// A file of an exporter that knew no operator for it tells none.
+// None if the model file does not call the operator `logits`, as older ones do not.
 void TorchModel::TakePeaks() {
   const HeadPeaks& found = *context_->head_peaks();
   TORCH_CHECK(found.outputs() == 0 || found.outputs() == spec_.vocab_size,

@@ -15,7 +15,7 @@ namespace sinkstream {
 
 class HeadPeaks {
  public:
-  // What a row has before its first output.
+  // The peak of a row of which no output has been seen yet.
   static constexpr kernels::RowPeak kNone = {-__builtin_inff(), 0};
 
   // `alone`: of each row, whether its peak alone is wanted (not 0).
@@ -26,8 +26,8 @@ class HeadPeaks {
 
   // A head of so many outputs (>= 1) begins. False if one has before.
   bool Begin(int64_t outputs);
-  // Takes what some of the outputs came to; found: [rows()]. The order of calls makes no
-  // difference. Any thread.
+  // Merges the peaks, [rows()], of some of the outputs into those so far. In any order of calls the
+  // result is the same. Any thread.
   void Take(const kernels::RowPeak* found);
 
   // Of the head; 0 if none has begun. Not while it runs, nor is peaks().

@@ -35,10 +35,10 @@ struct LinearOutput {
   const float* residual;  // [rows][out]
   float* y;               // [rows][out]
   int64_t out;
-  // Where peaks are asked for, else null: each row's is raised to what the call computes of it, and
-  // y is not written where the peak alone is wanted.
+  // Both null unless peaks are asked for. The call raises each row's peak by the outputs that it
+  // computes, and writes no y for rows of which nothing but the peak is wanted.
   RowPeak* peaks = nullptr;             // [rows]
-  const uint8_t* peak_alone = nullptr;  // [rows], not 0: it is
+  const uint8_t* peak_alone = nullptr;  // [rows]; not 0: the peak alone is wanted
 };
 
 // The products x @ W.T.

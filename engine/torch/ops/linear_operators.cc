@@ -22,10 +22,11 @@ using WeightPtr = c10::intrusive_ptr<LinearWeight>;
 // Where the products of a call go.
 struct Destination {
   kernels::LinearOutput output;
-  HeadPeaks* peaks = nullptr;  // of its rows, where they are asked for
+  HeadPeaks* peaks = nullptr;  // null: not asked for
 };
 
-// Calls `run` with where the products of a piece go: peaks are its own, and taken when it is done.
+// Runs one piece of a call: calls `run` with the output to write to. Where peaks are asked for, the
+// piece finds its own, and hands them over at its end.
 void RunPiece(const Destination& to, absl::FunctionRef<void(const kernels::LinearOutput&)> run) {
   struct Found;
   if (to.peaks == nullptr) return run(to.output);
@@ -39,8 +40,9 @@ void RunPiece(const Destination& to, absl::FunctionRef<void(const kernels::Linea
   to.peaks->Take(output.peaks);
 }
 
-// Calls `body` with parts of all panels by all rows. A call's parts of few rows are of several
-// panels, others of one, whose numbers ascend within a piece.
+// Splits the product, all panels by all rows, into pieces, and calls `body` with parts of them:
+// with all rows and several panels if rows are few, else with a block of rows and one panel. In a
+// piece panels ascend, so that of equal peaks the first is found first.
 void ForPanels(
     const PackedMatrix& matrix, int64_t rows, int64_t row_block, const Destination& to,
     absl::FunctionRef<void(const kernels::LinearOutput&, Range panels, Range rows)> body) {

@@ -25,7 +25,7 @@ inline bool AnyNotAtMost(Vec values, float bound) {
 #endif
 }
 
-// By the first `count` lanes, the outputs from `output` on.
+// Raises the row's peak by the first `count` lanes, which are the outputs from `output` on.
 inline void Raise(RowPeak& peak, Vec values, int64_t count, int64_t output) {
   if (!AnyNotAtMost(values, peak.value)) return;  // few are above all before them
   for (int lane = 0; lane < count; ++lane) {
@@ -53,8 +53,8 @@ inline void Raise(RowPeak& peak, Vec values, int64_t count, int64_t output) {
   StoreFirst(to.y + at, sum, count);
 }
 
-// The end of a panel of some rows, whose sums, [rows][width], are in memory. Never inlined: of the
-// tiles below it is the rare way, and would cost the other one registers.
+// Finishes a panel for some rows, whose sums, [rows][width], are in memory. Not inlined: tiles come
+// here for the head alone, and inlined it would take registers from the products of all others.
 [[gnu::noinline]] void FinishStored(const LinearOutput& to, const float* sums, int64_t width,
                                     Range rows, int64_t output) {
   for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -64,7 +64,7 @@ inline void Raise(RowPeak& peak, Vec values, int64_t count, int64_t output) {
   }
 }
 
-// The same of a tile whose sums are in registers.
+// Finishes a tile, whose sums are in registers: through memory where peaks are asked for.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void FinishTile(const LinearOutput& to,
                                               const Vec (&sums)[kRows][kVectors], int64_t row,
