@@ -18,17 +18,18 @@ class QualityProbe {
  public:
   static constexpr int64_t kEverySteps = 16;
 
-  // Call once for each step. Which of its sequences is looked at: one whose logits are wanted;
-  // these take turns. Absent for most steps, and where no logits are wanted.
-  std::optional<int32_t> Choose(const StepBatch& batch);
+  // Call once for each step, when it is planned. Which of its sequences is looked at: one whose
+  // logits are wanted; these take turns. Absent for most steps, and where no logits are wanted.
+  // Asks in `batch` for what the look needs: the sequence's logits, even where its peaks would do,
+  // and how it attends, if it sees pinned tokens and others too.
+  std::optional<int32_t> Choose(StepBatch& batch);
 
  private:
+  std::optional<int32_t> InTurn(const StepBatch& batch);
+
   int64_t steps_ = 0;
   int64_t looks_ = 0;
 };
-
-// Whether the last row of `sequence` sees pinned tokens and others too.
-bool SeesBeyondPinned(const StepSequence& sequence);
 
 // The negative log-likelihood of `token`, in nats, >= 0. The row's logits are as in
 // engine/sampling/logprobs.h.

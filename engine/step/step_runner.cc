@@ -103,17 +103,6 @@ void StepRunner::BuildBatch() {
   }
 }
 
-// What is looked at needs its logits, even where peaks would do.
-std::optional<int32_t> StepRunner::ChooseLookedAt() {
-  const auto looked_at = probe_.Choose(batch_);
-  batch_.probed_sequence = -1;
-  if (!looked_at) return std::nullopt;
-  StepSequence& sequence = batch_.sequences[*looked_at];
-  sequence.peaks_alone = false;
-  if (SeesBeyondPinned(sequence)) batch_.probed_sequence = *looked_at;
-  return looked_at;
-}
-
 absl::Span<Session* const> StepRunner::Run() {
   const auto begun = parts_.clock.Now();
   ListCandidates();
@@ -121,7 +110,7 @@ absl::Span<Session* const> StepRunner::Run() {
   PlanRows();
   if (plan_.empty()) return {};
   BuildBatch();
-  const auto looked_at = ChooseLookedAt();
+  const auto looked_at = probe_.Choose(batch_);
   const auto planned = parts_.clock.Now();
   const auto given = parts_.model.Step(batch_);
   const auto computed = parts_.clock.Now();

@@ -73,7 +73,6 @@ class StepRunner {
   void ListCandidates();
   void PlanRows();
   void BuildBatch();
-  std::optional<int32_t> ChooseLookedAt();
   // What the model made of the batch: `stats` counts it. `looked_at`: of the plan, if any.
   void ApplyLogits(const StepLogits& given, std::optional<int32_t> looked_at, StepStats& stats);
 

@@ -21,7 +21,7 @@ StepBatch Batch(const std::vector<int32_t>& logit_rows) {
 }
 
 // Of each look's step until there have been `looks`.
-std::vector<int32_t> Looks(QualityProbe& probe, const StepBatch& batch, size_t looks) {
+std::vector<int32_t> Looks(QualityProbe& probe, StepBatch batch, size_t looks) {
   std::vector<int32_t> chosen;
   for (int64_t step = 1; step <= QualityProbe::kEverySteps * static_cast<int64_t>(looks); ++step) {
     const auto look = probe.Choose(batch);
@@ -43,20 +43,42 @@ TEST(QualityProbe, PassesOverSequencesWithoutLogits) {
 
 TEST(QualityProbe, LooksAtNoneWhereThereIsNone) {
   QualityProbe probe;
-  for (int step = 0; step < 100; ++step) EXPECT_FALSE(probe.Choose(Batch({0, 0})).has_value());
+  StepBatch batch = Batch({0, 0});
+  for (int step = 0; step < 100; ++step) EXPECT_FALSE(probe.Choose(batch).has_value());
 }
 
-TEST(QualityProbe, SeesBeyondPinnedOnceARecentTokenIsThere) {
+// What the look at the second of two sequences has asked the model for; the first look is at the
+// first.
+StepBatch SecondLook(const StepSequence& second) {
+  QualityProbe probe;
+  StepBatch batch = Batch({1, 1});
+  batch.sequences[0].peaks_alone = true;
+  batch.sequences[1] = second;
+  for (int64_t step = 1; step < 2 * QualityProbe::kEverySteps; ++step) probe.Choose(batch);
+  batch.sequences[0].peaks_alone = true;
+  EXPECT_EQ(probe.Choose(batch), 1);
+  return batch;
+}
+
+TEST(QualityProbe, AsksForTheLogitsOfWhatItLooksAtAlone) {
+  StepSequence sequence;
+  sequence.peaks_alone = true;
+  const StepBatch batch = SecondLook(sequence);
+  EXPECT_TRUE(batch.sequences[0].peaks_alone);
+  EXPECT_FALSE(batch.sequences[1].peaks_alone);
+}
+
+TEST(QualityProbe, AsksForAttentionOnceARecentTokenIsThere) {
   const std::vector<TokenId> tokens = {1, 2, 3};
   StepSequence sequence;
   sequence.tokens = tokens;
   sequence.sinks = 5;
   sequence.start = 2;
-  EXPECT_FALSE(SeesBeyondPinned(sequence));
+  EXPECT_EQ(SecondLook(sequence).probed_sequence, -1);
   sequence.start = 3;
-  EXPECT_TRUE(SeesBeyondPinned(sequence));
+  EXPECT_EQ(SecondLook(sequence).probed_sequence, 1);
   sequence.sinks = 0;
-  EXPECT_FALSE(SeesBeyondPinned(sequence));
+  EXPECT_EQ(SecondLook(sequence).probed_sequence, -1);
 }
 
 TEST(QualityProbe, ALikelihoodIsThatOfTheSoftmax) {
