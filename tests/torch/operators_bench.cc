@@ -194,6 +194,29 @@ c10::intrusive_ptr<StepContext> LastRows(const Tensor& kv, int64_t sessions, int
                                           at::arange(sessions * blocks, at::kInt));
 }
 
+// The head of a step whose rows want their logits, or their peaks alone.
+void Head(benchmark::State& state) {
+  const int64_t rows = state.range(0);
+  const auto logits =
+      Operator<Tensor(const Tensor&, const WeightPtr&, const c10::intrusive_ptr<StepContext>&)>(
+          "logits");
+  const WeightPtr head = Weight(kQ8_0, kHead.out, kHead.in);
+  const Tensor x = at::randn({rows, kHead.in}), kv = Kv(kInt8, 1);
+  const std::vector<uint8_t> alone(static_cast<size_t>(rows), state.range(1) != 0 ? 1 : 0);
+  for (auto _ : state) {
+    const auto step = LastRows(kv, 1, 1, kernels::kBlockTokens);
+    step->AskPeaks(alone);
+    benchmark::DoNotOptimize(logits.call(x, head, step));
+  }
+  Report(state, WeightBytes(kQ8_0, kHead.out, kHead.in),
+         2 * static_cast<double>(kHead.out * kHead.in * rows));
+}
+BENCHMARK(Head)
+    ->ArgNames({"rows", "peaks_alone"})
+    ->ArgsProduct({{1, 32, 160}, {0, 1}})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
 // One layer after the other of a model's 30, so that KV comes from memory as it does in a step.
 void Attend(benchmark::State& state, int64_t sessions, int64_t rows, int64_t window,
             Storage storage) {
