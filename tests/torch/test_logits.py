@@ -1,26 +1,15 @@
 """The operator logits: what linear gives, and of each row the highest, for the rows of which no more is wanted too."""
 
-import gguf
 import pytest
 import torch
 from stream import Case, poisoned_kv
+from weights import ROWS, in_format
 
 ops = torch.ops.sinkstream
 LinearWeight = torch.classes.sinkstream.LinearWeight
 
 INPUTS = 64
-FORMATS = ["float32", "bfloat16", "Q4_1", "Q8_0", "rows"]
-
-
-def matrix_of(weight, format):
-    if format in ("float32", "bfloat16"):
-        return weight.to(getattr(torch, format))
-    if format == "rows":
-        scales = weight.abs().amax(1, keepdim=True).clamp(min=1e-6) / 127
-        codes = (weight / scales).round().to(torch.int8)
-        return torch.cat([scales.view(torch.uint8), codes.view(torch.uint8)], dim=1)
-    blocks = gguf.quants.quantize(weight.numpy(), gguf.GGMLQuantizationType[format])
-    return torch.from_numpy(blocks).view(len(weight), INPUTS // 32, -1)
+FORMATS = ["float32", "bfloat16", "Q4_1", "Q8_0", ROWS]
 
 
 def step_asking(alone=None):
@@ -44,7 +33,7 @@ def peaks_of(x, head, alone=None):
 def test_the_logits_are_those_of_linear_and_each_peak_is_their_highest(isa, rng, format, rows):
     for outputs in (1, 31, 100, 2500):
         weight, bias = torch.randn(outputs, INPUTS, generator=rng), torch.randn(outputs, generator=rng)
-        head, x = LinearWeight(matrix_of(weight, format), bias), torch.randn(rows, INPUTS, generator=rng)
+        head, x = LinearWeight(in_format(weight, format), bias), torch.randn(rows, INPUTS, generator=rng)
         expected = ops.linear(x, head)
         alone = [row % 3 == 1 for row in range(rows)]
         logits, highest, tokens = peaks_of(x, head, alone)
@@ -58,7 +47,7 @@ def test_the_logits_are_those_of_linear_and_each_peak_is_their_highest(isa, rng,
 def test_of_equal_logits_the_first_is_the_peak(isa, rng, format, rows):
     weight = torch.randn(2500, INPUTS, generator=rng).clamp(-1, 1)
     weight[[37, 38, 70, 2400]] = 2.0
-    head = LinearWeight(matrix_of(weight, format), None)
+    head = LinearWeight(in_format(weight, format), None)
     _, _, tokens = peaks_of(torch.ones(rows, INPUTS), head)
     assert tokens.tolist() == [37] * rows
     _, _, tokens = peaks_of(torch.zeros(rows, INPUTS), head)
@@ -68,7 +57,7 @@ def test_of_equal_logits_the_first_is_the_peak(isa, rng, format, rows):
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("rows", [9, 33])
 def test_what_fills_the_last_panel_up_is_no_logit(isa, rng, format, rows):
-    head = LinearWeight(matrix_of(torch.randn(33, INPUTS, generator=rng), format), torch.full((33,), -1e4))
+    head = LinearWeight(in_format(torch.randn(33, INPUTS, generator=rng), format), torch.full((33,), -1e4))
     x = torch.randn(rows, INPUTS, generator=rng)
     logits, highest, tokens = peaks_of(x, head)
     assert torch.equal(highest, logits.amax(1)) and torch.equal(tokens.long(), logits.argmax(1))
@@ -77,7 +66,7 @@ def test_what_fills_the_last_panel_up_is_no_logit(isa, rng, format, rows):
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_logit_that_is_no_number_shows_in_its_rows_peak_alone(isa, rng, value, format):
-    matrix, bias = matrix_of(torch.randn(2500, INPUTS, generator=rng), format), torch.zeros(2500)
+    matrix, bias = in_format(torch.randn(2500, INPUTS, generator=rng), format), torch.zeros(2500)
     for rows in (8, 33, 130):
         x = torch.randn(rows, INPUTS, generator=rng)
         x[3, 5] = value

@@ -5,31 +5,16 @@ import gguf
 import pytest
 import torch
 from sinkstream_export import reference
+from weights import BLOCKS, ROWS, in_format, rows_of_bytes
 
 ops = torch.ops.sinkstream
 LinearWeight = torch.classes.sinkstream.LinearWeight
 
-TYPES = {
-    "Q4_0": gguf.GGMLQuantizationType.Q4_0,
-    "Q4_1": gguf.GGMLQuantizationType.Q4_1,
-    "Q8_0": gguf.GGMLQuantizationType.Q8_0,
-}
-ROWS = "rows"
 SHAPES = [(64, 1), (64, 31), (192, 33), (576, 100), (1536, 64)]  # in, out
 
 
-def rows_of_bytes(scales, codes):
-    """float32 [out, 1], int8 [out, in] -> uint8 [out, 4 + in]."""
-    return torch.cat([scales.contiguous().view(torch.uint8), codes.view(torch.uint8)], dim=1)
-
-
 def random_blocks(rng, kind, size_in, size_out):
-    weight = torch.randn(size_out, size_in, generator=rng) * size_in**-0.5
-    if kind == ROWS:
-        scales = weight.abs().amax(1, keepdim=True) / 127
-        return rows_of_bytes(scales, (weight / scales).round().to(torch.int8))
-    blocks = torch.from_numpy(gguf.quants.quantize(weight.numpy(), TYPES[kind]))
-    return blocks.view(size_out, size_in // 32, -1)
+    return in_format(torch.randn(size_out, size_in, generator=rng) * size_in**-0.5, kind)
 
 
 def extreme_blocks(rng, kind, size_in, size_out):
@@ -53,15 +38,15 @@ def dequantized(kind, blocks):
     """By gguf; of rows, by what they are said to mean."""
     if kind == ROWS:
         return blocks[:, :4].contiguous().view(torch.float32) * blocks[:, 4:].contiguous().view(torch.int8)
-    return torch.from_numpy(gguf.quants.dequantize(blocks.flatten(1).numpy(), TYPES[kind]))
+    return torch.from_numpy(gguf.quants.dequantize(blocks.flatten(1).numpy(), BLOCKS[kind]))
 
 
-@pytest.fixture(params=[*TYPES, ROWS])
+@pytest.fixture(params=[*BLOCKS, ROWS])
 def kind(request):
     return request.param
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", BLOCKS)
 def test_blocks_of_a_single_group_are_multiplied(isa, rng, kind):
     blocks, x = random_blocks(rng, kind, 32, 1), torch.randn(17, 32, generator=rng)
     expected = reference.quantized_linear(x, blocks)
