@@ -53,6 +53,18 @@ class Tiny(nn.Module):
         return ops.logits(x, self.embedding, step) if self.peaks else ops.linear(x, self.embedding)
 
 
+class TinyOfPaddedHead(Tiny):
+    """Takes the logits of a head that is longer than the vocabulary, and cuts them afterwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = LinearWeight(torch.randn(64, 16), None)
+
+    def forward(self, tokens: Tensor, logit_rows: Tensor, step: StepContext) -> Tensor:
+        x = torch.ops.sinkstream.embedding(tokens, self.embedding).index_select(0, logit_rows)
+        return torch.ops.sinkstream.logits(x, self.head, step)[:, :50].contiguous()
+
+
 class TinyOfBlocks(nn.Module):
     """As Tiny, of the size of a block: the embedding, which is the head too, in 8 bits, the others in 4 (or 8)."""
 
@@ -129,6 +141,7 @@ def main(directory: Path) -> None:
     save(directory / "layers_differ.pt", Tiny(), layers=5000)
     save(directory / "dtype_differs.pt", Tiny(), dtype="bfloat16")
     save(directory / "vocabulary_differs.pt", Tiny(), vocab_size=51)
+    save(directory / "padded_head.pt", TinyOfPaddedHead())
     of_blocks = {"hidden": 32, "head_dim": 16}
     kinds = gguf.GGMLQuantizationType
     save(directory / "int4.pt", TinyOfBlocks(kinds.Q4_1), dtype="int4", **of_blocks)

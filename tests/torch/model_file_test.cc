@@ -177,6 +177,9 @@ TEST(ModelFile, RefusesAManifestThatDoesNotDescribeItsModule) {
                 "manifest.json: dtype is int8, the module has a weight of int4");
   ExpectRefused(Refusal("vocabulary_differs.pt"), kInvalid,
                 "does not run: the model failed: forward gave");
+  ExpectRefused(
+      Refusal("padded_head.pt"), kInvalid,
+      "does not run: the model failed: forward took logits of a head of 64 outputs, not 50");
 }
 
 TEST(ModelFile, RefusesInOneLineWhateverTheFileSays) {
