@@ -1,4 +1,5 @@
-"""Loads the operator library (SINKSTREAM_OPS, else build/lib of this checkout) and makes the inputs of the tests."""
+"""Loads the operator library (SINKSTREAM_OPS, else build/lib of this checkout) and makes the inputs of the tests. SINKSTREAM_ISA:
+the one instruction set to test, instead of all of this CPU."""
 
 import os
 import sys
@@ -15,10 +16,12 @@ torch.ops.load_library(LIBRARY)
 torch.set_num_threads(1)
 torch.ops.sinkstream.set_threads(2)
 
+ISAS = [isa for isa in torch.ops.sinkstream.supported_isas() if isa == os.environ.get("SINKSTREAM_ISA", isa)]
+
 
 def pytest_terminal_summary(terminalreporter):
     """A header would not be shown by -q."""
-    terminalreporter.write_line(f"instruction sets: {', '.join(torch.ops.sinkstream.supported_isas())}")
+    terminalreporter.write_line(f"instruction sets: {', '.join(ISAS) or 'none'}")
 
 
 @pytest.fixture
@@ -26,9 +29,9 @@ def rng() -> torch.Generator:
     return torch.Generator().manual_seed(20240229)
 
 
-@pytest.fixture(params=torch.ops.sinkstream.supported_isas())
+@pytest.fixture(params=ISAS)
 def isa(request) -> str:
-    """Each instruction set of this CPU in turn."""
+    """Each instruction set in turn."""
     torch.ops.sinkstream.select_isa(request.param)
     yield request.param
     torch.ops.sinkstream.select_isa("auto")

@@ -1,9 +1,8 @@
 #include "engine/torch/ops/isa.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <atomic>
+
+#include "engine/torch/ops/cpu_features.h"
 
 namespace sinkstream {
 namespace kernels {
@@ -33,34 +32,14 @@ extern const KernelTable kTable;
 
 namespace {
 
-#if defined(__x86_64__)
-// Linux lets a process use the registers of AMX once it has asked.
-bool AskForTiles() {
-  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
-bool HasVnni() {
-  return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vnni");
-}
-
-bool HasBfloat16() { return HasVnni() && __builtin_cpu_supports("avx512bf16"); }
-
-bool HasAmx() {
-  static const bool has = HasBfloat16() && __builtin_cpu_supports("amx-int8") && AskForTiles();
-  return has;
-}
-#endif
-
 std::vector<const kernels::KernelTable*> SupportedTables() {
   std::vector<const kernels::KernelTable*> tables;
 #if defined(__x86_64__)
   if (HasAmx()) tables.push_back(&kernels::amx::kTable);
   if (HasBfloat16()) tables.push_back(&kernels::avx512_bf16::kTable);
   if (HasVnni()) tables.push_back(&kernels::avx512_vnni::kTable);
-  if (__builtin_cpu_supports("x86-64-v4")) tables.push_back(&kernels::avx512::kTable);
-  if (__builtin_cpu_supports("x86-64-v3")) tables.push_back(&kernels::avx2::kTable);
+  if (HasAvx512()) tables.push_back(&kernels::avx512::kTable);
+  if (HasAvx2()) tables.push_back(&kernels::avx2::kTable);
 #endif
   tables.push_back(&kernels::portable::kTable);
   return tables;

@@ -1,5 +1,6 @@
 #include "engine/torch/ops/kernels_isa.h"
 #include "engine/torch/ops/linear_output.h"
+#include "engine/torch/ops/matrix_tiles.h"
 #include "engine/torch/ops/quantized_formats.h"
 #include "engine/torch/ops/row_tiles.h"
 
@@ -18,39 +19,14 @@ constexpr int kPanelVectors = kPanelOutputs / kLanes;
 // either, weights of either 16 outputs.
 enum TileName { kSum00, kSum01, kSum10, kSum11, kRows0, kRows1, kWeights0, kWeights1 };
 
-// The instructions, each a barrier to the compiler: gcc 12's intrinsics do not say what memory they
-// read.
-template <int kTile>
-void LoadTile(const void* from, int64_t stride) {
-  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTile) : "memory");
-}
-template <int kTile>
-void StoreTile(void* to, int64_t stride) {
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride), "i"(kTile) : "memory");
-}
-template <int kSum, int kRows, int kWeights>
-void MultiplyTiles() {
-  asm volatile("tilezero %%tmm%c0\n\ttdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kRows),
-               "i"(kWeights)
-               : "memory");
-}
-void ReleaseTiles() { asm volatile("tilerelease" ::: "memory"); }
-
 // For a block of `rows` and groups of `inputs`.
-void ConfigureTiles(int64_t rows, int inputs) {
-  struct alignas(64) {
-    uint8_t palette;
-    uint8_t start_row;
-    uint8_t reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-  } config = {};
+TileShapes ShapesOf(int64_t rows, int inputs) {
+  TileShapes shapes;
   const auto set = [&](int tile, int64_t tile_rows, int row_bytes) {
-    config.rows[tile] = static_cast<uint8_t>(tile_rows);
-    config.row_bytes[tile] = static_cast<uint16_t>(tile_rows > 0 ? row_bytes : 0);
+    shapes.rows[tile] = static_cast<uint8_t>(tile_rows);
+    shapes.row_bytes[tile] = static_cast<uint16_t>(tile_rows > 0 ? row_bytes : 0);
   };
   const int64_t first = rows < kTileRows ? rows : kTileRows, second = rows - first;
-  config.palette = 1;
   set(kSum00, first, kLanes * 4);
   set(kSum01, first, kLanes * 4);
   set(kSum10, second, kLanes * 4);
@@ -59,7 +35,7 @@ void ConfigureTiles(int64_t rows, int inputs) {
   set(kRows1, second, inputs);
   set(kWeights0, inputs / 4, kLanes * 4);
   set(kWeights1, inputs / 4, kLanes * 4);
-  asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
+  return shapes;
 }
 
 constexpr int kSpan = 2;  // groups whose sums are added together, while tiles work on the next ones
@@ -191,11 +167,11 @@ void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
 template <typename Format>
 void Panels(const QuantizedLinearCall& call, Range panels, Range rows, Scratch& scratch) {
   const int64_t groups = call.in / Format::kGroup;
-  int64_t configured = 0;
+  int64_t shaped = 0;
   for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
     for (int64_t row = rows.begin; row < rows.end; row += kBlockRows) {
       const int64_t count = rows.end - row < kBlockRows ? rows.end - row : kBlockRows;
-      if (count != configured) ConfigureTiles(configured = count, Format::kGroup);
+      if (count != shaped) ShapeTiles(ShapesOf(shaped = count, Format::kGroup));
       RunBlock<Format>({call, groups, PanelOf<Format>(call, panel), row, count, row == rows.begin},
                        panel, scratch);
     }
