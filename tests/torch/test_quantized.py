@@ -103,12 +103,14 @@ def chain_of_fused_products(x, blocks):
     activations, activation_scales = reference.quantize_groups(x, codes.shape[-1])
     exact = torch.einsum("ngk,ogk->gno", activations.double(), codes.double())
     scaled_sums = activation_scales * activations.sum(-1, keepdim=True).float()
+    row_scales = scales[:, 0].float().T if blocks.dim() == 2 else 1
+    scales = torch.ones_like(scales) if blocks.dim() == 2 else scales
     sums = torch.zeros(len(x), len(blocks))
     for group in range(codes.shape[1]):
         scale = activation_scales[:, group] * scales[:, group].float().T
         sums = (sums + scale.double() * exact[group]).float()
         sums = (sums + scaled_sums[:, group].double() * minima[:, group].T).float()
-    return sums
+    return row_scales * sums
 
 
 def test_all_instruction_sets_with_fused_products_give_the_bits_of_the_chain(isa, rng, kind):

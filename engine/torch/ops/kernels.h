@@ -72,7 +72,8 @@ struct QuantizeCall {
 // The products of quantised activations with quantised weights: over groups in ascending order,
 //   sum = fma(scale * d, float(exact sum of code * (q - zero)), sum)
 //   sum = fma(scaled_sum, m, sum)      kQ4_1 alone
-// with every instruction set that has FMA: so the same bits. "portable" may round the products too.
+// or, of kInt8Rows, fma(scale, float(exact sum), sum), and in the end sum * d: with every
+// instruction set that has FMA, so the same bits. "portable" may round the products too.
 struct QuantizedLinearCall {
   const int8_t* codes;            // [in / group][rows][group]: 32, with kInt8Rows 64
   const ActivationGroup* groups;  // [in / group][rows]

@@ -84,27 +84,30 @@ template <typename Format, int kRows>
   }
 }
 
-template <typename Format>
-void LoadScales(const uint8_t* from, int column, Scales<Format> (&scales)[kVectors]) {
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) scales[v] = Scales<Format>(from, column + v * kLanes);
-}
-
 template <typename Format, int kRows>
 void Tile(const QuantizedLinearCall& call, int64_t panel, int64_t row, Ahead ahead) {
   const uint8_t* weights = PanelOf<Format>(call, panel);
   const int64_t groups = call.in / Format::kGroup;
   for (int column = 0; column < kPanelOutputs; column += kColumns) {
     Vec sums[kRows][kVectors] = {};
-    Scales<Format> scales[kVectors];
-    if (Format::kRowScales) LoadScales(ScalesOf<Format>(call, weights, weights), column, scales);
     for (int64_t g = 0; g < groups; ++g) {
       const uint8_t* codes = weights + g * kGroupBytes<Format>;
-      if (!Format::kRowScales) LoadScales(ScalesOf<Format>(call, weights, codes), column, scales);
+      Scales<Format> scales[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        scales[v] = Scales<Format>(codes + Format::kCodeBytes, column + v * kLanes);
+      }
       const int64_t at = g * call.rows + row;
       ahead.Ask();
       AddGroup<Format, kRows>(codes + column * 4, call.codes + at * Format::kGroup,
                               call.groups + at, scales, sums);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        sums[r][v] = TimesRowScales<Format>(sums[r][v], call, weights, column + v * kLanes);
+      }
     }
     FinishTile(call.output, sums, row, panel * kPanelOutputs + column);
   }

@@ -126,7 +126,7 @@ void AddGroups(const Block& block, int64_t first, Range rows, const ExactSums* e
 #pragma GCC unroll 4
     for (int g = 0; g < kCount; ++g) {
       const uint8_t* codes = block.panel + (first + g) * kGroupBytes<Format>;
-      of_outputs[g] = Scales<Format>(ScalesOf<Format>(block.call, block.panel, codes), v * kLanes);
+      of_outputs[g] = Scales<Format>(codes + Format::kCodeBytes, v * kLanes);
     }
     for (int64_t r = rows.begin; r < rows.end; ++r) {
       Vec sums = Load(&scratch.sums[r][v * kLanes]);
@@ -158,6 +158,13 @@ void RunBlock(const Block& block, int64_t panel, Scratch& scratch) {
       if (group < 0) continue;
       const int64_t end = row + kTileRows < block.rows ? row + kTileRows : block.rows;
       AddSpan<Format>(block, group, {row, end}, scratch);
+    }
+  }
+  for (int64_t row = 0; row < block.rows; ++row) {
+#pragma GCC unroll 2
+    for (int output = 0; output < kPanelOutputs; output += kLanes) {
+      float* sums = &scratch.sums[row][output];
+      Store(sums, TimesRowScales<Format>(Load(sums), block.call, block.panel, output));
     }
   }
   FinishStored(block.call.output, scratch.sums[0], kPanelOutputs,

@@ -11,7 +11,8 @@ constexpr int kWordBytes = kPanelOutputs * 4;  // a word of every output
 constexpr int kScaleBytes = kPanelOutputs * 2;
 
 // Load gives the words `i` and `i + 4` of 32 inputs of some outputs as ExactSum takes them;
-// kZero is what the codes then have too much. kRowScales: all groups of an output share one scale.
+// kZero is what the codes then have too much. kRowScales: all groups of an output share one scale,
+// by which their sum is multiplied in the end.
 template <int kInputs>
 struct SignedBytes {
   static constexpr int kGroup = kInputs;
@@ -65,12 +66,10 @@ const uint8_t* PanelOf(const QuantizedLinearCall& call, int64_t panel) {
   return static_cast<const uint8_t*>(call.panels) + panel * PanelBytes<Format>(call);
 }
 
-// The scales of a group's weights, `codes` being its first.
+// Of a panel whose rows have scales.
 template <typename Format>
-const uint8_t* ScalesOf(const QuantizedLinearCall& call, const uint8_t* panel,
-                        const uint8_t* codes) {
-  if (!Format::kRowScales) return codes + Format::kCodeBytes;
-  return panel + call.in / Format::kGroup * kGroupBytes<Format>;
+const float* RowScalesOf(const QuantizedLinearCall& call, const uint8_t* panel) {
+  return reinterpret_cast<const float*>(panel + call.in / Format::kGroup * kGroupBytes<Format>);
 }
 
 // Bytes ahead of what is at work: far enough to have come from memory by then.
@@ -87,24 +86,35 @@ inline void PrefetchAfter(const uint8_t* group) {
   }
 }
 
-// Scales and minima of the outputs of one vector.
+// Scales and minima that a group has for the outputs of one vector.
 template <typename Format>
 struct Scales {
   Scales() = default;
   // `from`: those of the panel's first output, `output` outputs before.
   Scales(const uint8_t* from, int output)
-      : scale(Format::kRowScales ? Load(reinterpret_cast<const float*>(from) + output)
-                                 : LoadHalf(from + output * 2)),
+      : scale(Format::kRowScales ? Vec{} : LoadHalf(from + output * 2)),
         minimum(Format::kMinima ? LoadHalf(from + kScaleBytes + output * 2) : Vec{}) {}
   // `sums` and what a group adds to them.
   Vec Add(Vec sums, IntVec exact, const ActivationGroup& activations) const {
-    sums += scale * activations.scale * __builtin_convertvector(exact, Vec);
+    const Vec products = __builtin_convertvector(exact, Vec);
+    if constexpr (Format::kRowScales) return sums + activations.scale * products;
+    sums += scale * activations.scale * products;
     if (Format::kMinima) sums += minimum * activations.scaled_sum;
     return sums;
   }
   Vec scale;
   Vec minimum;
 };
+
+// The sums of all groups times the scales that rows have, from `output` of the panel on; rounded,
+// whatever is added to it next.
+template <typename Format>
+Vec TimesRowScales(Vec sums, const QuantizedLinearCall& call, const uint8_t* panel, int output) {
+  if constexpr (!Format::kRowScales) return sums;
+  sums *= Load(RowScalesOf<Format>(call, panel) + output);
+  Settle(sums);
+  return sums;
+}
 
 // Calls `run` with an object of the element's format.
 template <typename Run>

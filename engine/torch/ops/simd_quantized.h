@@ -49,6 +49,14 @@ inline IntVec Round(Vec x) {
 #endif
 }
 
+// Has `sum` at hand, rounded, before anything that follows.
+template <typename Sum>
+inline void Settle([[maybe_unused]] Sum& sum) {
+#if defined(__x86_64__)
+  __asm__("" : "+v"(sum));
+#endif
+}
+
 // Sums of the exact products of inputs of one group. With VNNI all codes are unsigned; else nibbles
 // are, and bytes are signed.
 #if defined(__AVX512VNNI__)
@@ -108,22 +116,13 @@ inline CodeVec TimesSigns(CodeVec bytes, CodeVec codes) {
   return (bytes ^ negative) - negative;
 }
 
-// Has `sum` at hand before anything that follows: else GCC makes all products of a group first and
-// keeps them in memory.
-template <typename Sum>
-inline void Settle([[maybe_unused]] Sum& sum) {
-#if defined(__x86_64__)
-  __asm__("" : "+v"(sum));
-#endif
-}
-
 template <bool kNibbles>
 struct ExactSum {
   void Add(CodeVec codes, int32_t quad) {
     // The magnitude of -128 is 128: two products come to 2 * 128 * 127, which fits.
     const CodeVec magnitudes = TimesSigns(codes, codes);
     sum += AddPairs(MultiplyPairs(magnitudes, TimesSigns(Splat(quad), codes)));
-    Settle(sum);
+    Settle(sum);  // else GCC makes all products of a group first and keeps them in memory
   }
   IntVec Total() const { return sum; }
   IntVec sum;
