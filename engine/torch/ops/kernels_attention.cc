@@ -173,8 +173,7 @@ float Softmax(float* scores, int64_t count) {
     const Vec score = Load(scores + i);
     most = score > most ? score : most;
   }
-  float largest = most[0];
-  for (int lane = 1; lane < kLanes; ++lane) largest = most[lane] > largest ? most[lane] : largest;
+  const float largest = Largest(most);
   Vec sums = {};
   for (int64_t i = 0; i < count; i += kLanes) {
     sums += Kv::PutFactors(scores, i, Exp(Load(scores + i) - largest));

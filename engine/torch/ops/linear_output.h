@@ -43,13 +43,12 @@ inline void Raise(RowPeak& peak, Vec values, int64_t count, int64_t output) {
   if (to.bias != nullptr) sum += Load(to.bias + output);
   const int64_t at = row * to.out + output;
   if (to.residual != nullptr) {
-    sum += count == kLanes ? Load(to.residual + at) : LoadFirst(to.residual + at, count);
+    sum += LoadFirst(to.residual + at, count);
   }
   if (peaks) {
     Raise(to.peaks[row], sum, count, output);
     if (to.peak_alone[row] != 0) return;
   }
-  if (count == kLanes) return Store(to.y + at, sum);
   StoreFirst(to.y + at, sum, count);
 }
 

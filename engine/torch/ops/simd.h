@@ -54,13 +54,15 @@ inline Vec Load(const float* from) { return Float32::Load(from); }
 inline void Store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
 inline Vec Splat(float value) { return Vec{} + value; }
 
-// The first `count` lanes; the rest are zeros.
+// The first `count` lanes, of all lanes at most; the rest are zeros.
 inline Vec LoadFirst(const float* from, int64_t count) {
+  if (count == kLanes) return Load(from);
   Vec value = {};
   __builtin_memcpy(&value, from, static_cast<size_t>(count) * sizeof(float));
   return value;
 }
 inline void StoreFirst(float* to, Vec value, int64_t count) {
+  if (count == kLanes) return Store(to, value);  // a copy of unknown length costs ten times more
   __builtin_memcpy(to, &value, static_cast<size_t>(count) * sizeof(float));
 }
 
@@ -68,10 +70,32 @@ inline void StoreFirst(float* to, Vec value, int64_t count) {
 // can bring (ADR 0011, 0016).
 inline void PrefetchToL2(const void* at) { __builtin_prefetch(at, 0, 2); }
 
-inline float Sum(Vec value) {
-  float sum = 0;
-  for (int lane = 0; lane < kLanes; ++lane) sum += value[lane];
-  return sum;
+#if defined(__AVX512F__)
+constexpr IntVec kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif defined(__AVX2__)
+constexpr IntVec kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7};
+#else
+constexpr IntVec kLaneNumbers = {0, 1, 2, 3};
+#endif
+
+// Combines all lanes, halves with each other first: in so few steps, as each waits for the one
+// before it.
+template <int kDistance = kLanes / 2, typename V, typename Combine>
+auto OverLanes(V x, Combine combine) {
+  if constexpr (kDistance == 0) {
+    return x[0];
+  } else {
+    const V other = __builtin_shuffle(x, kLaneNumbers ^ kDistance);
+    return OverLanes<kDistance / 2>(combine(x, other), combine);
+  }
+}
+template <typename V>
+auto Sum(V x) {
+  return OverLanes(x, [](V a, V b) { return a + b; });
+}
+template <typename V>
+auto Largest(V x) {
+  return OverLanes(x, [](V a, V b) { return a > b ? a : b; });
 }
 
 // e^x, relative error below 2e-7; 0 below -87 (and for -infinity), saturates above 88; NaN for NaN.

@@ -141,33 +141,6 @@ struct ExactSum<true> {
 };
 #endif
 
-#if defined(__AVX512F__)
-constexpr IntVec kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-#elif defined(__AVX2__)
-constexpr IntVec kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7};
-#else
-constexpr IntVec kLaneNumbers = {0, 1, 2, 3};
-#endif
-
-// Over all lanes.
-template <int kDistance = kLanes / 2>
-int32_t Sum(IntVec x) {
-  if constexpr (kDistance == 0) {
-    return x[0];
-  } else {
-    return Sum<kDistance / 2>(x + __builtin_shuffle(x, kLaneNumbers ^ kDistance));
-  }
-}
-template <int kDistance = kLanes / 2>
-int32_t Largest(IntVec x) {
-  if constexpr (kDistance == 0) {
-    return x[0];
-  } else {
-    const IntVec other = __builtin_shuffle(x, kLaneNumbers ^ kDistance);
-    return Largest<kDistance / 2>(x > other ? x : other);
-  }
-}
-
 inline int32_t BitsOf(float value) {
   int32_t bits;
   __builtin_memcpy(&bits, &value, sizeof bits);
