@@ -49,11 +49,15 @@ inline IntVec Round(Vec x) {
 #endif
 }
 
-// Has `sum` at hand, rounded, before anything that follows.
-template <typename Sum>
-inline void Settle([[maybe_unused]] Sum& sum) {
+// Has `value` at hand, rounded, before anything that follows.
+template <typename V>
+inline void Settle(V& value) {
 #if defined(__x86_64__)
-  __asm__("" : "+v"(sum));
+  __asm__("" : "+v"(value));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(value));
+#else
+  __asm__("" : "+m"(value));
 #endif
 }
 
