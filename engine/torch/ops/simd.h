@@ -54,7 +54,7 @@ inline Vec Load(const float* from) { return Float32::Load(from); }
 inline void Store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
 inline Vec Splat(float value) { return Vec{} + value; }
 
-// The first `count` lanes, of all lanes at most; the rest are zeros.
+// The first `count` lanes, of kLanes at most; the rest are zeros.
 inline Vec LoadFirst(const float* from, int64_t count) {
   if (count == kLanes) return Load(from);
   Vec value = {};
@@ -62,7 +62,7 @@ inline Vec LoadFirst(const float* from, int64_t count) {
   return value;
 }
 inline void StoreFirst(float* to, Vec value, int64_t count) {
-  if (count == kLanes) return Store(to, value);  // a copy of unknown length costs ten times more
+  if (count == kLanes) return Store(to, value);  // one instruction, where a copy is a call
   __builtin_memcpy(to, &value, static_cast<size_t>(count) * sizeof(float));
 }
 
@@ -93,6 +93,7 @@ template <typename V>
 auto Sum(V x) {
   return OverLanes(x, [](V a, V b) { return a + b; });
 }
+// Not of NaN.
 template <typename V>
 auto Largest(V x) {
   return OverLanes(x, [](V a, V b) { return a > b ? a : b; });
