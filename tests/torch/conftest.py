@@ -1,4 +1,4 @@
-"""Loads the operator library (SINKSTREAM_OPS, else build/lib of this checkout) and makes the inputs of the tests. SINKSTREAM_ISA:
+"""Loads the operator library (SINKSTREAM_OPS, else build/lib of this checkout) and makes the inputs of the tests. SINKSTREAM_TEST_ISA:
 the one instruction set to test, instead of all of this CPU."""
 
 import os
@@ -16,7 +16,7 @@ torch.ops.load_library(LIBRARY)
 torch.set_num_threads(1)
 torch.ops.sinkstream.set_threads(2)
 
-ISAS = [isa for isa in torch.ops.sinkstream.supported_isas() if isa == os.environ.get("SINKSTREAM_ISA", isa)]
+ISAS = [isa for isa in torch.ops.sinkstream.supported_isas() if isa == os.environ.get("SINKSTREAM_TEST_ISA", isa)]
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -8,7 +8,10 @@ bool HasAvx2();    // with FMA, F16C and BMI2: x86-64-v3
 bool HasAvx512();  // x86-64-v4
 bool HasVnni();
 bool HasBfloat16();
-// The first call asks Linux for the tiles' registers, for the whole process; false if it refuses.
 bool HasAmx();
+
+// Tiles of bytes, by themselves (cpu_tiles.cc; a test puts another in its place). The first call
+// asks Linux for their registers, for the whole process; false if it refuses.
+bool HasTiles();
 
 }  // namespace sinkstream

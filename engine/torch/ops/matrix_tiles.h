@@ -5,17 +5,10 @@
 
 #include <cstdint>
 
+#include "engine/torch/ops/tile_shapes.h"
+
 namespace sinkstream::kernels {
 namespace {
-
-// As ldtilecfg reads them: of each tile its rows and how many bytes each has; 0 and 0: not used.
-struct alignas(64) TileShapes {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
 
 // Each instruction is a barrier to the compiler: gcc 12's intrinsics do not say what memory they
 // read.

@@ -7,17 +7,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "engine/torch/ops/tile_shapes.h"
+
 namespace sinkstream::kernels {
 namespace {
-
-struct alignas(64) TileShapes {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-static_assert(sizeof(TileShapes) == 64);
 
 constexpr int kTiles = 8;
 constexpr int kTileRowBytes = 64;
