@@ -178,6 +178,15 @@ def test_llama_of_fewer_instructions_is_a_peer_where_it_was_built(tmp_path):
         "llama.cpp in process Q8_0 avx2"]
 
 
+def test_openvino_chooses_how_to_compute_with_compressed_weights_and_evicts_in_endless_cells_alone(tmp_path):
+    peers = {peer.name.removeprefix("OpenVINO GenAI "): peer
+             for peer in roster.chosen(roster.peers(str(tmp_path), str(tmp_path), 2), "OpenVINO*")}
+    assert {name for name, peer in peers.items() if "precision" not in peer.settings} == {"int8", "int4"}
+    assert {name for name, peer in peers.items() if peer.settings.get("eviction")} == {"bf16 eviction"}
+    assert {name for name, peer in peers.items() if peer.takes(CELLS["endless-1"])} == {"bf16 eviction"}
+    assert all(weights in peers[weights].settings["model"] for weights in ("float32", "int8", "int4"))
+
+
 @pytest.mark.parametrize("flags, name", [("", "sinkstream int8"), ("--speculative_tokens=0 --isa=avx2", "sinkstream int8 avx2")])
 def test_our_name_tells_the_instructions_that_are_forced(flags, name):
     arguments = argparse.Namespace(server_flags=flags, model=["int8=file.pt"], binaries="bin", threads=2, text="text")

@@ -46,13 +46,17 @@ def _libraries(root, bench, threads):
     def python(environment):
         return os.path.join(root, "build", environment, "bin/python")
 
-    checkpoint, exported = os.path.join(bench, "hf-float32"), os.path.join(bench, "openvino-float32")
-    openvino = {"model": exported, "threads": threads, "precision": "bf16"}
+    def openvino(name, weights, kinds=_WITHOUT_ENDLESS, **settings):
+        exported = os.path.join(bench, f"openvino-{weights}")
+        return InProcess(f"OpenVINO GenAI {name}", python("bench-openvino"), "openvino_genai_worker.py",
+                         {"model": exported, "threads": threads} | settings, [exported], kinds)
+
+    checkpoint = os.path.join(bench, "hf-float32")
     torch = {"model": checkpoint, "threads": threads, "precision": "bfloat16"}
-    return [InProcess("OpenVINO GenAI bf16", python("bench-openvino"), "openvino_genai_worker.py", openvino, [exported],
-                      _WITHOUT_ENDLESS),
-            InProcess("OpenVINO GenAI bf16 eviction", python("bench-openvino"), "openvino_genai_worker.py",
-                      openvino | {"eviction": True}, [exported], ("endless",)),
+    return [openvino("bf16", "float32", precision="bf16"),
+            openvino("bf16 eviction", "float32", ("endless",), precision="bf16", eviction=True),
+            openvino("float32", "float32", precision="f32"),
+            openvino("int8", "int8"), openvino("int4", "int4"),
             InProcess("transformers bf16", python("venv"), "transformers_worker.py", torch, [checkpoint], _WITHOUT_ENDLESS),
             InProcess("vLLM bf16", python("bench-vllm"), "vllm_worker.py", torch, [checkpoint], _WITHOUT_ENDLESS)]
 

@@ -22,7 +22,7 @@ class InProcess:
     def __init__(self, name, python, worker, settings, needs, kinds):
         """`settings` go to the worker; files of `needs` must be there; cells of `kinds` are measured."""
         self.name = name
-        self._python, self._worker, self._settings = python, worker, settings
+        self._python, self._worker, self.settings = python, worker, settings
         self._needs, self._kinds = (python, *needs), kinds
         self._process = None
         self._answers = queue.Queue()
@@ -38,9 +38,9 @@ class InProcess:
         if self._process is not None:
             self._process.signal_all(signal.SIGCONT)
             return
-        threads = str(self._settings["threads"])
+        threads = str(self.settings["threads"])
         self._answers = queue.Queue()
-        self._process = Process([self._python, os.path.join(_WORKERS, self._worker), json.dumps(self._settings)],
+        self._process = Process([self._python, os.path.join(_WORKERS, self._worker), json.dumps(self.settings)],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                 env=os.environ | {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"})
         threading.Thread(target=self._read, args=(self._process.popen.stdout, self._answers), daemon=True).start()

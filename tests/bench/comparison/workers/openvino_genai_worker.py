@@ -25,9 +25,10 @@ def scheduler(settings):
 
 
 def load(settings):
-    pipeline = openvino_genai.ContinuousBatchingPipeline(
-        settings["model"], scheduler(settings), "CPU",
-        {"INFERENCE_NUM_THREADS": settings["threads"], "INFERENCE_PRECISION_HINT": settings["precision"]})
+    properties = {"INFERENCE_NUM_THREADS": settings["threads"]}
+    if "precision" in settings:  # else what it holds best for the CPU
+        properties["INFERENCE_PRECISION_HINT"] = settings["precision"]
+    pipeline = openvino_genai.ContinuousBatchingPipeline(settings["model"], scheduler(settings), "CPU", properties)
     identifiers = iter(range(1 << 62))
 
     def generate(prompts, new_tokens):
