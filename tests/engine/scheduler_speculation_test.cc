@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <random>
 #include <set>
 
@@ -237,6 +238,10 @@ TEST(SchedulerSpeculationTest, NobodyGuessesWhileManyDecode) {
 
 // What happens to a reply in its middle, at a step that would guess.
 enum class Blow { kCancel, kFailedStep, kTakeover };
+void PrintTo(Blow blow, std::ostream* out) {
+  constexpr const char* kNames[] = {"cancel", "failed step", "takeover"};
+  *out << kNames[static_cast<int>(blow)];
+}
 
 class BlowTest : public testing::TestWithParam<std::tuple<Blow, int>> {
  protected:

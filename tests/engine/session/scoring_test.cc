@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <ostream>
 
 #include "engine/errors.h"
 #include "tests/engine/told_scores.h"
@@ -381,6 +382,8 @@ struct EarlyEnd {
   const char* name;
   void (*end)(Conversation&, Stream&);
 };
+
+void PrintTo(const EarlyEnd& end, std::ostream* out) { *out << end.name; }
 
 class EarlyEndTest : public testing::TestWithParam<EarlyEnd> {};
 
