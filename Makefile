@@ -84,7 +84,7 @@ asan:  ## most tests, end to end too, under AddressSanitizer and UndefinedBehavi
 tsan:  ## the engine's and the server's threads under ThreadSanitizer
 	scripts/setup --tests </dev/null
 	scripts/build tsan
-	ctest --preset tsan -LE python -E '^text\.'
+	ctest --preset tsan -LE python
 
 clean:  ## remove what was built; keeps the Python environment
 	scripts/clean
