@@ -80,6 +80,10 @@ class RmsNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.sinkstream.rms_norm(x, self.weight, self.epsilon)
 
+    def linear(self, x: Tensor, weight: LinearWeight) -> Tensor:
+        """Of the normed x."""
+        return torch.ops.sinkstream.rms_norm_linear(x, self.weight, self.epsilon, weight)
+
 
 class LayerNorm(nn.Module):
     """With a bias where the checkpoint has one."""
@@ -94,16 +98,25 @@ class LayerNorm(nn.Module):
         return torch.ops.sinkstream.layer_norm(x, self.weight, self.bias, self.epsilon)
 
 
+class NoNorm(nn.Module):
+    """For what is given normed rows."""
+
+    def linear(self, x: Tensor, weight: LinearWeight) -> Tensor:
+        return torch.ops.sinkstream.linear(x, weight)
+
+
 class Attention(nn.Module):
     """`qkv` projects to [(heads + 2 kv_heads) * head_dim]: the heads' queries, keys, values. `prepare` is applied to
-    these before anything else; `scale`, of the scores, is 1 / sqrt(head_dim) unless given."""
+    these before anything else; `scale`, of the scores, is 1 / sqrt(head_dim) unless given; `norm`, an RmsNorm, is
+    x's: without one x is normed already."""
 
     def __init__(self, index: int, config: DecoderConfig, qkv: LinearWeight, out: LinearWeight,
-                 prepare: nn.Module | None = None, scale: float | None = None):
+                 prepare: nn.Module | None = None, scale: float | None = None, norm: RmsNorm | None = None):
         super().__init__()
         self.index = index  # of the layer, for its part of the KV cache
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
         self.scale = config.head_dim**-0.5 if scale is None else scale
+        self.norm = norm or NoNorm()
         self.qkv = qkv
         self.prepare = prepare or nn.Identity()
         self.out = out
@@ -111,30 +124,31 @@ class Attention(nn.Module):
         self.register_buffer("slopes", alibi.slopes(config.positions, config.heads) if biased else None)
 
     def forward(self, x: Tensor, residual: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
-        qkv = self.prepare(torch.ops.sinkstream.linear(x, self.qkv))
+        qkv = self.prepare(self.norm.linear(x, self.qkv))
         attended = torch.ops.sinkstream.sink_attention(
             qkv, rotary, self.index, self.heads, self.kv_heads, self.head_dim, self.scale, step, self.slopes)
         return torch.ops.sinkstream.linear_add(attended, self.out, residual)
 
 
 class GatedMlp(nn.Module):
-    """down(activation(gate(x)) * up(x)); `activation` in the words of options.activation()."""
+    """down(activation(gate(x)) * up(x)); `activation` in the words of options.activation(); `norm` as Attention's."""
 
     silu: Final[bool]  # a constant, so that the other branch is not in the file
 
-    def __init__(self, gate_up: LinearWeight, down: LinearWeight, activation: str = "silu"):
+    def __init__(self, gate_up: LinearWeight, down: LinearWeight, activation: str = "silu",
+                 norm: RmsNorm | None = None):
         super().__init__()
+        self.norm = norm or NoNorm()
         self.gate_up = gate_up
         self.down = down
         self.activation = activation
         self.silu = activation == "silu"
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        gate_up = torch.ops.sinkstream.linear(x, self.gate_up)
+        gate_up = self.norm.linear(x, self.gate_up)
         if self.silu:
-            hidden = torch.ops.sinkstream.silu_mul(gate_up)
-        else:
-            hidden = torch.ops.sinkstream.gelu_mul(gate_up, self.activation)
+            return torch.ops.sinkstream.silu_mul_linear_add(gate_up, self.down, residual)
+        hidden = torch.ops.sinkstream.gelu_mul(gate_up, self.activation)
         return torch.ops.sinkstream.linear_add(hidden, self.down, residual)
 
 

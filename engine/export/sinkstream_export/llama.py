@@ -29,17 +29,18 @@ class LlamaLayer(nn.Module):
                  activation: str = "silu", norm_offset: float = 0.0):
         super().__init__()
         layer = f"model.layers.{index}"
-        self.attention_norm = RmsNorm(weights, f"{layer}.input_layernorm", config.norm_epsilon, norm_offset)
         self.attention = Attention(
             index, config, weights.linear(*(f"{layer}.self_attn.{part}_proj" for part in "qkv")),
-            weights.linear(f"{layer}.self_attn.o_proj"), prepare)
-        self.mlp_norm = RmsNorm(weights, f"{layer}.post_attention_layernorm", config.norm_epsilon, norm_offset)
-        self.mlp = GatedMlp(weights.linear(f"{layer}.mlp.gate_proj", f"{layer}.mlp.up_proj"),
-                            weights.linear(f"{layer}.mlp.down_proj"), activation)
+            weights.linear(f"{layer}.self_attn.o_proj"), prepare,
+            norm=RmsNorm(weights, f"{layer}.input_layernorm", config.norm_epsilon, norm_offset))
+        self.mlp = GatedMlp(
+            weights.linear(f"{layer}.mlp.gate_proj", f"{layer}.mlp.up_proj"),
+            weights.linear(f"{layer}.mlp.down_proj"), activation,
+            norm=RmsNorm(weights, f"{layer}.post_attention_layernorm", config.norm_epsilon, norm_offset))
 
     def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
-        x = self.attention(self.attention_norm(x), x, rotary, step)
-        return self.mlp(self.mlp_norm(x), x)
+        x = self.attention(x, x, rotary, step)
+        return self.mlp(x, x)
 
 
 def build(checkpoint: Checkpoint, config: DecoderConfig, precision: Precision) -> nn.Module:

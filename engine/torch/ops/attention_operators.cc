@@ -88,7 +88,7 @@ void CheckAttention(const Heads& asked, const Tensor& qkv, int64_t layer, const 
 // Undefined without rotation.
 Tensor CheckedRotary(const std::optional<Tensor>& rotary, int64_t rows, int64_t head_dim) {
   if (!rotary) return {};
-  const Tensor table = Floats(*rotary, "sink_attention: rotary", 4);
+  const Tensor table = Floats(*rotary, "sink_attention", "rotary", 4);
   TORCH_CHECK(table.size(0) == rows && table.size(1) == 2 && table.size(2) == 2 &&
                   2 * table.size(3) <= head_dim,
               "sink_attention: rotary is ", table.sizes());
@@ -98,7 +98,7 @@ Tensor CheckedRotary(const std::optional<Tensor>& rotary, int64_t rows, int64_t 
 // Undefined without ALiBi.
 Tensor CheckedSlopes(const std::optional<Tensor>& slopes, int64_t heads) {
   if (!slopes) return {};
-  const Tensor checked = Floats(*slopes, "sink_attention: slopes", 1);
+  const Tensor checked = Floats(*slopes, "sink_attention", "slopes", 1);
   TORCH_CHECK(checked.size(0) == heads, "sink_attention: slopes is ", checked.sizes(), " for ",
               heads, " heads");
   const float* slope = checked.const_data_ptr<float>();
@@ -128,7 +128,7 @@ void RunAttention(const kernels::AttentionCall& call, const StepContext& step) {
 Tensor SinkAttention(const Tensor& qkv, const std::optional<Tensor>& rotary, int64_t layer,
                      int64_t heads, int64_t kv_heads, int64_t head_dim, double scale,
                      const StepPtr& step, const std::optional<Tensor>& slopes) {
-  const Tensor rows = Floats(qkv, "sink_attention: qkv", 2);
+  const Tensor rows = Floats(qkv, "sink_attention", "qkv", 2);
   CheckAttention({heads, kv_heads, head_dim}, rows, layer, *step);
   const Tensor angles = CheckedRotary(rotary, rows.size(0), head_dim);
   const Tensor alibi = CheckedSlopes(slopes, heads);

@@ -1,5 +1,5 @@
-// The operators that multiply by a LinearWeight or read rows of one: linear, linear_add, logits and
-// embedding.
+// The operators that multiply by a LinearWeight or read rows of one: linear, linear_add, what is
+// fused with those, logits and embedding.
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/operator_call.h"
 #include "engine/torch/ops/operators.h"
+#include "engine/torch/ops/rowwise_calls.h"
 #include "engine/torch/ops/step_context.h"
 
 namespace sinkstream {
@@ -18,6 +19,18 @@ using at::Tensor;
 using kernels::Range;
 using StepPtr = c10::intrusive_ptr<StepContext>;
 using WeightPtr = c10::intrusive_ptr<LinearWeight>;
+
+void MakeNone(int64_t, float*) {}
+
+// The rows that are multiplied: in memory, or made one by one where they are taken.
+struct Rows {
+  int64_t count;
+  int64_t size;
+  const float* x;  // [count][size]; null: they are made
+  // Writes a row; called once for each, by any thread.
+  absl::FunctionRef<void(int64_t row, float* to)> make = MakeNone;
+  int64_t least = 8;  // of a thread's share where they are made or quantised
+};
 
 // Where the products of a call go.
 struct Destination {
@@ -59,67 +72,137 @@ void ForPanels(
   });
 }
 
-kernels::QuantizeCall QuantizeRows(const float* x, int64_t rows, const PackedMatrix& matrix) {
+// The rows in memory.
+const float* Made(const Rows& rows) {
+  struct AllRows;
+  if (rows.x != nullptr) return rows.x;
+  auto* x =
+      static_cast<float*>(ThreadScratch<AllRows>(rows.count * rows.size * int64_t{sizeof(float)}));
+  ForRows(rows.count, rows.least, [&](Range part) {
+    for (int64_t row = part.begin; row < part.end; ++row) rows.make(row, x + row * rows.size);
+  });
+  return x;
+}
+
+// Makes a row, and quantises it while it is in the cache.
+void QuantizeMade(const Rows& rows, const kernels::QuantizeCall& call, int64_t row) {
+  struct OneRow;
+  auto* x = static_cast<float*>(ThreadScratch<OneRow>(rows.size * int64_t{sizeof(float)}));
+  rows.make(row, x);
+  kernels::QuantizeCall alone = call;
+  alone.x = x;
+  alone.codes += row * call.group;
+  alone.groups += row;
+  Kernels().quantize(alone, {0, 1});
+}
+
+kernels::QuantizeCall QuantizeRows(const Rows& rows, const PackedMatrix& matrix) {
   struct Codes;
   struct Groups;
-  const int64_t in = matrix.in(), groups = rows * (in / matrix.group());
-  const kernels::QuantizeCall call = {x,
-                                      static_cast<int8_t*>(ThreadScratch<Codes>(rows * in)),
-                                      static_cast<kernels::ActivationGroup*>(ThreadScratch<Groups>(
-                                          groups * int64_t{sizeof(kernels::ActivationGroup)})),
-                                      rows,
-                                      in,
-                                      matrix.group()};
-  ForRows(rows, 8, [&](Range part) { Kernels().quantize(call, part); });
+  const int64_t groups = rows.count * (rows.size / matrix.group());
+  const kernels::QuantizeCall call = {
+      rows.x,
+      static_cast<int8_t*>(ThreadScratch<Codes>(rows.count * rows.size)),
+      static_cast<kernels::ActivationGroup*>(
+          ThreadScratch<Groups>(groups * int64_t{sizeof(kernels::ActivationGroup)})),
+      rows.count,
+      rows.size,
+      matrix.group()};
+  ForRows(rows.count, rows.least, [&](Range part) {
+    if (rows.x != nullptr) return Kernels().quantize(call, part);
+    for (int64_t row = part.begin; row < part.end; ++row) QuantizeMade(rows, call, row);
+  });
   return call;
 }
 
-void MultiplyQuantized(const float* x, int64_t rows, const PackedMatrix& matrix,
-                       const Destination& to) {
+void MultiplyQuantized(const Rows& rows, const PackedMatrix& matrix, const Destination& to) {
   struct Panel;
   constexpr int64_t kRowBlock = 128;
-  const kernels::QuantizeCall quantized = QuantizeRows(x, rows, matrix);
+  const kernels::QuantizeCall quantized = QuantizeRows(rows, matrix);
   const kernels::KernelTable& table = Kernels();
-  ForPanels(matrix, rows, kRowBlock, to,
+  ForPanels(matrix, rows.count, kRowBlock, to,
             [&](const kernels::LinearOutput& output, Range panels, Range part) {
-              const kernels::QuantizedLinearCall call = {
-                  quantized.codes, quantized.groups, matrix.data(), rows, matrix.in(), output};
+              const kernels::QuantizedLinearCall call = {quantized.codes, quantized.groups,
+                                                         matrix.data(),   rows.count,
+                                                         matrix.in(),     output};
               table.quantized_linear(matrix.element(), call, panels, part,
                                      ThreadScratch<Panel>(table.quantized_linear_scratch(call)));
             });
 }
 
-void Multiply(const float* x, int64_t rows, const PackedMatrix& matrix, const Destination& to) {
+void Multiply(const Rows& rows, const PackedMatrix& matrix, const Destination& to) {
   constexpr int64_t kRowBlock = 96;
-  ForPanels(matrix, rows, kRowBlock, to,
+  const float* x = Made(rows);
+  ForPanels(matrix, rows.count, kRowBlock, to,
             [&](const kernels::LinearOutput& output, Range panels, Range part) {
               const kernels::LinearCall call = {x, matrix.data(), matrix.in(), output};
               Kernels().linear(matrix.element(), call, panels, part);
             });
 }
 
-Tensor RunLinear(const Tensor& x, const PackedMatrix& matrix, const float* residual,
-                 HeadPeaks* peaks = nullptr) {
-  const Tensor input = Floats(x, "linear: x", 2);
-  TORCH_CHECK(x.size(1) == matrix.in(), "linear: x is ", x.sizes(), ", the weight takes ",
-              matrix.in());
-  Tensor y = at::empty({x.size(0), matrix.out()}, x.options());
+// `op` is named in what is thrown.
+Tensor RunLinear(const char* op, const Rows& rows, const PackedMatrix& matrix,
+                 const float* residual = nullptr, HeadPeaks* peaks = nullptr) {
+  TORCH_CHECK(rows.size == matrix.in(), op, ": rows have ", rows.size,
+              " numbers, the weight takes ", matrix.in());
+  Tensor y = at::empty({rows.count, matrix.out()}, at::kFloat);
   const Destination to = {{matrix.bias(), residual, y.mutable_data_ptr<float>(), matrix.out()},
                           peaks};
   const auto multiply = IsQuantized(matrix.element()) ? &MultiplyQuantized : &Multiply;
-  multiply(input.const_data_ptr<float>(), x.size(0), matrix, to);
+  multiply(rows, matrix, to);
   return y;
 }
 
+Tensor RunLinear(const char* op, const Tensor& x, const PackedMatrix& matrix,
+                 const float* residual = nullptr, HeadPeaks* peaks = nullptr) {
+  const Tensor input = Floats(x, op, "x", 2);
+  const Rows rows = {input.size(0), input.size(1), input.const_data_ptr<float>()};
+  return RunLinear(op, rows, matrix, residual, peaks);
+}
+
+// What is added to the `rows` of a result.
+Tensor CheckedResidual(const char* op, const Tensor& residual, int64_t rows,
+                       const PackedMatrix& matrix) {
+  Tensor added = Floats(residual, op, "residual", 2);
+  TORCH_CHECK(added.size(0) == rows && added.size(1) == matrix.out(), op, ": residual is ",
+              added.sizes());
+  return added;
+}
+
 Tensor Linear(const Tensor& x, const WeightPtr& weight) {
-  return RunLinear(x, weight->matrix(), nullptr);
+  return RunLinear("linear", x, weight->matrix());
 }
 
 Tensor LinearAdd(const Tensor& x, const WeightPtr& weight, const Tensor& residual) {
-  const Tensor added = Floats(residual, "linear_add: residual", 2);
-  TORCH_CHECK(added.size(0) == x.size(0) && added.size(1) == weight->matrix().out(),
-              "linear_add: residual is ", added.sizes());
-  return RunLinear(x, weight->matrix(), added.const_data_ptr<float>());
+  const Tensor added = CheckedResidual("linear_add", residual, x.size(0), weight->matrix());
+  return RunLinear("linear_add", x, weight->matrix(), added.const_data_ptr<float>());
+}
+
+Tensor RmsNormLinear(const Tensor& x, const Tensor& norm, double epsilon, const WeightPtr& weight) {
+  const char* const op = "rms_norm_linear";
+  const RmsNormInput input = CheckedRmsNorm(op, x, norm, epsilon);
+  const auto make = [&](int64_t row, float* to) {
+    kernels::RmsNormCall call = input.call;
+    call.x += row * call.size;
+    call.y = to;
+    Kernels().rms_norm(call, {0, 1});
+  };
+  const Rows rows = {x.size(0), input.call.size, nullptr, make};
+  return RunLinear(op, rows, weight->matrix());
+}
+
+Tensor SiluMulLinearAdd(const Tensor& gate_up, const WeightPtr& weight, const Tensor& residual) {
+  const char* const op = "silu_mul_linear_add";
+  const GatedInput input = CheckedGated(op, gate_up);
+  const Tensor added = CheckedResidual(op, residual, gate_up.size(0), weight->matrix());
+  const auto make = [&](int64_t row, float* to) {
+    kernels::GatedCall call = input.call;
+    call.gate_up += row * 2 * call.size;
+    call.y = to;
+    Kernels().silu_mul(call, {0, 1});
+  };
+  const Rows rows = {gate_up.size(0), input.call.size, nullptr, make, 4};
+  return RunLinear(op, rows, weight->matrix(), added.const_data_ptr<float>());
 }
 
 Tensor Logits(const Tensor& x, const WeightPtr& head, const StepPtr& step) {
@@ -128,7 +211,7 @@ Tensor Logits(const Tensor& x, const WeightPtr& head, const StepPtr& step) {
               x.sizes(), ", peaks are asked for of ", peaks->rows(), " rows");
   TORCH_CHECK(peaks == nullptr || peaks->Begin(head->matrix().out()),
               "logits: called more than once in a step");
-  return RunLinear(x, head->matrix(), nullptr, peaks);
+  return RunLinear("logits", x, head->matrix(), nullptr, peaks);
 }
 
 Tensor Embedding(const Tensor& ids, const WeightPtr& weight) {
@@ -154,6 +237,11 @@ void RegisterLinearOperators(torch::Library& library) {
   add("linear(Tensor x, " SINKSTREAM_LINEAR_WEIGHT " w) -> Tensor", &Linear);
   add("linear_add(Tensor x, " SINKSTREAM_LINEAR_WEIGHT " w, Tensor residual) -> Tensor",
       &LinearAdd);
+  add("rms_norm_linear(Tensor x, Tensor norm, float eps, " SINKSTREAM_LINEAR_WEIGHT " w) -> Tensor",
+      &RmsNormLinear);
+  add("silu_mul_linear_add(Tensor gate_up, " SINKSTREAM_LINEAR_WEIGHT
+      " w, Tensor residual) -> Tensor",
+      &SiluMulLinearAdd);
   add("logits(Tensor x, " SINKSTREAM_LINEAR_WEIGHT " head, " SINKSTREAM_STEP_CONTEXT
       " step) -> Tensor",
       &Logits);

@@ -15,12 +15,12 @@
 
 namespace sinkstream {
 
-// `x`, contiguous. Throws c10::Error beginning with `what` ("operator: argument") unless it is
-// float32 with `dims` dimensions on the CPU.
-inline at::Tensor Floats(const at::Tensor& x, const char* what, int64_t dims) {
-  TORCH_CHECK(x.scalar_type() == at::kFloat && x.dim() == dims && x.device().is_cpu(), what,
-              " must be float32 with ", dims, " dimensions on the CPU, not ", x.scalar_type(), " ",
-              x.sizes());
+// `x`, contiguous. Throws c10::Error beginning with "op: argument" unless it is float32 with `dims`
+// dimensions on the CPU.
+inline at::Tensor Floats(const at::Tensor& x, const char* op, const char* argument, int64_t dims) {
+  TORCH_CHECK(x.scalar_type() == at::kFloat && x.dim() == dims && x.device().is_cpu(), op, ": ",
+              argument, " must be float32 with ", dims, " dimensions on the CPU, not ",
+              x.scalar_type(), " ", x.sizes());
   return x.contiguous();
 }
 

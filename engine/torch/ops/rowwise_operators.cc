@@ -9,30 +9,45 @@
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/operator_call.h"
 #include "engine/torch/ops/operators.h"
+#include "engine/torch/ops/rowwise_calls.h"
 
 namespace sinkstream {
-namespace {
 
 using at::Tensor;
 using kernels::Range;
 
-Tensor RmsNorm(const Tensor& x, const Tensor& weight, double epsilon) {
-  const Tensor input = Floats(x, "rms_norm: x", 2), scale = Floats(weight, "rms_norm: weight", 1);
-  TORCH_CHECK(input.size(1) == scale.size(0), "rms_norm: x is ", x.sizes(), ", weight ",
+RmsNormInput CheckedRmsNorm(const char* op, const Tensor& x, const Tensor& weight, double epsilon) {
+  RmsNormInput input = {Floats(x, op, "x", 2), Floats(weight, op, "weight", 1), {}};
+  TORCH_CHECK(input.x.size(1) == input.weight.size(0), op, ": x is ", x.sizes(), ", weight ",
               weight.sizes());
-  Tensor y = at::empty(input.sizes(), input.options());
-  const kernels::RmsNormCall call = {input.const_data_ptr<float>(), scale.const_data_ptr<float>(),
-                                     y.mutable_data_ptr<float>(), input.size(1),
-                                     static_cast<float>(epsilon)};
-  ForRows(input.size(0), 16, [&](Range rows) { Kernels().rms_norm(call, rows); });
+  input.call = {input.x.const_data_ptr<float>(), input.weight.const_data_ptr<float>(), nullptr,
+                input.x.size(1), static_cast<float>(epsilon)};
+  return input;
+}
+
+GatedInput CheckedGated(const char* op, const Tensor& gate_up) {
+  GatedInput input = {Floats(gate_up, op, "gate_up", 2), {}};
+  TORCH_CHECK(input.gate_up.size(1) % 2 == 0, op, ": gate_up is ", gate_up.sizes(),
+              ", which has no two halves");
+  input.call = {input.gate_up.const_data_ptr<float>(), nullptr, input.gate_up.size(1) / 2};
+  return input;
+}
+
+namespace {
+
+Tensor RmsNorm(const Tensor& x, const Tensor& weight, double epsilon) {
+  RmsNormInput input = CheckedRmsNorm("rms_norm", x, weight, epsilon);
+  Tensor y = at::empty(input.x.sizes(), input.x.options());
+  input.call.y = y.mutable_data_ptr<float>();
+  ForRows(y.size(0), 16, [&](Range rows) { Kernels().rms_norm(input.call, rows); });
   return y;
 }
 
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                  double epsilon) {
-  const Tensor input = Floats(x, "layer_norm: x", 2);
-  const Tensor scale = Floats(weight, "layer_norm: weight", 1);
-  const Tensor shift = bias ? Floats(*bias, "layer_norm: bias", 1) : Tensor();
+  const Tensor input = Floats(x, "layer_norm", "x", 2);
+  const Tensor scale = Floats(weight, "layer_norm", "weight", 1);
+  const Tensor shift = bias ? Floats(*bias, "layer_norm", "bias", 1) : Tensor();
   TORCH_CHECK(input.size(1) == scale.size(0), "layer_norm: x is ", x.sizes(), ", weight ",
               weight.sizes());
   TORCH_CHECK(!bias || shift.size(0) == scale.size(0), "layer_norm: bias is ", shift.sizes(),
@@ -49,8 +64,8 @@ Tensor LayerNorm(const Tensor& x, const Tensor& weight, const std::optional<Tens
 }
 
 Tensor HeadRmsNorm(const Tensor& qkv, const Tensor& weight, double epsilon) {
-  const Tensor input = Floats(qkv, "head_rms_norm: qkv", 2);
-  const Tensor scale = Floats(weight, "head_rms_norm: weight", 2);
+  const Tensor input = Floats(qkv, "head_rms_norm", "qkv", 2);
+  const Tensor scale = Floats(weight, "head_rms_norm", "weight", 2);
   const int64_t normed_heads = scale.size(0), head_dim = scale.size(1);
   TORCH_CHECK(normed_heads > 0 && head_dim > 0, "head_rms_norm: weight is ", weight.sizes());
   TORCH_CHECK(input.size(1) % head_dim == 0 && input.size(1) / head_dim >= normed_heads,
@@ -69,20 +84,17 @@ Tensor HeadRmsNorm(const Tensor& qkv, const Tensor& weight, double epsilon) {
 }
 
 // Runs `kernel` on a gated activation's argument: [N, 2 * I] -> [N, I].
-Tensor RunGated(const Tensor& gate_up, const char* what,
+Tensor RunGated(const char* op, const Tensor& gate_up,
                 absl::FunctionRef<void(const kernels::GatedCall&, Range)> kernel) {
-  const Tensor input = Floats(gate_up, what, 2);
-  TORCH_CHECK(input.size(1) % 2 == 0, what, " is ", gate_up.sizes(), ", which has no two halves");
-  const int64_t rows = input.size(0), size = input.size(1) / 2;
-  Tensor y = at::empty({rows, size}, input.options());
-  const kernels::GatedCall call = {input.const_data_ptr<float>(), y.mutable_data_ptr<float>(),
-                                   size};
-  ForRows(rows, 4, [&](Range part) { kernel(call, part); });
+  GatedInput input = CheckedGated(op, gate_up);
+  Tensor y = at::empty({gate_up.size(0), input.call.size}, gate_up.options());
+  input.call.y = y.mutable_data_ptr<float>();
+  ForRows(y.size(0), 4, [&](Range part) { kernel(input.call, part); });
   return y;
 }
 
 Tensor SiluMul(const Tensor& gate_up) {
-  return RunGated(gate_up, "silu_mul: gate_up", [](const kernels::GatedCall& call, Range rows) {
+  return RunGated("silu_mul", gate_up, [](const kernels::GatedCall& call, Range rows) {
     Kernels().silu_mul(call, rows);
   });
 }
@@ -94,7 +106,7 @@ kernels::GeluKind KindOf(const std::string& approximate, const char* what) {
 }
 
 Tensor Gelu(const Tensor& x, const std::string& approximate) {
-  const Tensor input = Floats(x, "gelu: x", 2);
+  const Tensor input = Floats(x, "gelu", "x", 2);
   const kernels::GeluKind kind = KindOf(approximate, "gelu");
   Tensor y = at::empty(input.sizes(), input.options());
   const kernels::ActivationCall call = {input.const_data_ptr<float>(), y.mutable_data_ptr<float>(),
@@ -105,7 +117,7 @@ Tensor Gelu(const Tensor& x, const std::string& approximate) {
 
 Tensor GeluMul(const Tensor& gate_up, const std::string& approximate) {
   const kernels::GeluKind kind = KindOf(approximate, "gelu_mul");
-  return RunGated(gate_up, "gelu_mul: gate_up", [kind](const kernels::GatedCall& call, Range rows) {
+  return RunGated("gelu_mul", gate_up, [kind](const kernels::GatedCall& call, Range rows) {
     Kernels().gelu_mul(kind, call, rows);
   });
 }
