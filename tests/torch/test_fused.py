@@ -29,6 +29,14 @@ def test_silu_mul_linear_add_is_the_product_of_the_gated_rows(isa, rng, weight, 
                        ops.linear_add(ops.silu_mul(gate_up), weight, residual))
 
 
+def test_what_is_not_contiguous_is_read_as_it_is(rng, weight):
+    x, norm = torch.randn(SIZE, 9, generator=rng).T, torch.randn(SIZE, generator=rng)
+    assert torch.equal(ops.rms_norm_linear(x, norm, 1e-5, weight), ops.rms_norm_linear(x.contiguous(), norm, 1e-5, weight))
+    gate_up, residual = torch.randn(2 * SIZE, 9, generator=rng).T, torch.randn(OUT, 9, generator=rng).T
+    assert torch.equal(ops.silu_mul_linear_add(gate_up, weight, residual),
+                       ops.silu_mul_linear_add(gate_up.contiguous(), weight, residual.contiguous()))
+
+
 def test_a_row_that_is_no_number_spoils_no_other(isa, rng, weight):
     x, norm = torch.randn(40, SIZE, generator=rng), torch.randn(SIZE, generator=rng)
     expected = ops.rms_norm_linear(x, norm, 1e-5, weight)
@@ -42,13 +50,16 @@ def test_a_row_that_is_no_number_spoils_no_other(isa, rng, weight):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda w: ops.rms_norm_linear(torch.zeros(2, 8), torch.zeros(7), 1e-5, w), r"rms_norm_linear: x is \[2, 8\], weight \[7\]"),
-        (lambda w: ops.rms_norm_linear(torch.zeros(2, 8), torch.zeros(8), 1e-5, w), "rms_norm_linear: .* 8 .* takes 64"),
+        (lambda w: ops.rms_norm_linear(torch.zeros(2, 64), torch.zeros(7), 1e-5, w), r"rms_norm_linear: x is \[2, 64\], norm \[7\]"),
+        (lambda w: ops.rms_norm_linear(torch.zeros(2, 64), torch.zeros(1, 64), 1e-5, w), "rms_norm_linear: norm must be float32 with 1"),
+        (lambda w: ops.rms_norm_linear(torch.zeros(2, 8), torch.zeros(8), 1e-5, w), r"rms_norm_linear: x is \[2, 8\], the weight takes 64"),
         (lambda w: ops.rms_norm_linear(torch.zeros(64), torch.zeros(64), 1e-5, w), "rms_norm_linear: x must be float32 with 2"),
         (lambda w: ops.silu_mul_linear_add(torch.zeros(2, 7), w, torch.zeros(2, 5)), r"silu_mul_linear_add: gate_up is \[2, 7\]"),
-        (lambda w: ops.silu_mul_linear_add(torch.zeros(2, 64), w, torch.zeros(2, 5)), "silu_mul_linear_add: .* 32 .* takes 64"),
+        (lambda w: ops.silu_mul_linear_add(torch.zeros(2, 64), w, torch.zeros(2, 5)),
+         r"silu_mul_linear_add: gate_up is \[2, 64\], half of it an input, the weight takes 64"),
         (lambda w: ops.silu_mul_linear_add(torch.zeros(2, 128), w, torch.zeros(3, 5)), r"silu_mul_linear_add: residual is \[3, 5\]"),
-        (lambda w: ops.silu_mul_linear_add(torch.zeros(128), w, torch.zeros(1, 5)), "silu_mul_linear_add: gate_up must be"),
+        (lambda w: ops.silu_mul_linear_add(torch.zeros(2, 128), w, torch.zeros(2, 6)), r"silu_mul_linear_add: residual is \[2, 6\]"),
+        (lambda w: ops.silu_mul_linear_add(torch.zeros(128), w, torch.zeros(1, 5)), "silu_mul_linear_add: gate_up must be float32 with 2"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(call, message):

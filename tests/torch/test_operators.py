@@ -218,8 +218,11 @@ def test_a_weight_of_another_kind_is_refused(weight, bias, message):
 
 def test_shapes_that_do_not_fit_are_refused(rng):
     weight = LinearWeight(torch.randn(5, 8, generator=rng), None)
-    with pytest.raises(RuntimeError, match="the weight takes 8"):
+    with pytest.raises(RuntimeError, match=r"linear: x is \[2, 7\], the weight takes 8"):
         ops.linear(torch.zeros(2, 7), weight)
+    for x in (torch.zeros(()), torch.zeros(8)):
+        with pytest.raises(RuntimeError, match="linear_add: x must be float32 with 2"):
+            ops.linear_add(x, weight, torch.zeros(1, 5))
     with pytest.raises(RuntimeError, match="residual is"):
         ops.linear_add(torch.zeros(2, 8), weight, torch.zeros(3, 5))
     with pytest.raises(RuntimeError, match="rms_norm"):

@@ -26,7 +26,7 @@ void MakeNone(int64_t, float*) {}
 struct Rows {
   int64_t count;
   int64_t size;
-  const float* x;  // [count][size]; null: they are made
+  const float* x;  // [count][size]; null: they are made, or there are none
   // Writes a row; called once for each, by any thread.
   absl::FunctionRef<void(int64_t row, float* to)> make = MakeNone;
   int64_t least = 8;  // of a thread's share where they are made or quantised
@@ -72,8 +72,8 @@ void ForPanels(
   });
 }
 
-// The rows in memory.
-const float* Made(const Rows& rows) {
+// The rows, in the caller's scratch until its next call where they are made.
+const float* RowsInMemory(const Rows& rows) {
   struct AllRows;
   if (rows.x != nullptr) return rows.x;
   auto* x =
@@ -89,7 +89,7 @@ void QuantizeMade(const Rows& rows, const kernels::QuantizeCall& call, int64_t r
   struct OneRow;
   auto* x = static_cast<float*>(ThreadScratch<OneRow>(rows.size * int64_t{sizeof(float)}));
   rows.make(row, x);
-  kernels::QuantizeCall alone = call;
+  kernels::QuantizeCall alone = call;  // of a call for all rows, whose first row is this one
   alone.x = x;
   alone.codes += row * call.group;
   alone.groups += row;
@@ -132,7 +132,7 @@ void MultiplyQuantized(const Rows& rows, const PackedMatrix& matrix, const Desti
 
 void Multiply(const Rows& rows, const PackedMatrix& matrix, const Destination& to) {
   constexpr int64_t kRowBlock = 96;
-  const float* x = Made(rows);
+  const float* x = RowsInMemory(rows);
   ForPanels(matrix, rows.count, kRowBlock, to,
             [&](const kernels::LinearOutput& output, Range panels, Range part) {
               const kernels::LinearCall call = {x, matrix.data(), matrix.in(), output};
@@ -140,11 +140,16 @@ void Multiply(const Rows& rows, const PackedMatrix& matrix, const Destination& t
             });
 }
 
-// `op` is named in what is thrown.
-Tensor RunLinear(const char* op, const Rows& rows, const PackedMatrix& matrix,
-                 const float* residual = nullptr, HeadPeaks* peaks = nullptr) {
-  TORCH_CHECK(rows.size == matrix.in(), op, ": rows have ", rows.size,
-              " numbers, the weight takes ", matrix.in());
+// That `inputs`, all or half of what a row of an argument has, are the weight's.
+void CheckInputs(const char* op, const char* argument, const Tensor& x, int64_t inputs,
+                 const PackedMatrix& matrix) {
+  TORCH_CHECK(inputs == matrix.in(), op, ": ", argument, " is ", x.sizes(),
+              inputs == x.size(1) ? "" : ", half of it an input", ", the weight takes ",
+              matrix.in());
+}
+
+Tensor RunLinear(const Rows& rows, const PackedMatrix& matrix, const float* residual = nullptr,
+                 HeadPeaks* peaks = nullptr) {
   Tensor y = at::empty({rows.count, matrix.out()}, at::kFloat);
   const Destination to = {{matrix.bias(), residual, y.mutable_data_ptr<float>(), matrix.out()},
                           peaks};
@@ -153,11 +158,15 @@ Tensor RunLinear(const char* op, const Rows& rows, const PackedMatrix& matrix,
   return y;
 }
 
-Tensor RunLinear(const char* op, const Tensor& x, const PackedMatrix& matrix,
-                 const float* residual = nullptr, HeadPeaks* peaks = nullptr) {
-  const Tensor input = Floats(x, op, "x", 2);
-  const Rows rows = {input.size(0), input.size(1), input.const_data_ptr<float>()};
-  return RunLinear(op, rows, matrix, residual, peaks);
+// An argument x of `op` that is multiplied as it is.
+Tensor CheckedX(const char* op, const Tensor& x, const PackedMatrix& matrix) {
+  Tensor input = Floats(x, op, "x", 2);
+  CheckInputs(op, "x", x, x.size(1), matrix);
+  return input;
+}
+
+Rows RowsOf(const Tensor& input) {
+  return {input.size(0), input.size(1), input.const_data_ptr<float>()};
 }
 
 // What is added to the `rows` of a result.
@@ -170,17 +179,21 @@ Tensor CheckedResidual(const char* op, const Tensor& residual, int64_t rows,
 }
 
 Tensor Linear(const Tensor& x, const WeightPtr& weight) {
-  return RunLinear("linear", x, weight->matrix());
+  const Tensor input = CheckedX("linear", x, weight->matrix());
+  return RunLinear(RowsOf(input), weight->matrix());
 }
 
 Tensor LinearAdd(const Tensor& x, const WeightPtr& weight, const Tensor& residual) {
-  const Tensor added = CheckedResidual("linear_add", residual, x.size(0), weight->matrix());
-  return RunLinear("linear_add", x, weight->matrix(), added.const_data_ptr<float>());
+  const char* const op = "linear_add";
+  const Tensor input = CheckedX(op, x, weight->matrix());
+  const Tensor added = CheckedResidual(op, residual, input.size(0), weight->matrix());
+  return RunLinear(RowsOf(input), weight->matrix(), added.const_data_ptr<float>());
 }
 
 Tensor RmsNormLinear(const Tensor& x, const Tensor& norm, double epsilon, const WeightPtr& weight) {
   const char* const op = "rms_norm_linear";
-  const RmsNormInput input = CheckedRmsNorm(op, x, norm, epsilon);
+  const RmsNormInput input = CheckedRmsNorm(op, x, "norm", norm, epsilon);
+  CheckInputs(op, "x", x, input.call.size, weight->matrix());
   const auto make = [&](int64_t row, float* to) {
     kernels::RmsNormCall call = input.call;
     call.x += row * call.size;
@@ -188,12 +201,13 @@ Tensor RmsNormLinear(const Tensor& x, const Tensor& norm, double epsilon, const 
     Kernels().rms_norm(call, {0, 1});
   };
   const Rows rows = {x.size(0), input.call.size, nullptr, make};
-  return RunLinear(op, rows, weight->matrix());
+  return RunLinear(rows, weight->matrix());
 }
 
 Tensor SiluMulLinearAdd(const Tensor& gate_up, const WeightPtr& weight, const Tensor& residual) {
   const char* const op = "silu_mul_linear_add";
   const GatedInput input = CheckedGated(op, gate_up);
+  CheckInputs(op, "gate_up", gate_up, input.call.size, weight->matrix());
   const Tensor added = CheckedResidual(op, residual, gate_up.size(0), weight->matrix());
   const auto make = [&](int64_t row, float* to) {
     kernels::GatedCall call = input.call;
@@ -202,16 +216,17 @@ Tensor SiluMulLinearAdd(const Tensor& gate_up, const WeightPtr& weight, const Te
     Kernels().silu_mul(call, {0, 1});
   };
   const Rows rows = {gate_up.size(0), input.call.size, nullptr, make, 4};
-  return RunLinear(op, rows, weight->matrix(), added.const_data_ptr<float>());
+  return RunLinear(rows, weight->matrix(), added.const_data_ptr<float>());
 }
 
 Tensor Logits(const Tensor& x, const WeightPtr& head, const StepPtr& step) {
+  const Tensor input = CheckedX("logits", x, head->matrix());
   HeadPeaks* const peaks = step->head_peaks();
-  TORCH_CHECK(peaks == nullptr || (x.dim() == 2 && x.size(0) == peaks->rows()), "logits: x is ",
-              x.sizes(), ", peaks are asked for of ", peaks->rows(), " rows");
+  TORCH_CHECK(peaks == nullptr || input.size(0) == peaks->rows(), "logits: x is ", x.sizes(),
+              ", peaks are asked for of ", peaks->rows(), " rows");
   TORCH_CHECK(peaks == nullptr || peaks->Begin(head->matrix().out()),
               "logits: called more than once in a step");
-  return RunLinear("logits", x, head->matrix(), nullptr, peaks);
+  return RunLinear(RowsOf(input), head->matrix(), nullptr, peaks);
 }
 
 Tensor Embedding(const Tensor& ids, const WeightPtr& weight) {

@@ -19,9 +19,10 @@ struct GatedInput {
   kernels::GatedCall call;
 };
 
-// Throw c10::Error in the name of `op` for tensors of another type or shape.
-RmsNormInput CheckedRmsNorm(const char* op, const at::Tensor& x, const at::Tensor& weight,
-                            double epsilon);
+// Throw c10::Error in the name of `op` for tensors of another type or shape; `weight_name`: what
+// the operator calls that argument.
+RmsNormInput CheckedRmsNorm(const char* op, const at::Tensor& x, const char* weight_name,
+                            const at::Tensor& weight, double epsilon);
 GatedInput CheckedGated(const char* op, const at::Tensor& gate_up);
 
 }  // namespace sinkstream

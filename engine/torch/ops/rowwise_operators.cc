@@ -16,10 +16,11 @@ namespace sinkstream {
 using at::Tensor;
 using kernels::Range;
 
-RmsNormInput CheckedRmsNorm(const char* op, const Tensor& x, const Tensor& weight, double epsilon) {
-  RmsNormInput input = {Floats(x, op, "x", 2), Floats(weight, op, "weight", 1), {}};
-  TORCH_CHECK(input.x.size(1) == input.weight.size(0), op, ": x is ", x.sizes(), ", weight ",
-              weight.sizes());
+RmsNormInput CheckedRmsNorm(const char* op, const Tensor& x, const char* weight_name,
+                            const Tensor& weight, double epsilon) {
+  RmsNormInput input = {Floats(x, op, "x", 2), Floats(weight, op, weight_name, 1), {}};
+  TORCH_CHECK(input.x.size(1) == input.weight.size(0), op, ": x is ", x.sizes(), ", ", weight_name,
+              " ", weight.sizes());
   input.call = {input.x.const_data_ptr<float>(), input.weight.const_data_ptr<float>(), nullptr,
                 input.x.size(1), static_cast<float>(epsilon)};
   return input;
@@ -36,7 +37,7 @@ GatedInput CheckedGated(const char* op, const Tensor& gate_up) {
 namespace {
 
 Tensor RmsNorm(const Tensor& x, const Tensor& weight, double epsilon) {
-  RmsNormInput input = CheckedRmsNorm("rms_norm", x, weight, epsilon);
+  RmsNormInput input = CheckedRmsNorm("rms_norm", x, "weight", weight, epsilon);
   Tensor y = at::empty(input.x.sizes(), input.x.options());
   input.call.y = y.mutable_data_ptr<float>();
   ForRows(y.size(0), 16, [&](Range rows) { Kernels().rms_norm(input.call, rows); });
