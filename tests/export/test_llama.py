@@ -39,6 +39,13 @@ def test_dense_logits_equal_transformers(tmp_path, export, variant):
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
 
 
+def test_norms_and_gate_are_within_the_products_that_take_them(tmp_path, export):
+    module = exported(export, tmp_path, tiny_models.make_model(num_hidden_layers=3)).module
+    operators = {name: len(module.inlined_graph.findAllNodes(f"sinkstream::{name}"))
+                 for name in ("rms_norm_linear", "silu_mul_linear_add", "rms_norm", "silu_mul")}
+    assert operators == {"rms_norm_linear": 6, "silu_mul_linear_add": 3, "rms_norm": 1, "silu_mul": 0}
+
+
 def test_sharded_safetensors_give_the_same_model(tmp_path, export):
     model = tiny_models.make_model()
     (tmp_path / "one").mkdir()

@@ -31,8 +31,8 @@ TEXTS = {"tokenizer.json": '{"tokenizer": 1}', "chat_format.json": '{"chat": 1}'
 
 
 class Tiny(nn.Module):
-    """One attention block over an embedding whose matrix is the head too. Without `peaks`: as files were before the
-    operator `logits`."""
+    """One attention block over an embedding whose matrix is the head too, with the operators of older files: a norm by
+    itself and, without `peaks`, no `logits`."""
 
     def __init__(self, peaks: bool = True):
         super().__init__()

@@ -161,6 +161,29 @@ void SiluMul(benchmark::State& state) {
 }
 BENCHMARK(SiluMul)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
 
+// What a norm, and a gate, cost within a product: beside Linear of the same sizes.
+void RmsNormLinear(benchmark::State& state) {
+  const auto fused =
+      Operator<Tensor(const Tensor&, const Tensor&, double, const WeightPtr&)>("rms_norm_linear");
+  const WeightPtr weight = Weight(kInt8Rows, 960, 576);
+  const Tensor x = at::randn({state.range(0), 576}), norm = at::ones({576});
+  for (auto _ : state) benchmark::DoNotOptimize(fused.call(x, norm, 1e-5, weight));
+  Report(state, WeightBytes(kInt8Rows, 960, 576),
+         2 * 960 * 576 * static_cast<double>(state.range(0)));
+}
+BENCHMARK(RmsNormLinear)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
+
+void SiluMulLinearAdd(benchmark::State& state) {
+  const auto fused =
+      Operator<Tensor(const Tensor&, const WeightPtr&, const Tensor&)>("silu_mul_linear_add");
+  const WeightPtr weight = Weight(kInt8Rows, 576, 1536);
+  const int64_t rows = state.range(0);
+  const Tensor gate_up = at::randn({rows, 2 * 1536}), residual = at::randn({rows, 576});
+  for (auto _ : state) benchmark::DoNotOptimize(fused.call(gate_up, weight, residual));
+  Report(state, WeightBytes(kInt8Rows, 576, 1536), 2 * 576 * 1536 * static_cast<double>(rows));
+}
+BENCHMARK(SiluMulLinearAdd)->ArgName("rows")->Arg(1)->Arg(32)->Arg(512)->UseRealTime();
+
 constexpr int64_t kKvHeads = 3, kHeadDim = 64;
 
 // On huge pages, as a server's lies (kv_storage.h).

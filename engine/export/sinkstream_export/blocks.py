@@ -1,7 +1,8 @@
 """What the architectures are made of: weights, norms, attention, MLPs, and the decoder around the layers.
 
 An architecture's file puts them together; its layers are forward(x, rotary, step) -> x, x being float32 [N, hidden].
-Attention and MLPs end in a projection and take what its result is added to, since one operator does both.
+Attention and MLPs end in a projection and take what its result is added to, since one operator does both; they may begin
+with the norm of their input, for the same reason.
 
 Import after operators.load(): the annotations below name classes of the operator library.
 """
