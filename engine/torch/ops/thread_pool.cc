@@ -110,18 +110,19 @@ bool ThreadPool::RunPiece(Run& run, bool first) {
     if (!run.pieces.compare_exchange_weak(pieces, rest, std::memory_order_acq_rel)) continue;
     const int64_t start = static_cast<int64_t>(first ? begin : end - 1) * grain;
     (*body)(start, std::min(start + grain, count));
-    if (pieces_left_.fetch_sub(1, std::memory_order_acq_rel) == 1) pieces_left_.notify_one();
     return true;
   }
 }
 
 void ThreadPool::RunPieces(size_t thread) {
-  while (RunPiece(runs_[thread], true)) {
-  }
+  uint32_t done = 0;
+  while (RunPiece(runs_[thread], true)) ++done;
   for (size_t i = 1; i < runs_.size(); ++i) {
-    while (RunPiece(runs_[(thread + i) % runs_.size()], false)) {
-    }
+    while (RunPiece(runs_[(thread + i) % runs_.size()], false)) ++done;
   }
+  // The loop ends with its last piece counted, so all of these are of one loop.
+  if (done == 0) return;
+  if (pieces_left_.fetch_sub(done, std::memory_order_acq_rel) == done) pieces_left_.notify_one();
 }
 
 void ThreadPool::AwaitLoopAfter(uint32_t seen) {

@@ -68,7 +68,7 @@ class ThreadPool {
   std::atomic<int64_t> grain_{1};
   std::vector<Run> runs_;  // one a thread, the caller's first
   std::atomic<uint32_t> loop_{0};
-  std::atomic<uint32_t> pieces_left_{0};  // not yet finished
+  std::atomic<uint32_t> pieces_left_{0};  // whose threads have not said that they are finished
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };
