@@ -5,7 +5,7 @@ from typing import Optional
 import torch
 import transformers
 from sinkstream_export import architectures, llama, oracle
-from sinkstream_export.blocks import Attention, Decoder, GatedMlp, RmsNorm, StepContext, Weights
+from sinkstream_export.blocks import Attention, Decoder, GatedMlp, RmsNorm, StepContext, Weights, rows_of
 from sinkstream_export.step import stream_logits
 from torch import Tensor, nn
 
@@ -40,10 +40,10 @@ class OlmoStyleLayer(nn.Module):
                             weights.linear(f"{layer}.mlp.down_proj"))
         self.mlp_norm = RmsNorm(weights, f"{layer}.post_feedforward_layernorm", config.norm_epsilon)
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
-        nothing = torch.zeros_like(x)
-        x = x + self.attention_norm(self.attention(x, nothing, rotary, step))
-        return x + self.mlp_norm(self.mlp(x, nothing))
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
+        attended = self.attention(x, torch.zeros_like(x), rotary, step, wanted)
+        x = rows_of(x, wanted) + self.attention_norm(attended)
+        return x + self.mlp_norm(self.mlp(x, torch.zeros_like(x)))
 
 
 def build(checkpoint, config, precision):

@@ -82,6 +82,27 @@ def test_streams_in_one_batch_do_not_touch_each_other(exported, family):
         assert torch.equal(torch.cat(got), alone)
 
 
+def logits_of(artifact, tokens, calls):
+    """Of one stream; `calls` are of so many tokens, each with the rows of them whose logits are asked for."""
+    kv = make_kv(artifact.config.layers, 8, artifact.config.kv_heads, artifact.config.head_dim)
+    stream = KvWindow(BlockPool(8), sinks=4, window=60)
+    for count, wanted in calls:
+        step = make_step(kv, artifact.config.head_dim, [stream.feed(count)])
+        yield artifact.module(tokens[stream.length - count:stream.length], torch.tensor(wanted, dtype=torch.int64), step)
+
+
+@each_family
+def test_rows_whose_logits_nobody_asks_for_change_no_others(exported, family):
+    """They are left out behind the last layer's attention, which keeps their keys and values for the calls after it."""
+    _, artifact = exported(family)
+    tokens = random_tokens(40)
+    [whole] = logits_of(artifact, tokens, [(40, range(40))])
+    none, some, last = logits_of(artifact, tokens, [(16, []), (17, [3, 9, 16]), (7, [6])])
+    assert none.shape == (0, whole.shape[1])
+    assert torch.equal(some, whole[[16 + 3, 16 + 9, 16 + 16]])
+    assert torch.equal(last, whole[[39]])
+
+
 @each_family
 def test_int8_predicts_what_transformers_does(tmp_path, export, family):
     """The export has held the file to transformers on the same rounded weights, dense and streamed. Whatever the

@@ -1,7 +1,9 @@
 """What the architectures are made of: weights, norms, attention, MLPs, and the decoder around the layers.
 
-An architecture's file puts them together; its layers are forward(x, rotary, step) -> x, x being float32 [N, hidden].
-Attention and MLPs end in a projection and take what its result is added to, since one operator does both; they may begin
+An architecture's file puts them together; its layers are forward(x, rotary, step, wanted) -> x, x being float32
+[N, hidden]. `wanted`, int64 [M], are the rows that anybody asks for behind the layer, of which alone it returns x, as
+[M, hidden]; None: all. Behind the last layer these are the rows whose logits are wanted; it still writes the keys and
+values of every row. Attention and MLPs end in a projection and take what its result is added to, since one operator does both; they may begin
 with the norm of their input, for the same reason.
 
 Import after operators.load(): the annotations below name classes of the operator library.
@@ -106,6 +108,13 @@ class NoNorm(nn.Module):
         return torch.ops.sinkstream.linear(x, weight)
 
 
+def rows_of(x: Tensor, wanted: Optional[Tensor]) -> Tensor:
+    """The rows of x whose numbers are in `wanted`; None: all."""
+    if wanted is None:
+        return x
+    return x.index_select(0, wanted)
+
+
 class Attention(nn.Module):
     """`qkv` projects to [(heads + 2 kv_heads) * head_dim]: the heads' queries, keys, values. `prepare` is applied to
     these before anything else; `scale`, of the scores, is 1 / sqrt(head_dim) unless given; `norm`, an RmsNorm, is
@@ -124,11 +133,12 @@ class Attention(nn.Module):
         biased = isinstance(config.positions, Alibi)
         self.register_buffer("slopes", alibi.slopes(config.positions, config.heads) if biased else None)
 
-    def forward(self, x: Tensor, residual: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor, rotary: Optional[Tensor], step: StepContext,
+                wanted: Optional[Tensor]) -> Tensor:
         qkv = self.prepare(self.norm.linear(x, self.qkv))
         attended = torch.ops.sinkstream.sink_attention(
             qkv, rotary, self.index, self.heads, self.kv_heads, self.head_dim, self.scale, step, self.slopes)
-        return torch.ops.sinkstream.linear_add(attended, self.out, residual)
+        return torch.ops.sinkstream.linear_add(rows_of(attended, wanted), self.out, rows_of(residual, wanted))
 
 
 class GatedMlp(nn.Module):
@@ -189,7 +199,7 @@ class Decoder(nn.Module):
         rotary: Optional[Tensor] = None
         if self.inv_freq is not None:
             rotary = torch.ops.sinkstream.rotary_table(self.inv_freq, step, self.magnitude)
-        for layer in self.layers:
-            x = layer(x, rotary, step)
-        x = x.index_select(0, logit_rows)  # [M, hidden]
+        for layer in self.layers[:-1]:
+            x = layer.forward(x, rotary, step, None)  # TorchScript cannot call what a slice gives
+        x = self.layers[-1](x, rotary, step, logit_rows)  # [M, hidden]
         return torch.ops.sinkstream.logits(self.norm(x), self.head, step)

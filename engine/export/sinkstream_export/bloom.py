@@ -40,8 +40,8 @@ class BloomLayer(nn.Module):
         self.mlp = PlainMlp(weights.linear(f"{layer}.mlp.dense_h_to_4h"),
                             weights.linear(f"{layer}.mlp.dense_4h_to_h"), "tanh")
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
-        x = self.attention(self.attention_norm(x), x, rotary, step)
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
+        x = self.attention(self.attention_norm(x), x, rotary, step, wanted)
         return self.mlp(self.mlp_norm(x), x)
 
 

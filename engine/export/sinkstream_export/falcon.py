@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from . import options, oracle, rope
 from .architectures import Architecture, register
-from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups
+from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups, rows_of
 from .checkpoint import Alibi, Checkpoint, DecoderConfig, ExportError
 from .precision import Precision
 
@@ -76,12 +76,12 @@ class FalconLayer(nn.Module):
         self.mlp = PlainMlp(weights.linear(f"{layer}.mlp.dense_h_to_4h"),
                             weights.linear(f"{layer}.mlp.dense_4h_to_h"), config.activation)
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
         normed = self.attention_norm(x)
-        attended = self.attention(normed, x, rotary, step)
+        attended = self.attention(normed, x, rotary, step, wanted)
         if self.mlp_norm is not None:
-            normed = self.mlp_norm(x if self.parallel else attended)
-        return self.mlp(normed, attended)
+            return self.mlp(self.mlp_norm(rows_of(x, wanted) if self.parallel else attended), attended)
+        return self.mlp(rows_of(normed, wanted), attended)
 
 
 def build(checkpoint: Checkpoint, config: FalconConfig, precision: Precision) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from . import options, rope
 from .architectures import Architecture, register
-from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups
+from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, order_of_groups, rows_of
 from .checkpoint import Checkpoint, DecoderConfig
 from .precision import Precision
 
@@ -49,9 +49,9 @@ class GptNeoXLayer(nn.Module):
         self.mlp = PlainMlp(weights.linear(f"{layer}.mlp.dense_h_to_4h"),
                             weights.linear(f"{layer}.mlp.dense_4h_to_h"), config.activation)
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
-        attended = self.attention(self.attention_norm(x), x, rotary, step)
-        return self.mlp(self.mlp_norm(x if self.parallel else attended), attended)
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
+        attended = self.attention(self.attention_norm(x), x, rotary, step, wanted)
+        return self.mlp(self.mlp_norm(rows_of(x, wanted) if self.parallel else attended), attended)
 
 
 def build(checkpoint: Checkpoint, config: GptNeoXConfig, precision: Precision) -> nn.Module:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from . import options
 from .architectures import Architecture, register
-from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights
+from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, rows_of
 from .checkpoint import Checkpoint, DecoderConfig, ExportError, Rope
 from .precision import Precision
 
@@ -60,9 +60,9 @@ class GptJLayer(nn.Module):
         self.mlp = PlainMlp(weights.linear(f"{layer}.mlp.fc_in"), weights.linear(f"{layer}.mlp.fc_out"),
                             config.activation)
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
         normed = self.norm(x)
-        return self.mlp(normed, self.attention(normed, x, rotary, step))
+        return self.mlp(rows_of(normed, wanted), self.attention(normed, x, rotary, step, wanted))
 
 
 def build(checkpoint: Checkpoint, config: GptJConfig, precision: Precision) -> nn.Module:

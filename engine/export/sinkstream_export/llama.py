@@ -38,8 +38,8 @@ class LlamaLayer(nn.Module):
             weights.linear(f"{layer}.mlp.down_proj"), activation,
             norm=RmsNorm(weights, f"{layer}.post_attention_layernorm", config.norm_epsilon, norm_offset))
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
-        x = self.attention(x, x, rotary, step)
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
+        x = self.attention(x, x, rotary, step, wanted)
         return self.mlp(x, x)
 
 

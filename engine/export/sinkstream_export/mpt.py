@@ -78,8 +78,8 @@ class MptLayer(nn.Module):
         self.mlp_norm = LayerNorm(weights, f"{layer}.norm_2", config.norm_epsilon)
         self.mlp = PlainMlp(weights.linear(f"{layer}.ffn.up_proj"), weights.linear(f"{layer}.ffn.down_proj"), "none")
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
-        x = self.attention(self.attention_norm(x), x, rotary, step)
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
+        x = self.attention(self.attention_norm(x), x, rotary, step, wanted)
         return self.mlp(self.mlp_norm(x), x)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from . import options, rope
 from .architectures import Architecture, register
-from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights
+from .blocks import Attention, Decoder, LayerNorm, PlainMlp, StepContext, Weights, rows_of
 from .checkpoint import Checkpoint, DecoderConfig
 from .precision import Precision
 
@@ -37,9 +37,9 @@ class PhiLayer(nn.Module):
             weights.linear(f"{layer}.self_attn.dense"))
         self.mlp = PlainMlp(weights.linear(f"{layer}.mlp.fc1"), weights.linear(f"{layer}.mlp.fc2"), config.activation)
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
         normed = self.norm(x)
-        return self.mlp(normed, self.attention(normed, x, rotary, step))
+        return self.mlp(rows_of(normed, wanted), self.attention(normed, x, rotary, step, wanted))
 
 
 def build(checkpoint: Checkpoint, config: PhiConfig, precision: Precision) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from . import options, rope
 from .architectures import Architecture, register
-from .blocks import Attention, Decoder, GatedMlp, LayerNorm, StepContext, Weights
+from .blocks import Attention, Decoder, GatedMlp, LayerNorm, StepContext, Weights, rows_of
 from .checkpoint import Checkpoint, DecoderConfig
 from .precision import Precision
 
@@ -40,12 +40,12 @@ class StableLmLayer(nn.Module):
         self.mlp = GatedMlp(weights.linear(f"{layer}.mlp.gate_proj", f"{layer}.mlp.up_proj"),
                             weights.linear(f"{layer}.mlp.down_proj"), "silu")
 
-    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext) -> Tensor:
+    def forward(self, x: Tensor, rotary: Optional[Tensor], step: StepContext, wanted: Optional[Tensor]) -> Tensor:
         normed = self.attention_norm(x)
-        x = self.attention(normed, x, rotary, step)
+        x = self.attention(normed, x, rotary, step, wanted)
         if self.mlp_norm is not None:
-            normed = self.mlp_norm(x)
-        return self.mlp(normed, x)
+            return self.mlp(self.mlp_norm(x), x)
+        return self.mlp(rows_of(normed, wanted), x)
 
 
 def build(checkpoint: Checkpoint, config: StableLmConfig, precision: Precision) -> nn.Module:
