@@ -22,12 +22,12 @@ each_family = pytest.mark.parametrize("family", FAMILIES)
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, export):
-    """exported(family) -> (transformers' model, its artifact with the configuration)."""
+    """exported(family, dtype="float32") -> (transformers' model, its artifact with the configuration)."""
 
     @cache
-    def make(family):
-        model = make_model(family)
-        artifact = export(tiny_models.write_hf(tmp_path_factory.mktemp("family"), model))
+    def make(family, dtype="float32"):
+        model = make_model(family if dtype == "float32" else in_blocks(FAMILIES[family]()))
+        artifact = export(tiny_models.write_hf(tmp_path_factory.mktemp("family"), model), dtype)
         artifact.config = architectures.find(model.config.model_type).read_config(model.config.to_dict())
         return model, artifact
 
@@ -83,18 +83,20 @@ def test_streams_in_one_batch_do_not_touch_each_other(exported, family):
 
 
 def logits_of(artifact, tokens, calls):
-    """Of one stream; `calls` are of so many tokens, each with the rows of them whose logits are asked for."""
+    """Of one stream, call by call; `calls`: (tokens, which of them have their logits asked for)."""
     kv = make_kv(artifact.config.layers, 8, artifact.config.kv_heads, artifact.config.head_dim)
     stream = KvWindow(BlockPool(8), sinks=4, window=60)
     for count, wanted in calls:
         step = make_step(kv, artifact.config.head_dim, [stream.feed(count)])
-        yield artifact.module(tokens[stream.length - count:stream.length], torch.tensor(wanted, dtype=torch.int64), step)
+        rows = torch.tensor(wanted, dtype=torch.int64)
+        yield artifact.module(tokens[stream.length - count:stream.length], rows, step)
 
 
 @each_family
-def test_rows_whose_logits_nobody_asks_for_change_no_others(exported, family):
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_rows_whose_logits_nobody_asks_for_change_no_others(exported, family, dtype):
     """They are left out behind the last layer's attention, which keeps their keys and values for the calls after it."""
-    _, artifact = exported(family)
+    _, artifact = exported(family, dtype)
     tokens = random_tokens(40)
     [whole] = logits_of(artifact, tokens, [(40, range(40))])
     none, some, last = logits_of(artifact, tokens, [(16, []), (17, [3, 9, 16]), (7, [6])])

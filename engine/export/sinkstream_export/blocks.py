@@ -3,8 +3,8 @@
 An architecture's file puts them together; its layers are forward(x, rotary, step, wanted) -> x, x being float32
 [N, hidden]. `wanted`, int64 [M], are the rows that anybody asks for behind the layer, of which alone it returns x, as
 [M, hidden]; None: all. Behind the last layer these are the rows whose logits are wanted; it still writes the keys and
-values of every row. Attention and MLPs end in a projection and take what its result is added to, since one operator does both; they may begin
-with the norm of their input, for the same reason.
+values of every row. Attention and MLPs end in a projection and take what its result is added to, since one operator does
+both; they may begin with the norm of their input, for the same reason.
 
 Import after operators.load(): the annotations below name classes of the operator library.
 """
@@ -118,7 +118,7 @@ def rows_of(x: Tensor, wanted: Optional[Tensor]) -> Tensor:
 class Attention(nn.Module):
     """`qkv` projects to [(heads + 2 kv_heads) * head_dim]: the heads' queries, keys, values. `prepare` is applied to
     these before anything else; `scale`, of the scores, is 1 / sqrt(head_dim) unless given; `norm`, an RmsNorm, is
-    x's: without one x is normed already."""
+    x's: without one x is normed already. forward() takes all rows of x and of `residual` and returns those `wanted`."""
 
     def __init__(self, index: int, config: DecoderConfig, qkv: LinearWeight, out: LinearWeight,
                  prepare: nn.Module | None = None, scale: float | None = None, norm: RmsNorm | None = None):

@@ -120,7 +120,7 @@ void ThreadPool::RunPieces(size_t thread) {
   for (size_t i = 1; i < runs_.size(); ++i) {
     while (RunPiece(runs_[(thread + i) % runs_.size()], false)) ++done;
   }
-  // The loop ends with its last piece counted, so all of these are of one loop.
+  // A loop ends when its last piece is reported, so all of these are of one loop.
   if (done == 0) return;
   if (pieces_left_.fetch_sub(done, std::memory_order_acq_rel) == done) pieces_left_.notify_one();
 }

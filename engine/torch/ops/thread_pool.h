@@ -55,7 +55,8 @@ class ThreadPool {
   explicit ThreadPool(int threads) : runs_(static_cast<size_t>(threads)) {}
   static std::thread StartSystemThread(std::function<void()> work);
   void Work(size_t thread);
-  // Runs pieces of the loop at hand while there are any: the thread's own, then others'.
+  // Runs pieces of the loop at hand while there are any, the thread's own, then others', and
+  // reports them.
   void RunPieces(size_t thread);
   // Claims the first piece of a run, or the last, and runs it. False if there is none.
   bool RunPiece(Run& run, bool first);
@@ -68,7 +69,7 @@ class ThreadPool {
   std::atomic<int64_t> grain_{1};
   std::vector<Run> runs_;  // one a thread, the caller's first
   std::atomic<uint32_t> loop_{0};
-  std::atomic<uint32_t> pieces_left_{0};  // whose threads have not said that they are finished
+  std::atomic<uint32_t> pieces_left_{0};  // not yet reported as finished
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };
