@@ -106,6 +106,22 @@ def test_rows_whose_logits_nobody_asks_for_change_no_others(exported, family, dt
 
 
 @each_family
+def test_behind_the_last_attention_there_are_the_rows_whose_logits_are_wanted(exported, family):
+    _, artifact = exported(family)
+    with torch.autograd.profiler.profile(record_shapes=True) as calls:
+        list(logits_of(artifact, random_tokens(20), [(20, [5, 19])]))
+
+    def rows(*operators):
+        names = {f"sinkstream::{operator}" for operator in operators}
+        return [call.input_shapes[0][0] for call in calls.function_events if call.name in names]
+
+    layers = artifact.config.layers
+    assert rows("sink_attention") == [20] * layers
+    assert rows("linear_add", "silu_mul_linear_add") == [20, 20] * (layers - 1) + [2, 2]
+    assert rows("logits") == [2]
+
+
+@each_family
 def test_int8_predicts_what_transformers_does(tmp_path, export, family):
     """The export has held the file to transformers on the same rounded weights, dense and streamed. Whatever the
     instruction set, the largest figures are 0.0017 and 0.0046, of yarn."""

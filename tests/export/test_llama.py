@@ -46,19 +46,6 @@ def test_norms_and_gate_are_within_the_products_that_take_them(tmp_path, export)
     assert operators == {"rms_norm_linear": 6, "silu_mul_linear_add": 3, "rms_norm": 1, "silu_mul": 0}
 
 
-def test_behind_the_last_attention_there_are_the_rows_whose_logits_are_wanted(tmp_path, export):
-    artifact = exported(export, tmp_path, tiny_models.make_model(num_hidden_layers=3))
-    config = artifact.config
-    step = make_step(make_kv(config.layers, 4, config.kv_heads, config.head_dim), config.head_dim,
-                     [KvWindow(BlockPool(4), 0, 20).feed(20)])
-    with torch.autograd.profiler.profile(record_shapes=True) as calls:
-        artifact.module(random_tokens(20), torch.tensor([5, 19]), step)
-    rows = {name: [call.input_shapes[0][0] for call in calls.function_events if call.name == f"sinkstream::{name}"]
-            for name in ("sink_attention", "linear_add", "silu_mul_linear_add", "logits")}
-    assert rows == {"sink_attention": [20, 20, 20], "linear_add": [20, 20, 2], "silu_mul_linear_add": [20, 20, 2],
-                    "logits": [2]}
-
-
 def test_sharded_safetensors_give_the_same_model(tmp_path, export):
     model = tiny_models.make_model()
     (tmp_path / "one").mkdir()
