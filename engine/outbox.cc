@@ -37,13 +37,22 @@ bool Outbox::HasRoom() const {
 void Outbox::Push(Event event) {
   {
     MutexLock lock(mutex_);
-    if (detached_ || closed_) return;
-    bytes_ += ScoreBytes(event);
-    events_.push_back(std::move(event));
-    Count(1);
-    if (!std::exchange(waiting_, false)) return;
+    if (!Add(std::move(event)) || !std::exchange(waiting_, false)) return;
   }
   Wake();
+}
+
+void Outbox::PushAhead(Event event) {
+  MutexLock lock(mutex_);
+  Add(std::move(event));
+}
+
+bool Outbox::Add(Event event) {
+  if (detached_ || closed_) return false;
+  bytes_ += ScoreBytes(event);
+  events_.push_back(std::move(event));
+  Count(1);
+  return true;
 }
 
 void Outbox::Close(absl::Status status) {

@@ -28,23 +28,27 @@ class Outbox {
 
   // `capacity`: events held before HasRoom() turns false, >= 1. A step may go beyond it, by an
   // event for each token. `on_ready`: called on the engine thread when a waiting stream has
-  // something to take: an event or the end. Must not block nor call back into this outbox. Never
-  // called after Detach() has returned. `waiting_in_all`: events in this and other outboxes, which
-  // it keeps; outlives this.
+  // something to take: an event or the end. Must not block; of this outbox it may call TakeAll
+  // alone. Never called after Detach() has returned. `waiting_in_all`: events in this and other
+  // outboxes, which it keeps; outlives this.
   Outbox(size_t capacity, std::function<void()> on_ready,
          std::atomic<int64_t>* waiting_in_all = nullptr);
   ~Outbox();
 
-  // ---- engine thread ----
-  // Set once, before the first Push. `on_room`: called on the stream's thread when a full outbox
-  // has room again.
+  // Any thread; once, before the engine thread has this. `on_room`: called on the stream's thread
+  // when a full outbox has room again.
   void SetOnRoom(std::function<void()> on_room);
+
+  // ---- engine thread ----
   // False while `capacity` events or more wait, or kManyBytes in scores. Then the session's
   // requests pause; what answers or refuses a request is pushed all the same, a few events for
   // each, so whoever sends requests bounds these (Engine).
   bool HasRoom() const;
   // Never blocks. Dropped after Close() or Detach().
   void Push(Event event);
+  // As Push, of an event that another Push follows at once: a waiting stream is not woken before
+  // that, and takes both together.
+  void PushAhead(Event event);
   // The last thing a stream is told: OK ends it well. Events pushed before are still delivered. The
   // first call counts.
   void Close(absl::Status status);
@@ -62,6 +66,8 @@ class Outbox {
   void Detach();
 
  private:
+  // False if it is dropped.
+  bool Add(Event event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Wake();
   void Count(int64_t events) {
     if (waiting_in_all_ != nullptr) waiting_in_all_->fetch_add(events, std::memory_order_relaxed);

@@ -190,7 +190,7 @@ void StepRunner::ApplyReply(ReplyStep& reply, StepStats& stats) {
     AdvanceWindow(session, rows, stats);
     if (reply.ends_prefill) AfterRows(session, rows);
     if (i == static_cast<int32_t>(reply.deltas.size())) break;  // the last one failed
-    if (session.outbox) session.outbox->Push(std::move(reply.deltas[i]));
+    PushDelta(reply, i);
   }
   if (!reply.ends_prefill) {
     session.guesses = AfterStep(session.guesses, reply.guesses, reply.accepted);
@@ -201,6 +201,14 @@ void StepRunner::ApplyReply(ReplyStep& reply, StepStats& stats) {
   } else if (reply.reason) {
     parts_.queue.FinishTurn(session, *reply.reason);
   }
+}
+
+// The tokens of a step leave together.
+void StepRunner::PushDelta(ReplyStep& reply, int32_t index) {
+  Outbox* const outbox = reply.session->outbox.get();
+  if (outbox == nullptr) return;
+  const bool last = index + 1 == static_cast<int32_t>(reply.deltas.size());
+  (outbox->*(last ? &Outbox::Push : &Outbox::PushAhead))(std::move(reply.deltas[index]));
 }
 
 // Rows without a reply: of a prompt that goes on, or of an append.

@@ -81,6 +81,7 @@ class StepRunner {
   absl::Span<ReplyStep> ListShares(StepLogits given);
   void Look(const Share& share, StepStats& stats) const;
   void ApplyReply(ReplyStep& reply, StepStats& stats);
+  static void PushDelta(ReplyStep& reply, int32_t index);
   void ReadRows(const Share& share, StepStats& stats);
   void AdvanceWindow(Session& session, int32_t rows, StepStats& stats);
   void AfterRows(Session& session, int32_t rows);

@@ -30,6 +30,16 @@ TEST(OutboxTest, WakesTheStreamOnceUntilItHasFoundNothing) {
   EXPECT_EQ(woken, 2);
 }
 
+TEST(OutboxTest, WhatIsPushedAheadIsTakenWithWhatFollows) {
+  int woken = 0;
+  Outbox outbox(4, [&] { ++woken; });
+  outbox.PushAhead(Text("a"));
+  EXPECT_EQ(woken, 0);
+  outbox.Push(Text("b"));
+  EXPECT_EQ(woken, 1);
+  EXPECT_EQ(outbox.TakeAll().events.size(), 2);
+}
+
 TEST(OutboxTest, TellsTheEngineWhenAFullOneHasRoomAgain) {
   int room = 0;
   Outbox outbox(2, [] {});

@@ -175,6 +175,39 @@ TEST(SchedulerSpeculationTest, ATextThatRepeatsTakesFewSteps) {
   EXPECT_LT(steps, 50);
 }
 
+// A reader that is woken for the first of them would see the others come after no time at all.
+TEST(SchedulerSpeculationTest, TheTokensOfAStepLeaveTogether) {
+  Conversation talk(Rambler(), Guessing(4));
+  std::vector<size_t> taken;
+  std::shared_ptr<Outbox> outbox;
+  const auto take = [&] {
+    size_t tokens = 0;
+    for (const Event& event : outbox->TakeAll().events) {
+      const auto* const delta = std::get_if<Delta>(&event);
+      tokens += delta == nullptr ? 0 : delta->tokens.size();
+    }
+    taken.push_back(tokens);
+  };
+  outbox = std::make_shared<Outbox>(100, take);
+  OpenCommand open{.attachment = 1, .request = With(4, 40), .outbox = outbox};
+  talk.scheduler().Handle(std::move(open));
+  RequestCommand turn{1, 1, true, {}, Greedy(300)};
+  turn.input.tokens = Numbers(20, 1);
+  talk.scheduler().Handle(std::move(turn));
+  std::vector<size_t> sampled;
+  do {
+    while (!outbox->TakeAll().events.empty()) {
+    }
+    taken.clear();
+    talk.Run(1);
+    if (talk.observer().steps.back().sampled_tokens > 1) {
+      sampled.push_back(talk.observer().steps.back().sampled_tokens);
+      EXPECT_EQ(taken.front(), sampled.back());
+    }
+  } while (talk.scheduler().Stats().running_requests > 0);
+  EXPECT_GT(sampled.size(), 10);
+}
+
 // In a window that does not fill up, so that each block more would show.
 TEST(SchedulerSpeculationTest, ARejectedGuessLeavesNoBlockBehind) {
   Conversation talk({.num_blocks = 400, .next = Rambling}, Guessing(9));
