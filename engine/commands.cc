@@ -28,10 +28,12 @@ size_t BytesOf(const RequestInput& input) {
 
 }  // namespace
 
+size_t HeldBytes(const OpenCommand& command) {
+  return command.system_turn.size() * sizeof(TokenId) + BytesOf(command.request.sampling);
+}
+
 size_t HeldBytes(const Command& command) {
-  if (const auto* const open = std::get_if<OpenCommand>(&command)) {
-    return open->system_turn.size() * sizeof(TokenId) + BytesOf(open->request.sampling);
-  }
+  if (const auto* const open = std::get_if<OpenCommand>(&command)) return HeldBytes(*open);
   const auto* const request = std::get_if<RequestCommand>(&command);
   return request == nullptr ? 0 : BytesOf(request->input) + BytesOf(request->sampling);
 }

@@ -19,8 +19,8 @@ namespace sinkstream {
 
 struct OpenCommand {
   AttachmentId attachment = 0;
-  OpenRequest request;
-  std::vector<TokenId> system_turn;  // with OpenRequest::system_prompt: pinned whole
+  OpenRequest request;               // of its system_prompt no text, only whether there is one
+  std::vector<TokenId> system_turn;  // which its tokens are in: pinned whole
   std::shared_ptr<Outbox> outbox;
 };
 
@@ -64,6 +64,7 @@ using Command = std::variant<OpenCommand, RequestCommand, CancelCommand, CloseCo
                              HalfCloseCommand, DetachCommand, DrainCommand, ParkCommand>;
 
 // What the text, the tokens and the stops of a command take while it waits. Unit: bytes.
+size_t HeldBytes(const OpenCommand& command);
 size_t HeldBytes(const Command& command);
 
 }  // namespace sinkstream

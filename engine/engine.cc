@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <random>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -60,8 +61,7 @@ absl::Status ValidateDefaults(const EngineOptions& options, const ModelSpec& spe
   const auto settings = ValidateSession(defaults, spec, options.limits, "");
   if (!settings.ok()) return settings;
   const int64_t needed = MaxSessionBlocks(defaults.sinks, defaults.window, spec.block_tokens) +
-                         StepSlackBlocks(options.limits.step_tokens,
-                                         options.limits.max_prefills_per_step, spec.block_tokens);
+                         StepSlackBlocks(options.limits, spec);
   if (needed > spec.num_blocks) {
     return InvalidField(
         "kv_bytes",
@@ -100,7 +100,8 @@ class Engine::Impl {
         clock_(clock),
         observer_(observer) {}
 
-  // INVALID_ARGUMENT if the park's directory takes no files.
+  // INVALID_ARGUMENT if the park's directory takes no files, RESOURCE_EXHAUSTED if the system
+  // refuses a thread.
   absl::Status Start() {
     if (options_.park.bytes > 0) {
       auto park = DiskPark::Create({options_.park.directory, options_.park.bytes}, *model_,
@@ -113,7 +114,12 @@ class Engine::Impl {
     scheduler_ = std::make_unique<Scheduler>(
         options_, Scheduler::Parts{*model_, *tokenizer_, format_, observer_, clock_, SystemRandom,
                                    park_.get(), [inbox = inbox_] { inbox->Poke(); }});
-    thread_ = std::thread([this] { Run(); });
+    try {
+      thread_ = std::thread([this] { Run(); });
+    } catch (const std::system_error& error) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the system refuses the engine's thread: ", error.what()));
+    }
     return absl::OkStatus();
   }
 
@@ -122,6 +128,29 @@ class Engine::Impl {
     stopping_ = true;
     inbox_->Poke();
     thread_.join();
+  }
+
+  // The tokens of a system prompt, in place of its text.
+  absl::StatusOr<std::vector<TokenId>> SystemTurn(std::optional<std::string>& prompt) const {
+    if (!format_.system) {
+      if (prompt.value_or("").empty()) {
+        prompt.reset();
+        return std::vector<TokenId>();
+      }
+      return InvalidField("open.system_prompt",
+                          absl::StrCat("the model's chat format, ", format_.name,
+                                       ", has no system turn; say it in the first user turn"));
+    }
+    if (!prompt) return std::vector<TokenId>();
+    auto tokens = format_.EncodeBegin(*tokenizer_, prompt);
+    const int32_t most = options_.limits.max_request_tokens;
+    if (tokens.size() > static_cast<size_t>(most)) {
+      return InvalidField("open.system_prompt",
+                          absl::StrCat("is ", tokens.size(), " tokens long; at most ", most,
+                                       " (max_request_tokens)"));
+    }
+    prompt.emplace();
+    return tokens;
   }
 
   absl::Status Send(AttachmentId attachment, Command command) {
@@ -188,18 +217,12 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<Outbox> outbox) {
-  if (!impl_->format_.system && !request.system_prompt.value_or("").empty()) {
-    return InvalidField("open.system_prompt",
-                        absl::StrCat("the model's chat format, ", impl_->format_.name,
-                                     ", has no system turn; say it in the first user turn"));
-  }
-  if (auto few = ValidateStops(request.sampling, "open.sampling."); !few.ok()) return few;
+  if (auto status = ValidateStops(request.sampling, "open.sampling."); !status.ok()) return status;
+  auto system_turn = impl_->SystemTurn(request.system_prompt);
+  if (!system_turn.ok()) return system_turn.status();
   OpenCommand command;
   command.attachment = impl_->next_attachment_++;
-  if (!impl_->format_.system) request.system_prompt.reset();
-  if (request.system_prompt) {
-    command.system_turn = impl_->format_.EncodeBegin(*impl_->tokenizer_, request.system_prompt);
-  }
+  command.system_turn = *std::move(system_turn);
   command.request = std::move(request);
   outbox->SetOnRoom([inbox = impl_->inbox_] { inbox->Poke(); });
   command.outbox = std::move(outbox);
@@ -209,7 +232,7 @@ absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<O
 }
 
 absl::Status Engine::Turn(AttachmentId attachment, TurnRequest request) {
-  if (auto few = ValidateStops(request.sampling, "turn.sampling."); !few.ok()) return few;
+  if (auto status = ValidateStops(request.sampling, "turn.sampling."); !status.ok()) return status;
   RequestCommand command{attachment, request.request_id, true, {}, std::move(request.sampling)};
   command.arrived = impl_->clock_.Now();
   if (auto* const tokens = std::get_if<std::vector<TokenId>>(&request.input)) {
@@ -245,10 +268,12 @@ void Engine::Close(AttachmentId attachment) {
 }
 
 void Engine::HalfClose(AttachmentId attachment) {
-  impl_->inbox_->Push(HalfCloseCommand{attachment});
+  impl_->inbox_->PushOnce(attachment, HalfCloseCommand{attachment});
 }
 
-void Engine::Detach(AttachmentId attachment) { impl_->inbox_->Push(DetachCommand{attachment}); }
+void Engine::Detach(AttachmentId attachment) {
+  impl_->inbox_->PushOnce(attachment, DetachCommand{attachment});
+}
 
 void Engine::StartDraining(absl::Duration time_left) {
   impl_->inbox_->Push(DrainCommand{time_left});
@@ -258,6 +283,11 @@ const ModelSpec& Engine::Spec() const { return impl_->model_->Spec(); }
 const EngineOptions& Engine::Options() const { return impl_->options_; }
 const Tokenizer& Engine::GetTokenizer() const { return *impl_->tokenizer_; }
 const ChatFormat& Engine::GetChatFormat() const { return impl_->format_; }
+
+int64_t Engine::SessionsKvBytes() const {
+  const auto& spec = Spec();
+  return (spec.num_blocks - StepSlackBlocks(Options().limits, spec)) * spec.block_bytes;
+}
 
 int64_t Engine::SessionKvBytes(const SessionSettings& settings) const {
   const auto& spec = Spec();

@@ -31,7 +31,8 @@ class Engine {
  public:
   // `observer` and `clock` outlive the engine. INVALID_ARGUMENT if options contradict each other or
   // the model (default sinks + window beyond the trained context, a KV pool that holds no session
-  // of the default size, a tokenizer with ids beyond the vocabulary).
+  // of the default size, a tokenizer with ids beyond the vocabulary), or if the park's directory
+  // takes no files. RESOURCE_EXHAUSTED if the system refuses a thread.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                         std::unique_ptr<Model> model,
                                                         std::unique_ptr<Tokenizer> tokenizer,
@@ -46,12 +47,18 @@ class Engine {
   // Attaches `outbox` to a new or an existing session. First event: Opened. Refusals close the
   // outbox: NOT_FOUND (no such session of this principal), RESOURCE_EXHAUSTED with RetryInfo (none
   // where the session can never fit), INVALID_ARGUMENT (a setting), UNAVAILABLE with RetryInfo
-  // (draining), DATA_LOSS (its parked cache cannot be read back).
+  // (draining), DATA_LOSS (its parked cache cannot be read back). Returned at once, and the outbox
+  // stays open: INVALID_ARGUMENT (stops; a system prompt beyond max_request_tokens, or where the
+  // chat format has no system turn), RESOURCE_EXHAUSTED, QUEUE_FULL (too many calls of all wait for
+  // the engine).
   absl::StatusOr<AttachmentId> Open(OpenRequest request, std::shared_ptr<Outbox> outbox);
 
-  // Answers: deltas, then TurnDone or RequestFailed. FAILED_PRECONDITION (as RequestFailed) while a
-  // turn runs or waits. RESOURCE_EXHAUSTED, QUEUE_FULL: too many calls of this attachment, or of
-  // all, wait for the engine.
+  // Answers: deltas, then TurnDone or RequestFailed: FAILED_PRECONDITION while a turn runs or
+  // waits, RESOURCE_EXHAUSTED, QUEUE_FULL, behind max_queued_requests, INVALID_ARGUMENT for
+  // sampling, the model's own errors (Model::Step). Returned at once: INVALID_ARGUMENT (stops),
+  // RESOURCE_EXHAUSTED, QUEUE_FULL (too many calls of this attachment, or of all, wait for the
+  // engine). The caller has checked the length of texts, and that token ids are of the vocabulary
+  // (server/wire/request.h).
   absl::Status Turn(AttachmentId attachment, TurnRequest request);
   // Answer: Scores where asked for, then AppendDone or RequestFailed. Appends queue up; a turn may
   // queue behind them. Refused as Turn().
@@ -79,9 +86,10 @@ class Engine {
   const EngineOptions& Options() const;
   const Tokenizer& GetTokenizer() const;
   const ChatFormat& GetChatFormat() const;
-  // KV bytes a session of these settings reserves; the pool holds Spec().num_blocks * block_bytes
-  // in all.
+  // KV bytes that a session of these settings reserves, and those that all sessions can: the pool
+  // less what a step takes meanwhile.
   int64_t SessionKvBytes(const SessionSettings& settings) const;
+  int64_t SessionsKvBytes() const;
 
  private:
   class Impl;

@@ -3,6 +3,8 @@
 // room. ThreadSanitizer covers it.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -30,11 +32,10 @@ class Inbox {
   // Any thread. False if there is no room for `bytes` more of this owner.
   bool TryPush(Owner owner, size_t bytes, Command command) {
     MutexLock lock(mutex_);
+    if (counted_ >= limits_.commands) return false;
+    if (bytes_ > 0 && bytes > 0 && bytes_ + bytes > limits_.bytes) return false;
     Share& share = owners_[owner];
-    const bool full = counted_ >= limits_.commands ||
-                      (bytes_ > 0 && bytes > 0 && bytes_ + bytes > limits_.bytes) ||
-                      share.commands >= limits_.owner_commands;
-    if (full) return false;
+    if (share.commands >= limits_.owner_commands) return false;
     ++counted_;
     ++share.commands;
     share.given_once = 0;
@@ -57,8 +58,8 @@ class Inbox {
     arrived_.NotifyOne();
   }
 
-  // Any thread. For commands that must arrive, whose number is bounded otherwise (one per stream
-  // and kind).
+  // Any thread. For commands that must arrive and are of no owner, whose number is bounded
+  // otherwise.
   void Push(Command command) {
     MutexLock lock(mutex_);
     commands_.push_back(std::move(command));
@@ -72,7 +73,8 @@ class Inbox {
     arrived_.NotifyOne();
   }
 
-  // Engine thread. Everything that waits; waits up to `patience` for something if there is nothing.
+  // Engine thread. Everything that waits; waits up to `patience` of real time, or kLongestWait, for
+  // something if there is nothing.
   std::vector<Command> TakeAll(absl::Duration patience) {
     MutexLock lock(mutex_);
     AwaitSomething(patience);
@@ -85,23 +87,17 @@ class Inbox {
 
  private:
   struct Share {
-    size_t commands = 0;  // by TryPush
-    uint64_t given_once =
-        0;  // alternatives that came by PushOnce since the last TryPush, a bit each
+    size_t commands = 0;      // by TryPush
+    uint64_t given_once = 0;  // alternatives by PushOnce since the last TryPush, a bit each
   };
 
+  static constexpr absl::Duration kLongestWait = absl::Hours(1);
+
   void AwaitSomething(absl::Duration patience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const bool forever = patience == absl::InfiniteDuration();
-    const auto deadline =
-        std::chrono::steady_clock::now() +
-        (forever ? std::chrono::nanoseconds(0) : absl::ToChronoNanoseconds(patience));
-    while (commands_.empty() && !poked_) {
-      if (forever) {
-        arrived_.Wait(mutex_);
-      } else {
-        if (std::chrono::steady_clock::now() >= deadline) break;
-        arrived_.WaitUntil(mutex_, deadline);
-      }
+    const auto deadline = std::chrono::steady_clock::now() +
+                          absl::ToChronoNanoseconds(std::min(patience, kLongestWait));
+    while (commands_.empty() && !poked_ && std::chrono::steady_clock::now() < deadline) {
+      arrived_.WaitUntil(mutex_, deadline);
     }
   }
 

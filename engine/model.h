@@ -68,8 +68,8 @@ struct StepBatch {
   int32_t probed_sequence = -1;
 };
 
-// A row's highest logit; of equals the one of the lowest id. Not a number, or infinite, where the
-// row's logits are not to be used: one is NaN or +infinity, or all are -infinity.
+// A row's highest logit; of equals the one of the lowest id. NaN or infinite if the row is
+// unusable: some logit is NaN or +infinity, or all are -infinity.
 struct Peak {
   TokenId token = 0;
   float logit = 0;
@@ -92,8 +92,9 @@ class Model {
 
   // Feeds every token of `batch`, writes their keys and values into the named blocks, and returns
   // the wanted rows' logits and peaks, valid until the next call. A row's result does not depend on
-  // the other rows of the batch, bit for bit. Engine thread only. On an error no position has
-  // advanced: the same tokens may be fed again.
+  // the other rows of the batch, bit for bit. Engine thread only. RESOURCE_EXHAUSTED: the system
+  // refuses memory. INTERNAL: the model failed. On an error no position has advanced: the same
+  // tokens may be fed again.
   virtual absl::StatusOr<StepLogits> Step(const StepBatch& batch) = 0;
 
   // What StepBatch::probed_sequence asked the last Step for: the part of its attention that the row

@@ -3,6 +3,7 @@
 // wants. What a method is given by reference is gone when it returns.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -65,6 +66,10 @@ struct SessionStart {
 
 // kLost: its parked cache could not be read back.
 enum class CloseReason { kClient, kIdle, kStreamEnd, kShutdown, kLost };
+// In their order.
+inline constexpr std::array kCloseReasons = {CloseReason::kClient, CloseReason::kIdle,
+                                             CloseReason::kStreamEnd, CloseReason::kShutdown,
+                                             CloseReason::kLost};
 
 struct SessionEnd {
   const SessionId& id;
@@ -87,6 +92,7 @@ struct RequestEnd {
 };
 
 enum class ParkOperation { kSave, kLoad };
+inline constexpr std::array kAllParkOperations = {ParkOperation::kSave, ParkOperation::kLoad};
 
 // A cache has been saved or loaded, or could not be.
 struct ParkEnd {

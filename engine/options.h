@@ -27,7 +27,8 @@ struct EngineLimits {
   // Appends and turns waiting in one session behind the one that runs; then RESOURCE_EXHAUSTED,
   // QUEUE_FULL.
   int32_t max_queued_requests = 8;
-  // Text of one turn, append or system prompt; then INVALID_ARGUMENT.
+  // Text of one turn, append or system prompt; then INVALID_ARGUMENT. The caller of the engine sees
+  // to it (server/wire/request.h).
   int64_t max_request_bytes = 256 << 10;
   int32_t max_request_tokens = 131072;  // tokens of the same; then INVALID_ARGUMENT
   int32_t max_tokens = 16384;           // of one reply
@@ -78,8 +79,8 @@ struct TurnRequest {
 
 struct AppendRequest {
   uint64_t request_id = 0;
-  std::variant<std::string, std::vector<TokenId>>
-      input;  // read as it is, not empty; consecutive texts are one text
+  // Read as it is, not empty; consecutive texts are one text.
+  std::variant<std::string, std::vector<TokenId>> input;
   std::optional<ScoringParams> scoring = std::nullopt;  // absent: no scores
 };
 

@@ -7,21 +7,15 @@
 #include "engine/sampling/sampling_rules.h"
 #include "engine/session/pool_stats.h"
 #include "engine/session/scoring.h"
+#include "engine/session/session_rules.h"
 
 namespace sinkstream {
-namespace {
-
-SessionPool::Options PoolOptions(const EngineLimits& limits, const ModelSpec& spec) {
-  return {limits.max_sessions,
-          StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens)};
-}
-
-}  // namespace
 
 Scheduler::Scheduler(const EngineOptions& options, Parts parts)
     : options_(options),
       parts_(std::move(parts)),
-      pool_(parts_.model.Spec(), PoolOptions(options.limits, parts_.model.Spec())),
+      pool_(parts_.model.Spec(),
+            {options.limits.max_sessions, StepSlackBlocks(options.limits, parts_.model.Spec())}),
       parking_(pool_, parts_.park, parts_.observer, parts_.clock),
       admission_(options_, parts_.model.Spec(), pool_, parking_, parts_.observer, parts_.clock,
                  parts_.random),

@@ -3,6 +3,7 @@
 // engine/sampling/sampling_rules.h check the limits.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -73,6 +74,10 @@ enum class FinishReason {
   kLength,      // max_tokens
   kCancelled,   // by the client
 };
+// In their order.
+inline constexpr std::array kFinishReasons = {FinishReason::kEndOfTurn, FinishReason::kStopToken,
+                                              FinishReason::kStopString, FinishReason::kLength,
+                                              FinishReason::kCancelled};
 
 struct TokenLogprob {
   TokenId token = 0;
@@ -122,8 +127,8 @@ struct PrefillProgress {
 
 struct Delta {
   uint64_t request_id = 0;
-  std::string
-      text;  // whole UTF-8 characters; may be empty while a character or a stop string is held back
+  // Whole UTF-8 characters; may be empty while a character or a stop string is held back.
+  std::string text;
   absl::InlinedVector<TokenId, 2> tokens;  // in the order sampled
   std::vector<ChosenLogprob> logprobs;     // one per token, where asked for
   // With a reply's first token: when its turn arrived.

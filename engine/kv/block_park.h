@@ -22,14 +22,15 @@ class BlockPark {
   struct Outcome {
     ParkTicket ticket = 0;
     // RESOURCE_EXHAUSTED: no space where the copies go. DATA_LOSS: they cannot be read back.
+    // CANCELLED: the park is being destroyed.
     absl::Status status;
   };
 
   virtual ~BlockPark() = default;
 
-  // True if copies of so many blocks more, beside those of the tickets at hand, are within its
-  // bound.
-  virtual bool HasRoom(size_t blocks) const = 0;
+  // True if so many tickets more, with copies of `blocks` in all, are within its bounds beside
+  // those at hand.
+  virtual bool HasRoom(size_t tickets, size_t blocks) const = 0;
   // Copies the contents of `blocks` out. It is for the caller to keep to HasRoom.
   virtual ParkTicket Save(std::vector<BlockId> blocks) = 0;
   // Copies them into `blocks`, of the number and in the order that were saved. Requires: the

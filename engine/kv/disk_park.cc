@@ -8,9 +8,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "engine/check.h"
 
 namespace sinkstream {
@@ -55,6 +58,11 @@ bool ReadAll(int file, char* to, size_t size, off_t offset) {
   return true;
 }
 
+// Good within a process.
+size_t Digest(const std::vector<char>& block) {
+  return absl::HashOf(absl::string_view(block.data(), block.size()));
+}
+
 size_t FilesOfTheProcess() {
   rlimit limit = {};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -71,7 +79,13 @@ absl::StatusOr<std::unique_ptr<DiskPark>> DiskPark::Create(
                                                    options.directory, ": ", ErrorText()));
   }
   close(file);
-  return std::unique_ptr<DiskPark>(new DiskPark(std::move(options), model, std::move(on_outcome)));
+  try {
+    return std::unique_ptr<DiskPark>(
+        new DiskPark(std::move(options), model, std::move(on_outcome)));
+  } catch (const std::system_error& error) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the system refuses the thread that parks sessions: ", error.what()));
+  }
 }
 
 DiskPark::DiskPark(Options options, Model& model, std::function<void(Outcome)> on_outcome)
@@ -89,12 +103,12 @@ DiskPark::~DiskPark() {
   }
   given_.NotifyOne();
   thread_.join();
-  for (const auto& [ticket, file] : files_) close(file);
+  for (const auto& [ticket, file] : files_) close(file.descriptor);
 }
 
-bool DiskPark::HasRoom(size_t blocks) const {
+bool DiskPark::HasRoom(size_t tickets, size_t blocks) const {
   const auto bytes = static_cast<int64_t>(blocks_ + blocks) * model_.Spec().block_bytes;
-  return bytes <= options_.bytes && blocks_of_.size() < most_files_;
+  return bytes <= options_.bytes && blocks_of_.size() + tickets <= most_files_;
 }
 
 ParkTicket DiskPark::Save(std::vector<BlockId> blocks) {
@@ -148,7 +162,7 @@ void DiskPark::Do(const Job& job) {
   if (job.kind == Kind::kDrop) {
     const auto found = files_.find(job.ticket);
     if (found == files_.end()) return;  // it could not be made
-    close(found->second);
+    close(found->second.descriptor);
     files_.erase(found);
     return;
   }
@@ -160,28 +174,32 @@ absl::Status DiskPark::Write(const Job& job) {
     return absl::ResourceExhaustedError(
         absl::StrCat("park_directory ", options_.directory, ": ", ErrorText()));
   };
-  const int file = OpenNamelessFile(options_.directory);
-  if (file < 0) return failed();
-  files_[job.ticket] = file;
+  const int descriptor = OpenNamelessFile(options_.directory);
+  if (descriptor < 0) return failed();
+  File& file = files_[job.ticket];
+  file.descriptor = descriptor;
   for (const BlockId block : job.blocks) {
     if (Stopping()) return absl::CancelledError("stopping");
     model_.CopyOut(block, buffer_.data());
-    if (!WriteAll(file, buffer_.data(), buffer_.size())) return failed();
+    file.digests.push_back(Digest(buffer_));
+    if (!WriteAll(descriptor, buffer_.data(), buffer_.size())) return failed();
   }
   return absl::OkStatus();
 }
 
 absl::Status DiskPark::Read(const Job& job) {
-  const int file = files_.at(job.ticket);  // its Save has ended well
+  const auto lost = [this](const std::string& why) {
+    return absl::DataLossError(absl::StrCat("park_directory ", options_.directory,
+                                            ": a parked session cannot be read: ", why));
+  };
+  const File& file = files_.at(job.ticket);  // its Save has ended well
   off_t offset = 0;
-  for (const BlockId block : job.blocks) {
+  for (size_t i = 0; i < job.blocks.size(); ++i) {
     if (Stopping()) return absl::CancelledError("stopping");
-    if (!ReadAll(file, buffer_.data(), buffer_.size(), offset)) {
-      return absl::DataLossError(absl::StrCat("park_directory ", options_.directory,
-                                              ": a parked session cannot be read: ", ErrorText()));
-    }
+    if (!ReadAll(file.descriptor, buffer_.data(), buffer_.size(), offset)) return lost(ErrorText());
+    if (Digest(buffer_) != file.digests[i]) return lost("it is not what was written");
     offset += static_cast<off_t>(buffer_.size());
-    model_.CopyIn(block, buffer_.data());
+    model_.CopyIn(job.blocks[i], buffer_.data());
   }
   return absl::OkStatus();
 }

@@ -1,6 +1,6 @@
 // DiskPark: a BlockPark of files. A session's copies are one file, which has no name in its
-// directory: it is gone with the process, however that ends. One thread reads and writes; the
-// engine's waits for no disk.
+// directory: it is gone with the process, however that ends. A copy that has changed meanwhile is
+// DATA_LOSS. One thread reads and writes; the engine's waits for no disk.
 #pragma once
 
 #include <deque>
@@ -25,13 +25,13 @@ class DiskPark final : public BlockPark {
   };
 
   // `model` outlives this. `on_outcome`: called on this object's own thread. INVALID_ARGUMENT if no
-  // file can be made in the directory.
+  // file can be made in the directory, RESOURCE_EXHAUSTED if the system refuses the thread.
   static absl::StatusOr<std::unique_ptr<DiskPark>> Create(Options options, Model& model,
                                                           std::function<void(Outcome)> on_outcome);
   // Gives up what has been started; its outcome may never come.
   ~DiskPark() override;
 
-  bool HasRoom(size_t blocks) const override;
+  bool HasRoom(size_t tickets, size_t blocks) const override;
   ParkTicket Save(std::vector<BlockId> blocks) override;
   void Load(ParkTicket ticket, std::vector<BlockId> blocks) override;
   void Drop(ParkTicket ticket) override;
@@ -61,8 +61,12 @@ class DiskPark final : public BlockPark {
   size_t blocks_ = 0;                       // engine thread: of all tickets
   ParkTicket next_ticket_ = 1;              // engine thread
 
-  std::map<ParkTicket, int> files_;  // own thread: descriptors
-  std::vector<char> buffer_;         // own thread: one block
+  struct File {
+    int descriptor = -1;
+    std::vector<size_t> digests;  // of its blocks: what is read back must be what was written
+  };
+  std::map<ParkTicket, File> files_;  // own thread
+  std::vector<char> buffer_;          // own thread: one block
 
   Mutex mutex_;
   CondVar given_;

@@ -14,11 +14,11 @@ int64_t CeilDiv(int64_t number, int64_t divisor) { return (number + divisor - 1)
 
 }  // namespace
 
-int32_t MaxSessionBlocks(int32_t sinks, int64_t window, int32_t block_tokens) {
+int64_t MaxSessionBlocks(int32_t sinks, int64_t window, int32_t block_tokens) {
   const int64_t pinned = CeilDiv(sinks, block_tokens);
   // A run of W tokens that starts in the last slot of a block touches the most.
   const int64_t recent = (window + block_tokens - 2) / block_tokens + 1;
-  return static_cast<int32_t>(pinned + recent);
+  return pinned + recent;
 }
 
 int32_t StepSlackBlocks(int32_t rows, int32_t sequences, int32_t block_tokens) {

@@ -17,7 +17,7 @@ namespace sinkstream {
 
 // Most blocks a session holds between steps: ceil(S / B) pinned ones and what W tokens touch at
 // worst.
-int32_t MaxSessionBlocks(int32_t sinks, int64_t window, int32_t block_tokens);
+int64_t MaxSessionBlocks(int32_t sinks, int64_t window, int32_t block_tokens);
 
 // Most blocks beyond MaxSessionBlocks that a step of `rows` rows in at most `sequences` prefills
 // takes meanwhile.
@@ -68,9 +68,10 @@ class KvWindow {
   int64_t first_recent_block() const { return first_recent_block_; }
 
  private:
-  int64_t PinnedBlocks(int64_t position) const;  // so many hold the pinned tokens before `position`
-  int64_t RecentEnd(
-      int64_t position) const;  // one past the recent block of the last token before `position`
+  // So many hold the pinned tokens before `position`.
+  int64_t PinnedBlocks(int64_t position) const;
+  // One past the recent block of the last token before `position`.
+  int64_t RecentEnd(int64_t position) const;
 
   const int32_t sinks_;
   const int64_t window_;

@@ -32,7 +32,8 @@ double UniformDraw(uint64_t seed, uint64_t index);
 // penalties and log-probabilities.
 bool TakesPeakAlone(const SamplingParams& params);
 
-// Keeps its buffers from call to call. Engine thread only.
+// Keeps its buffers from call to call. One thread at a time: the engine thread, or that of the
+// model which samples its session (Model::ParallelFor).
 class Sampler {
  public:
   // `recent`: tokens of the session so far, latest last; only the last penalty_last_n count.

@@ -1,6 +1,9 @@
 #include "engine/sampling/sampling_rules.h"
 
+#include <charconv>
 #include <cmath>
+#include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +17,16 @@ void Take(const std::optional<T>& given, T& value) {
   if (given) value = *given;
 }
 
+template <typename T>
+std::string InFull(const T& value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    char digits[32];
+    return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+  } else {
+    return absl::StrCat(value);
+  }
+}
+
 // Collects the first fault of a set of parameters.
 class Faults {
  public:
@@ -22,7 +35,8 @@ class Faults {
   template <typename T>
   void Require(bool good, const char* field, const T& value, const char* limit) {
     if (good || !status_.ok()) return;
-    status_ = InvalidField(prefix_ + field, absl::StrCat("is ", value, "; must be ", limit));
+    status_ =
+        InvalidField(prefix_ + field, absl::StrCat("is ", InFull(value), "; must be ", limit));
   }
   void Add(absl::Status fault) { status_.Update(std::move(fault)); }
   absl::Status Take() { return std::move(status_); }

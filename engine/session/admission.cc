@@ -53,7 +53,18 @@ Admission::Admission(const EngineOptions& options, const ModelSpec& spec, Sessio
       clock_(clock),
       random_(std::move(random)) {}
 
+bool Admission::HasRoom(size_t bytes) const {
+  return waiting_bytes_ == 0 || bytes == 0 || waiting_bytes_ + bytes <= options_.limits.inbox.bytes;
+}
+
 void Admission::Arrive(OpenCommand command) {
+  const size_t bytes = HeldBytes(command);
+  if (!HasRoom(bytes)) {
+    return Refuse(command,
+                  Exhausted(Refusal::kQueueFull, "inbox: too many streams wait for a session",
+                            absl::Seconds(1)));
+  }
+  waiting_bytes_ += bytes;
   if (Session* const session = SessionOf(command)) ++session->claims;
   waiting_.push_back({std::move(command), {}, nullptr});
 }
@@ -81,7 +92,8 @@ Admission::Arrival Admission::Take(const Place& place) {
   Arrival arrival = std::move(*place);
   waiting_.erase(place);
   if (Session* const session = SessionOf(arrival.open)) --session->claims;
-  for (const Command& command : arrival.then) deferred_bytes_ -= HeldBytes(command);
+  waiting_bytes_ -= HeldBytes(arrival.open);
+  for (const Command& command : arrival.then) waiting_bytes_ -= HeldBytes(command);
   return arrival;
 }
 
@@ -90,12 +102,11 @@ bool Admission::Defer(Command& command) {
   if (place == waiting_.end()) return false;
   std::vector<Command>& then = place->then;
   if (DoesNothingBehind(then, command)) return true;
-  const InboxLimits& limits = options_.limits.inbox;
+  const auto most = static_cast<int64_t>(options_.limits.inbox.owner_commands);
   const size_t bytes = HeldBytes(command);
-  const bool fits = deferred_bytes_ == 0 || bytes == 0 || deferred_bytes_ + bytes <= limits.bytes;
   const bool counts = std::holds_alternative<RequestCommand>(command);
-  if (!counts || (fits && Requests(then) < static_cast<int64_t>(limits.owner_commands))) {
-    deferred_bytes_ += bytes;
+  if (!counts || (HasRoom(bytes) && Requests(then) < most)) {
+    waiting_bytes_ += bytes;
     then.push_back(std::move(command));
     return true;
   }
@@ -153,7 +164,8 @@ absl::StatusOr<SessionSettings> Admission::Settings(const OpenCommand& command) 
   settings.window = request.window.value_or(settings.window);
   settings.idle_timeout = request.idle_timeout.value_or(settings.idle_timeout);
   settings.sampling = ApplyOverrides(settings.sampling, request.sampling);
-  const auto valid = ValidateSession(settings, spec_, options_.limits, "open.");
+  const auto valid =
+      ValidateSession(settings, spec_, options_.limits, "open.", ContextField(request));
   if (!valid.ok()) return valid;
   const auto pinned = static_cast<int64_t>(command.system_turn.size());
   if (pinned <= settings.sinks) return settings;

@@ -32,6 +32,8 @@ class Admission {
             SessionParking& parking, EngineObserver& observer, const Clock& clock,
             std::function<uint64_t()> random);
 
+  // Refused with RESOURCE_EXHAUSTED, QUEUE_FULL, beyond InboxLimits::bytes of all that wait and of
+  // what they have asked for; one alone may have more.
   void Arrive(OpenCommand command);
 
   // The next stream that can be answered, with its session or the refusal; nothing if none can.
@@ -39,8 +41,8 @@ class Admission {
   std::optional<Arrival> Next();
 
   // Keeps `command` for later if it is of a stream that waits. A request (turn or append) beyond
-  // InboxLimits::owner_commands of the stream, or InboxLimits::bytes of all that wait, ends the
-  // stream with RESOURCE_EXHAUSTED, QUEUE_FULL. Cancel, close and half-close are always taken: of
+  // InboxLimits::owner_commands of the stream, or InboxLimits::bytes as above, ends the stream with
+  // RESOURCE_EXHAUSTED, QUEUE_FULL. Cancel, close and half-close are always taken: of
   // each, one behind each request is kept, and nothing behind a close, so their number is bounded
   // too.
   bool Defer(Command& command);
@@ -59,6 +61,7 @@ class Admission {
  private:
   using Place = std::deque<Arrival>::iterator;
 
+  bool HasRoom(size_t bytes) const;
   Place Find(AttachmentId attachment);
   // It waits no longer.
   Arrival Take(const Place& place);
@@ -78,7 +81,7 @@ class Admission {
   EngineObserver& observer_;
   const Clock& clock_;
   const std::function<uint64_t()> random_;
-  size_t deferred_bytes_ = 0;    // of waiting_, what their streams have asked for since
+  size_t waiting_bytes_ = 0;     // of waiting_ and what their streams have asked for since
   std::deque<Arrival> waiting_;  // each claims the session that it asks for
 };
 

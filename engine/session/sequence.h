@@ -1,5 +1,6 @@
 // Sequence: one request of a session on its way through the engine: a turn (prompt, then a reply
-// being made) or an append (prompt only). Owned by its session; engine thread only.
+// being made) or an append (prompt only). Owned by its session; one thread at a time: the engine
+// thread, or that of the model which samples the session (engine/step/step_sampler.h).
 #pragma once
 
 #include <cstdint>

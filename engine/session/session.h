@@ -1,6 +1,7 @@
 // Session: one client's conversation: its cache, its settings, its requests. It outlives streams,
 // and a stream attaches to it through an outbox. Plain state: session_pool.h creates and ends
-// sessions, engine/step/step_runner.h moves them on. Engine thread only.
+// sessions, engine/step/step_runner.h moves them on. One thread at a time: the engine thread, or
+// that of the model which samples it (engine/step/step_sampler.h).
 #pragma once
 
 #include <cstdint>

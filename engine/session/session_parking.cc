@@ -57,7 +57,8 @@ std::vector<Session*> SessionParking::ChooseIdle(int64_t blocks, const Session* 
     held += SessionPool::OwnBlocks(*idle[count]).size();
   }
   const size_t given_back = returning ? SessionPool::OwnBlocks(*returning).size() : 0;
-  if (blocks > 0 || !park_->HasRoom(held - std::min(held, given_back))) return {};
+  const size_t tickets = count - std::min<size_t>(count, returning ? 1 : 0);
+  if (blocks > 0 || !park_->HasRoom(tickets, held - std::min(held, given_back))) return {};
   idle.resize(count);
   return idle;
 }

@@ -25,8 +25,8 @@ class SessionParking {
   // Sees to it that `blocks` more will be left in the pool. What counts, in this order:
   //   - blocks of sessions that are being saved already;
   //   - blocks of idle sessions, those without a stream for longest first: they begin to be saved.
-  // True if that will do, and where it will not, if a session is on its way from or to the park for
-  // which nobody waits: it will be idle then. False, and nothing begun, else. `returning`: the
+  // True if that will do, or may do because a session that no stream waits for is on its way from
+  // or to the park and will be idle then. Else false, and nothing has begun. `returning`: the
   // parked session that the room is for, or null: its copies leave the park, so those that it
   // displaces may take their place.
   bool MakeRoom(int64_t blocks, const Session* returning = nullptr);

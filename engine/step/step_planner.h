@@ -21,10 +21,10 @@
 namespace sinkstream {
 
 struct StepBudget {
-  int32_t step_tokens = 256;   // rows of a step, >= 2, so that prompts get one beside decodes
-  int32_t prefill_chunk = 64;  // prefill rows of a step while any session decodes, >= 1
-  int32_t max_prefills = 8;    // sessions that prefill in one step, >= 1
-  int32_t score_rows = 128;    // rows of a step that score, >= 1
+  int32_t step_tokens;    // rows of a step, >= 2, so that prompts get one beside decodes
+  int32_t prefill_chunk;  // prefill rows of a step while any session decodes, >= 1
+  int32_t max_prefills;   // sessions that prefill in one step, >= 1
+  int32_t score_rows;     // rows of a step that score, >= 1
   // In rows without logits, >= 1. The vocabulary's logits take less than the rest of a row; their
   // exponentials, on one thread, make up for it, roughly.
   int32_t scored_row_cost = 2;
@@ -52,8 +52,8 @@ struct PlannedRows {
   friend bool operator==(const PlannedRows&, const PlannedRows&) = default;
 };
 
-// Replaces `plan`: decode rows first, then prefill chunks. Empty only if `candidates` has none but
-// such as wait for `distributions`. Puts `candidates` in order: no memory is taken but what `plan`
+// Replaces `plan`: decode rows first, then prefill chunks. Empty only if there are no candidates,
+// or all of them wait for `distributions`. Sorts `candidates`. Takes memory only for what `plan`
 // lacks.
 void PlanStep(absl::Span<StepCandidate> candidates, const StepBudget& budget,
               std::vector<PlannedRows>& plan);

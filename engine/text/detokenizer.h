@@ -1,7 +1,7 @@
 // Detokenizer: turns sampled tokens into text that may be sent, one token at a time. It holds back
 // bytes that do not yet end a UTF-8 character and text that may be the beginning of a stop string,
-// so that a client never sees half a character or part of a stop string. One per reply; engine
-// thread only.
+// so that a client never sees half a character or part of a stop string. One per reply, used by one
+// thread at a time.
 //
 // The text is what the `tokenizers` package decodes from all tokens at once, but where a run of
 // tokens of the decoder ByteFallback has both whole characters and broken ones: the package then

@@ -32,8 +32,9 @@ class Regex {
     // over.
     std::optional<std::pair<size_t, size_t>> Next();
 
-    // RESOURCE_EXHAUSTED if Next ended since PCRE2 gave up, not since nothing matches: a pattern
-    // that tries a run in ever more ways (a*a*b) on a long text. Those of published models do not.
+    // RESOURCE_EXHAUSTED if Next stopped because PCRE2 gave up, not because nothing matches: a
+    // pattern that tries a run in ever more ways (a*a*b) on a long text. Those of published models
+    // do not.
     const absl::Status& status() const { return status_; }
 
    private:

@@ -131,6 +131,23 @@ TEST(EngineTest, ASystemPromptIsRefusedWhereTheFormatHasNoSystemTurn) {
   EXPECT_TRUE(open("").ok()) << "nothing to say";
 }
 
+TEST(EngineTest, ASystemPromptOfTooManyTokensIsRefusedByName) {
+  EngineOptions options = SmallOptions();
+  options.limits.max_request_tokens = 10;
+  Running running({}, options);
+  const auto open = [&](const std::string& system_prompt) {
+    OpenRequest request;
+    request.system_prompt = system_prompt;
+    return running.engine->Open(request, std::make_shared<Outbox>(8, [] {})).status();
+  };
+  const auto refused = open("be kind and brief");
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ErrorField(refused), "open.system_prompt");
+  EXPECT_THAT(std::string(refused.message()),
+              testing::HasSubstr("at most 10 (max_request_tokens)"));
+  EXPECT_TRUE(open("be").ok());
+}
+
 TEST(EngineTest, ReadersOnManyThreadsGiveTheRoomOfTheirDistributionsBack) {
   EngineOptions options = SmallOptions();
   options.limits.distribution_bytes = 10 * kFakeVocabSize * static_cast<int64_t>(sizeof(float));

@@ -34,6 +34,9 @@ TEST(SchedulerTest, BadSettingsAreRefusedByName) {
   EXPECT_EQ(ErrorField(beyond), "open.window");
   EXPECT_THAT(std::string(beyond.message()), HasSubstr("4096"));
   EXPECT_EQ(ErrorField(refused(With(1, INT64_MAX))), "open.window");
+  OpenRequest many;
+  many.sinks = 4096;
+  EXPECT_EQ(ErrorField(refused(many)), "open.sinks") << "the window is the server's";
   OpenRequest prompt = With(0, 4090);
   prompt.system_prompt = "be kind";
   EXPECT_EQ(ErrorField(refused(prompt)), "open.system_prompt");

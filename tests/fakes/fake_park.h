@@ -16,7 +16,10 @@ class FakePark final : public BlockPark {
  public:
   explicit FakePark(Model& model, size_t capacity = 1000) : model_(model), capacity_(capacity) {}
 
-  bool HasRoom(size_t blocks) const override { return Blocks() + blocks <= capacity_; }
+  void KeepToTickets(size_t most) { most_tickets_ = most; }
+  bool HasRoom(size_t tickets, size_t blocks) const override {
+    return Blocks() + blocks <= capacity_ && Tickets() + tickets <= most_tickets_;
+  }
   ParkTicket Save(std::vector<BlockId> blocks) override {
     copies_[++last_].resize(blocks.size());
     begun_.push_back({last_, std::move(blocks), true});
@@ -67,7 +70,8 @@ class FakePark final : public BlockPark {
   }
 
   Model& model_;
-  const size_t capacity_;
+  const size_t capacity_;  // blocks
+  size_t most_tickets_ = 1000;
   ParkTicket last_ = 0;
   std::map<ParkTicket, std::vector<std::vector<char>>> copies_;
   std::deque<Work> begun_;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <csignal>
@@ -71,15 +72,34 @@ TEST_F(DiskParkTest, GivesBackWhatItTookIntoOtherBlocks) {
   EXPECT_EQ(Contents(3), b);
 }
 
+// The file has no name: it is found among the open ones.
+TEST_F(DiskParkTest, ACopyThatHasChangedIsLost) {
+  const auto ticket = park_->Save({3, 5});
+  ASSERT_TRUE(Await().status.ok());
+  int changed = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const auto target = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (target.compare(0, directory_.size(), directory_) != 0) continue;
+    const int file = std::stoi(entry.path().filename().string());
+    changed += pwrite(file, "x", 1, static_cast<off_t>(block_bytes_) + 7) == 1 ? 1 : 0;
+  }
+  ASSERT_EQ(changed, 1);
+  park_->Load(ticket, {3, 5});
+  const auto status = Await().status;
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("not what was written"));
+}
+
 TEST_F(DiskParkTest, TakesNoMoreThanItsRoomAndLeavesNoNameBehind) {
-  EXPECT_TRUE(park_->HasRoom(10));
-  EXPECT_FALSE(park_->HasRoom(11));
+  EXPECT_TRUE(park_->HasRoom(1, 10));
+  EXPECT_FALSE(park_->HasRoom(1, 11));
   const auto ticket = park_->Save({1, 2, 3});
-  EXPECT_FALSE(park_->HasRoom(8));
+  EXPECT_FALSE(park_->HasRoom(1, 8));
   Await();
   EXPECT_TRUE(std::filesystem::is_empty(directory_));
   park_->Drop(ticket);
-  EXPECT_TRUE(park_->HasRoom(10));
+  EXPECT_TRUE(park_->HasRoom(1, 10));
 }
 
 TEST_F(DiskParkTest, ASessionWithoutBlocksIsKeptToo) {
@@ -109,11 +129,12 @@ TEST_F(DiskParkTest, TheFilesOfTheProcessAreNotAllItsOwn) {
   setrlimit(RLIMIT_NOFILE, &few);
   const auto park = DiskPark::Create({directory_, 1 << 30}, model_, [](auto) {}).value();
   setrlimit(RLIMIT_NOFILE, &before);
-  for (int i = 0; i < 32; ++i) {
-    EXPECT_TRUE(park->HasRoom(1));
+  for (size_t left = 32; left > 0; --left) {
+    EXPECT_TRUE(park->HasRoom(left, 0));
+    EXPECT_FALSE(park->HasRoom(left + 1, 0));
     park->Save({});
   }
-  EXPECT_FALSE(park->HasRoom(0));
+  EXPECT_TRUE(park->HasRoom(0, 0)) << "one that comes back makes room for one that goes";
 }
 
 TEST_F(DiskParkTest, AFullDiskIsTold) {

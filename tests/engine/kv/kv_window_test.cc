@@ -62,8 +62,12 @@ TEST_P(KvWindowTest, CountsEvictedTokensAsTheNaiveSetDoes) {
   }
 }
 
+TEST(MaxSessionBlocksTest, CountsWindowsThatNoMemoryHolds) {
+  EXPECT_EQ(MaxSessionBlocks(4, int64_t{1} << 36, 16), (int64_t{1} << 32) + 2);
+}
+
 TEST_P(KvWindowTest, NeverHoldsMoreThanAdmissionCounted) {
-  const int32_t most = MaxSessionBlocks(sinks_, window_size_, kBlockTokens);
+  const int64_t most = MaxSessionBlocks(sinks_, window_size_, kBlockTokens);
   const int32_t slack = StepSlackBlocks(chunk_, 1, kBlockTokens);
   for (int step = 0; step < 60; ++step) {
     window_.Reserve(chunk_, blocks_);
@@ -74,7 +78,7 @@ TEST_P(KvWindowTest, NeverHoldsMoreThanAdmissionCounted) {
 }
 
 TEST_P(KvWindowTest, AStepWithinItsReservationTakesNoMoreThanAdmissionCounted) {
-  const int32_t most = MaxSessionBlocks(sinks_, window_size_, kBlockTokens);
+  const int64_t most = MaxSessionBlocks(sinks_, window_size_, kBlockTokens);
   KvBlocks plain_blocks(1000);
   KvWindow plain(sinks_, window_size_, kBlockTokens);
   for (int step = 0; step < 60; ++step) {

@@ -208,6 +208,8 @@ TEST(SamplingRulesTest, NameTheFieldTheValueAndTheLimit) {
   SamplingParams params;
   params.temperature = -1;
   EXPECT_EQ(Fault(params), "turn.sampling.temperature: is -1; must be in [0, 10]");
+  params.temperature = 10.0000001;
+  EXPECT_EQ(Fault(params), "turn.sampling.temperature: is 10.0000001; must be in [0, 10]");
 }
 
 TEST(SamplingRulesTest, RefuseEveryAbsurdValue) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/errors.h"
+#include "tests/engine/session/parked_conversation.h"
 #include "tests/engine/told_scores.h"
 
 namespace sinkstream {
@@ -13,50 +14,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-// In blocks of 4 tokens: a step keeps 6, a session of 4 sinks and a window of 12 takes 5.
-constexpr int32_t kBlocksForTwo = 6 + 2 * 5;
-
-class ParkingTest : public testing::Test {
- protected:
-  explicit ParkingTest(size_t parked_blocks = 100)
-      : talk_({.num_blocks = kBlocksForTwo}, SmallOptions(), parked_blocks) {}
-
-  // A stream that has read `count` numbers and said one token.
-  Stream& Talked(int count, int salt) {
-    Stream& stream = talk_.OpenStream();
-    talk_.EndAllParking();
-    stream.Feed(Numbers(count, salt), Greedy(1));
-    talk_.Run();
-    return stream;
-  }
-  // The same, gone again; its session's id.
-  SessionId Left(int count, int salt) {
-    Stream& stream = Talked(count, salt);
-    const SessionId id = stream.id();
-    stream.Vanish();
-    talk_.clock().Advance(absl::Seconds(1));
-    return id;
-  }
-  Stream& Return(const SessionId& id) {
-    OpenRequest request;
-    request.id = id;
-    return talk_.OpenStream(request);
-  }
-  // What Talked(count, salt) says next.
-  static std::vector<TokenId> NextReply(int count, int salt, int tokens) {
-    auto text = Numbers(count, salt);
-    text.push_back(ReplyByDefinition(text, 4, 12, 1).front());
-    text.push_back('?');
-    return ReplyByDefinition(text, 4, 12, tokens);
-  }
-  static std::vector<TokenId> LastTokens(const Heard& heard, int count) {
-    return {heard.tokens.end() - count, heard.tokens.end()};
-  }
-  int32_t Parked() { return talk_.scheduler().Stats().parked_sessions; }
-
-  Conversation talk_;
-};
 
 TEST_F(ParkingTest, AnIdleSessionMakesRoomForANewOne) {
   Left(30, 1);
@@ -110,33 +67,6 @@ TEST_F(ParkingTest, WhoComesBackWhileBeingSavedFindsEverythingInMemory) {
   back.Feed({'?'}, Greedy(25));
   talk_.Run();
   EXPECT_EQ(back.Read().tokens, NextReply(30, 1, 25));
-}
-
-TEST_F(ParkingTest, WhatAStreamAsksForWhileItWaitsIsDoneInOrderThen) {
-  Left(30, 1);
-  Talked(30, 2);
-  auto& carol = talk_.OpenStream();
-  carol.Append("one ", 1);
-  carol.Feed({'?'}, Greedy(1), 2);
-  carol.HalfClose();
-  talk_.EndParking();
-  talk_.Run();
-  const auto& heard = carol.Read();
-  ASSERT_THAT(heard.appends, SizeIs(1));
-  ASSERT_THAT(heard.turns, SizeIs(1));
-  EXPECT_EQ(heard.turns[0].usage.prompt_tokens, 2);  // the blank that was held back, and ?
-  EXPECT_TRUE(heard.closed.has_value());
-}
-
-TEST_F(ParkingTest, ThoseBehindOneThatWaitsKeepTheirOrder) {
-  const auto alice = Left(30, 1);
-  Left(30, 2);
-  Talked(30, 3);  // alice is parked
-  auto& back = Return(alice);
-  auto& later = Return(alice);
-  talk_.EndAllParking();
-  EXPECT_EQ(back.Read().closed->code(), absl::StatusCode::kAborted);
-  EXPECT_TRUE(later.Read().opened.has_value());
 }
 
 TEST_F(ParkingTest, WithoutAnIdleSessionTheNewOneIsRefused) {
@@ -233,92 +163,6 @@ TEST_F(ParkingTest, ASessionReadBackForNobodyMakesRoomAgain) {
   EXPECT_FALSE(carol.Read().closed.has_value()) << "alice's session is idle as soon as it is here";
   talk_.EndAllParking();
   EXPECT_TRUE(carol.Read().opened.has_value());
-}
-
-TEST_F(ParkingTest, ACloseCountsEvenIfTheStreamGoesBeforeItsSessionIsBack) {
-  const auto alice = Left(30, 1);
-  Talked(30, 2);
-  Talked(30, 3).Close();
-  auto& back = Return(alice);
-  back.Close();
-  back.Vanish();
-  talk_.EndAllParking();
-  talk_.scheduler().CloseExpired();
-  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(talk_.observer().closed.back(), CloseReason::kClient);
-  EXPECT_EQ(talk_.park().Tickets(), 0);
-}
-
-TEST_F(ParkingTest, AStreamThatAsksForTooMuchWhileItWaitsIsRefused) {
-  Left(30, 1);
-  Talked(30, 2);
-  auto& carol = talk_.OpenStream();
-  for (int i = 0; i < 40; ++i) carol.Append("text and text ");
-  EXPECT_EQ(ErrorRefusal(*carol.Read().closed), Refusal::kQueueFull);
-  talk_.EndAllParking();
-  EXPECT_EQ(talk_.scheduler().Stats().attached_sessions, 1);
-}
-
-TEST_F(ParkingTest, ACancelAndACloseAreTakenHoweverMuchWaits) {
-  const auto alice = Left(30, 1);
-  Left(30, 2);
-  Talked(30, 3);  // alice is parked
-  auto& back = Return(alice);
-  for (size_t i = 0; i < InboxLimits().owner_commands; ++i) back.Append("text ");
-  for (int i = 0; i < 100; ++i) back.Cancel();
-  back.Close();
-  back.Append("asked of a session that is closed by then");
-  talk_.EndAllParking();
-  EXPECT_EQ(back.Read().closed, absl::OkStatus());
-  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
-}
-
-TEST_F(ParkingTest, AHalfCloseIsTakenHoweverMuchWaits) {
-  Left(30, 1);
-  Talked(30, 2);
-  auto& carol = talk_.OpenStream();
-  for (size_t i = 0; i < InboxLimits().owner_commands; ++i) carol.Append("text ");
-  carol.HalfClose();
-  talk_.EndAllParking();
-  talk_.Run();
-  EXPECT_EQ(carol.Read().closed, absl::OkStatus());
-}
-
-TEST_F(ParkingTest, ACloseCountsEvenIfItsSessionCannotComeBack) {
-  const auto alice = Left(30, 1);
-  Left(30, 2);
-  Talked(30, 3);  // alice is parked
-  auto& back = Return(alice);
-  back.Close();
-  talk_.EndParking(absl::ResourceExhaustedError("disk full"));
-  EXPECT_EQ(ErrorRefusal(*back.Read().closed), Refusal::kKvMemory);
-  EXPECT_EQ(Return(alice).Read().closed->code(), absl::StatusCode::kNotFound);
-}
-
-TEST_F(ParkingTest, WhatItAsksForMeanwhileIsBoundedInBytesToo) {
-  Left(30, 1);
-  Talked(30, 2);
-  auto& carol = talk_.OpenStream();
-  auto& dave = talk_.OpenStream();
-  const auto most = InboxLimits().bytes / sizeof(TokenId);
-  carol.Score(std::vector<TokenId>(most, 'a'));
-  dave.Score({'a'});
-  EXPECT_FALSE(carol.Read().closed);
-  EXPECT_EQ(ErrorRefusal(*dave.Read().closed), Refusal::kQueueFull);
-  carol.Vanish();
-  auto& erin = talk_.OpenStream();
-  erin.Score({'a'});
-  EXPECT_FALSE(erin.Read().closed);
-  talk_.EndAllParking();
-}
-
-TEST_F(ParkingTest, ADrainSendsAwayThoseWhoWait) {
-  Left(30, 1);
-  Talked(30, 2);
-  auto& carol = talk_.OpenStream();
-  talk_.scheduler().Handle(DrainCommand{});
-  EXPECT_EQ(carol.Read().closed->code(), absl::StatusCode::kUnavailable);
-  talk_.EndAllParking();
 }
 
 // ---- scores ----
@@ -431,9 +275,29 @@ TEST_F(ParkingTest, ASessionThatCannotBeReadBackIsToldAsLost) {
   EXPECT_EQ(talk_.scheduler().Stats().kv_bytes_reserved, 0);
 }
 
+TEST_F(ParkingTest, OneThatNeedsTheRoomOfTwoIsRefusedWhereTheParkTakesOneMore) {
+  Left(30, 1);
+  Left(30, 2);
+  OpenRequest wide;
+  wide.window = 22;  // 8 blocks
+  talk_.park().KeepToTickets(1);
+  const auto refused = talk_.OpenStream(wide).Read().closed;
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(ErrorRefusal(*refused), Refusal::kKvMemory);
+  talk_.park().KeepToTickets(2);
+  auto& carol = talk_.OpenStream(wide);
+  talk_.EndAllParking();
+  EXPECT_TRUE(carol.Read().opened.has_value());
+}
+
 class SmallParkTest : public ParkingTest {
  protected:
   SmallParkTest() : ParkingTest(5) {}  // one session's
+};
+
+class OneTicketTest : public ParkingTest {
+ protected:
+  OneTicketTest() { talk_.park().KeepToTickets(1); }
 };
 
 TEST_F(SmallParkTest, WhatTheParkHasNoRoomForIsRefused) {
@@ -443,19 +307,10 @@ TEST_F(SmallParkTest, WhatTheParkHasNoRoomForIsRefused) {
   EXPECT_EQ(ErrorRefusal(*talk_.OpenStream().Read().closed), Refusal::kKvMemory);
 }
 
-TEST_F(SmallParkTest, AFullParkStillLetsAParkedAndAnIdleSessionChangePlaces) {
-  const auto alice = Left(30, 1), bob = Left(30, 2);
-  Talked(30, 3);
-  for (const auto& [id, salt] : {std::pair{alice, 1}, {bob, 2}, {alice, 0}}) {
-    auto& back = Return(id);
-    talk_.EndAllParking();
-    ASSERT_TRUE(back.Read().opened.has_value()) << *back.Read().closed;
-    back.Feed({'?'}, Greedy(5));
-    talk_.Run();
-    if (salt > 0) EXPECT_EQ(back.Read().tokens, NextReply(30, salt, 5));
-    back.Vanish();
-    talk_.clock().Advance(absl::Seconds(1));
-  }
+TEST_F(SmallParkTest, AFullParkStillLetsAParkedAndAnIdleSessionChangePlaces) { TwoChangePlaces(); }
+
+TEST_F(OneTicketTest, AParkOfNoMoreFilesStillLetsAParkedAndAnIdleSessionChangePlaces) {
+  TwoChangePlaces();
 }
 
 // ---- shared prompts ----
