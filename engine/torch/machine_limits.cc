@@ -17,7 +17,6 @@ namespace sinkstream {
 namespace {
 
 constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
-constexpr int64_t kMostProcessors = 1024;
 
 // Absent where the file is, or says "max".
 std::optional<int64_t> NumberIn(const std::string& path) {
@@ -129,7 +128,7 @@ int64_t AvailableMemory(const std::string& root) {
 
 int AvailableProcessors(const std::string& root) {
   const int64_t processors = std::min(SystemProcessors(), GroupProcessors(root));
-  return static_cast<int>(std::clamp<int64_t>(processors, 1, kMostProcessors));
+  return static_cast<int>(std::clamp<int64_t>(processors, 1, kMaxThreads));
 }
 
 }  // namespace sinkstream

@@ -75,9 +75,9 @@ absl::Status SetProcessOptions(const TorchModelOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("this CPU does not run \"", options.isa, "\" kernels"));
   }
-  if (options.threads < 0 || options.threads > 1024) {
+  if (options.threads < 0 || options.threads > kMaxThreads) {
     return absl::InvalidArgumentError(
-        absl::StrCat("threads is ", options.threads, ", not 0 to 1024"));
+        absl::StrCat("threads is ", options.threads, ", not 0 to ", kMaxThreads));
   }
   const int threads = options.threads > 0 ? options.threads : AvailableProcessors();
   if (absl::Status status = SetOperatorThreads(threads); !status.ok()) return status;
@@ -138,6 +138,7 @@ absl::StatusOr<torch::jit::Module> LoadModule(const ModelArchive& archive) {
 
 absl::Status CheckRuns(TorchModel& model, int64_t layers) {
   if (absl::Status status = WarmUp(model); !status.ok()) {
+    if (absl::IsResourceExhausted(status)) return status;
     return absl::InvalidArgumentError(
         absl::StrCat("does not run: ", std::string(status.message())));
   }
@@ -164,7 +165,7 @@ absl::StatusOr<ModelFile> Load(const std::string& path, const TorchModelOptions&
   if (absl::Status status = CheckRuns(*model, archive->manifest.layers); !status.ok())
     return status;
   return ModelFile{std::move(model), std::move(archive->tokenizer_json),
-                   std::move(archive->chat_format_json), std::move(archive->manifest)};
+                   std::move(archive->chat_format_json)};
 }
 
 }  // namespace

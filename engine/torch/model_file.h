@@ -8,7 +8,6 @@
 
 #include "absl/status/statusor.h"
 #include "engine/model.h"
-#include "engine/torch/manifest.h"
 
 namespace sinkstream {
 
@@ -27,7 +26,6 @@ struct ModelFile {
   std::unique_ptr<Model> model;
   std::string tokenizer_json;
   std::string chat_format_json;
-  ModelManifest manifest;
 };
 
 // Loads, packs the weights for this CPU and warms up. Threads, instruction set and libtorch's

@@ -51,6 +51,8 @@ absl::StatusOr<StepLogits> TorchModel::Step(const StepBatch& batch) {
     TakePeaks();
     return StepLogits{{logits_.const_data_ptr<float>(), static_cast<size_t>(logits_.numel())},
                       peaks_};
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("the system refuses the memory for a step");
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("the model failed: ", Reason(error)));
   }

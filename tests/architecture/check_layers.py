@@ -18,6 +18,7 @@ SHARED_NAME = re.compile(r"\bTempDir\(\)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 TORCH = re.compile(r"^(torch|ATen|c10|caffe2)/")
+TORCH_FOLDER = re.compile(r"^engine/torch/")
 WIRE = re.compile(r"^(grpc|grpcpp|grpc\+\+|google/protobuf|google/rpc|prometheus)/|\.pb\.h$")
 
 # Folder, what its files may not include, and why.
@@ -41,6 +42,8 @@ def layer_faults(path, text):
         where = f"{path}:{number}: includes {included}:"
         if TORCH.match(included) and not in_torch:
             yield f"{where} only engine/torch knows torch"
+        if path.parts[0] == "engine" and TORCH_FOLDER.match(included) and not in_torch:
+            yield f"{where} the rest of engine knows models by engine/model.h alone"
         for folder, forbidden, why in RULES:
             if path.parts[0] == folder and forbidden.search(included):
                 yield f"{where} {why}"

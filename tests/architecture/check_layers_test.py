@@ -27,6 +27,11 @@ class CheckLayersTest(unittest.TestCase):
             self.assertEqual(self.faults_of("engine/torch/torch_model.cc", f"#include <{header}>\n"), [])
         self.assertEqual(self.faults_of("server/main.cc", '#include "engine/torch/model_file.h"\n'), [])
 
+    def test_the_rest_of_engine_does_not_know_engine_torch(self):
+        include = '#include "engine/torch/model_file.h"\n'
+        self.assert_fault("engine/engine.cc", include, "engine/model.h alone")
+        self.assertEqual(self.faults_of("engine/torch/torch_model.cc", include), [])
+
     def test_engine_knows_no_wire(self):
         for header in ["grpcpp/grpcpp.h", "sinkstream/v1/chat.pb.h", "prometheus/counter.h", "google/protobuf/any.h"]:
             self.assert_fault("engine/engine.cc", f"#  include <{header}>\n", "engine knows no gRPC")

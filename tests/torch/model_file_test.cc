@@ -67,7 +67,6 @@ TEST(ModelFile, GivesTheModelAndWhatBelongsToIt) {
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->tokenizer_json, "{\"tokenizer\": 1}");
   EXPECT_EQ(file->chat_format_json, "{\"chat\": 1}");
-  EXPECT_EQ(file->manifest.bos_token, 1);
   const ModelSpec& spec = file->model->Spec();
   EXPECT_EQ(spec.name, "tiny");
   EXPECT_EQ(spec.weight_dtype, "float32");

@@ -51,8 +51,8 @@ struct LinearCall {
 
 inline constexpr int kBlockInputs = 32;  // inputs of a block of weights
 
-// What the codes of a group of a row stand for: x is about scale * code. A group that is not finite
-// has a scale that is no number, and so has what is made of it.
+// What the codes of a group of a row stand for: x is about scale * code. A group with a NaN or
+// infinity gets a NaN scale, so every result made from it is NaN.
 struct ActivationGroup {
   float scale;  // max |x| / 127
   float scaled_sum;

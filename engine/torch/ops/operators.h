@@ -1,6 +1,6 @@
 // The parts of the operator library `sinkstream`; docs/model_artifact.md says what each
-// operator is. A new argument of an operator comes last and has a default: older model files do not
-// give it.
+// operator is. One thread at a time runs operators: they share the pool of thread_pool.h. A new
+// argument of an operator comes last and has a default: older model files do not give it.
 #pragma once
 
 #include <torch/library.h>

@@ -8,6 +8,7 @@
 #include "engine/text/chat_format_json.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/tokenizer_json.h"
+#include "engine/torch/machine_limits.h"
 #include "engine/torch/ops/isa.h"
 #include "engine/torch/ops/linear_weight.h"
 #include "engine/torch/ops/operators.h"
@@ -24,8 +25,8 @@ void ChooseIsa(const std::string& name) {
 }
 
 void SetThreads(int64_t threads) {
-  TORCH_CHECK(threads >= 1 && threads <= 1024, "set_threads: ", threads,
-              " is not within 1 to 1024");
+  TORCH_CHECK(threads >= 1 && threads <= kMaxThreads, "set_threads: ", threads,
+              " is not within 1 to ", kMaxThreads);
   const absl::Status status = SetOperatorThreads(static_cast<int>(threads));
   TORCH_CHECK(status.ok(), "set_threads: ", std::string(status.message()));
 }

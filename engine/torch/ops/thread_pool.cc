@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -140,9 +141,11 @@ void ThreadPool::Work(size_t thread) {
 }
 
 ThreadPool& OperatorPool() {
-  if (PoolSlot() == nullptr) {
+  static std::once_flag made;
+  std::call_once(made, [] {
+    if (PoolSlot() != nullptr) return;
     if (!SetOperatorThreads(AvailableProcessors()).ok()) SetOperatorThreads(1).IgnoreError();
-  }
+  });
   return *PoolSlot();
 }
 

@@ -74,8 +74,8 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-// The pool of the operators. Default: AvailableProcessors() threads (machine_limits.h), or the
-// caller alone where the system refuses them.
+// The pool of the operators; one thread at a time runs these. Default: AvailableProcessors()
+// threads (machine_limits.h), or the caller alone where the system refuses them.
 ThreadPool& OperatorPool();
 // Replaces the pool. Not while an operator runs. RESOURCE_EXHAUSTED as ThreadPool::Create; the pool
 // is then as it was.
