@@ -6,12 +6,14 @@ namespace sinkstream {
 
 void ConverseWriter::Send(v1::ConverseRequest request) {
   absl::MutexLock lock(&mutex_);
+  if (all_said_ || ended_) return;
   outgoing_.push_back(std::move(request));
   WriteNext();
 }
 
 void ConverseWriter::HalfClose() {
   absl::MutexLock lock(&mutex_);
+  if (std::exchange(all_said_, true)) return;
   half_close_wanted_ = true;
   WriteNext();
 }
@@ -20,7 +22,11 @@ void ConverseWriter::OnWriteDone(bool ok) {
   absl::MutexLock lock(&mutex_);
   writing_ = false;
   outgoing_.pop_front();
-  if (ok) WriteNext();  // a broken stream shows at the next read
+  if (ok) return WriteNext();
+  // Nothing may be written behind it. That the stream is broken shows at the next read.
+  all_said_ = true;
+  half_close_wanted_ = false;
+  outgoing_.clear();
 }
 
 void ConverseWriter::WriteNext() {

@@ -1,5 +1,5 @@
 // ConverseWriter: the sending half of a Converse stream on gRPC's callbacks; who derives from it
-// reads (converse_stream.h, loadgen/load_stream.h).
+// reads (converse_call.h, loadgen/load_stream.h).
 //
 // Threads: any may call; all return at once, also where the network or the server takes nothing.
 #pragma once
@@ -17,7 +17,8 @@ namespace sinkstream {
 class ConverseWriter
     : protected grpc::ClientBidiReactor<v1::ConverseRequest, v1::ConverseResponse> {
  public:
-  // Sends `request` behind those before it. No effect once the stream has ended.
+  // Sends `request` behind those before it. No effect behind HalfClose(), or once the stream has
+  // ended or broken.
   void Send(v1::ConverseRequest request);
   // Says that nothing more is sent, behind what is.
   void HalfClose();
@@ -31,7 +32,8 @@ class ConverseWriter
   void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::deque<v1::ConverseRequest> outgoing_ ABSL_GUARDED_BY(mutex_);
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;  // the first of outgoing_
+  bool all_said_ ABSL_GUARDED_BY(mutex_) = false;  // nothing goes behind outgoing_
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;   // the first of outgoing_
   bool half_close_wanted_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -105,7 +105,8 @@ absl::StatusOr<v1::Opened> SessionClient::Open(const v1::Open& open) {
   const Call call(*this);
   {
     absl::MutexLock lock(&mutex_);
-    stream_ = std::make_unique<ConverseStream>(*stub_);
+    if (abandoned_) return absl::CancelledError("given up by the client");
+    stream_ = std::make_unique<ConverseCall>(*stub_);
   }
   auto opened = stream_->Open(open, absl::Now() + patience_.open);
   if (!opened.ok()) EndStream().IgnoreError();

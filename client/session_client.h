@@ -18,7 +18,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "client/connection.h"
-#include "client/converse_stream.h"
+#include "client/converse_call.h"
 #include "client/credentials.h"
 #include "sinkstream/v1/chat.grpc.pb.h"
 
@@ -93,7 +93,7 @@ class SessionClient {
   // Held while the stream is made, used or dropped, never while anything is waited for. The thread
   // that makes the calls reads stream_ without it: no other changes it.
   mutable absl::Mutex mutex_;
-  std::unique_ptr<ConverseStream> stream_;                         // null: not attached
+  std::unique_ptr<ConverseCall> stream_;                           // null: not attached
   grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of WaitForServing()
   bool calling_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;  // the call that is being made

@@ -14,16 +14,16 @@ constexpr absl::Duration kEndPatience = absl::Seconds(10);
 
 }  // namespace
 
-ScoredSession::ScoredSession(ScoreClient& client, std::unique_ptr<ConverseStream> stream,
+ScoredSession::ScoredSession(ScoreClient& client, std::unique_ptr<ConverseCall> stream,
                              v1::Opened opened)
     : client_(client), stream_(std::move(stream)), opened_(std::move(opened)) {}
 
 absl::StatusOr<std::unique_ptr<ScoredSession>> ScoredSession::Open(ScoreClient& client,
                                                                    const v1::Open& open) {
-  std::unique_ptr<ConverseStream> stream;
+  std::unique_ptr<ConverseCall> stream;
   v1::Opened opened;
   const absl::Status status = client.WithPatience([&]() -> absl::Status {
-    stream = std::make_unique<ConverseStream>(client.chat());
+    stream = std::make_unique<ConverseCall>(client.chat());
     const auto answer = stream->Open(open, absl::Now() + kPatience);
     if (answer.ok()) opened = *answer;
     return answer.status();

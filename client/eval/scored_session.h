@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "client/converse_stream.h"
+#include "client/converse_call.h"
 #include "client/eval/score_client.h"
 
 namespace sinkstream::eval {
@@ -38,12 +38,12 @@ class ScoredSession {
   static constexpr int64_t kMostDistributions = 64;
 
  private:
-  ScoredSession(ScoreClient& client, std::unique_ptr<ConverseStream> stream, v1::Opened opened);
+  ScoredSession(ScoreClient& client, std::unique_ptr<ConverseCall> stream, v1::Opened opened);
   absl::Status Ask(const v1::Append& append, std::span<const int32_t> scored,
                    std::vector<TokenScore>& scores);
 
   ScoreClient& client_;
-  const std::unique_ptr<ConverseStream> stream_;
+  const std::unique_ptr<ConverseCall> stream_;
   const v1::Opened opened_;
   uint64_t requests_ = 0;
 };

@@ -184,9 +184,15 @@ Flag ServerFlag(std::string* target) {
                        absl::StrCat("the server (default: ", *target, ")"), target);
   flag.set = [target](std::string_view text) {
     *target = std::string(text);
-    return text.find(':') == std::string_view::npos
-               ? absl::InvalidArgumentError("must be ADDRESS:PORT")
-               : absl::OkStatus();
+    const bool path = text.substr(0, 5) == "unix:";
+    const size_t colon = text.rfind(':');
+    int port = 0;
+    const bool has_port = colon != std::string_view::npos && colon > 0 &&
+                          absl::SimpleAtoi(std::string(text.substr(colon + 1)), &port) &&
+                          port > 0 && port <= 65535;
+    return path || has_port
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError("must be ADDRESS:PORT, the port from 1 to 65535");
   };
   return flag;
 }

@@ -80,7 +80,8 @@ TEST(ChatFlagsTest, AnEmptyValueIsNone) {
 }
 
 TEST(ChatFlagsTest, WhatNoServerCouldReadIsNamed) {
-  EXPECT_EQ(Complaint("--server=localhost"), "--server: is 'localhost'; must be ADDRESS:PORT");
+  EXPECT_EQ(Complaint("--server=localhost"),
+            "--server: is 'localhost'; must be ADDRESS:PORT, the port from 1 to 65535");
   EXPECT_EQ(Complaint("--temperature=hot"), "--temperature: is 'hot'; must be a number");
   EXPECT_THAT(Complaint("--sinks=2147483648"), HasSubstr("in [-2147483648, 2147483647]"));
   EXPECT_EQ(Complaint("--seed"), "--seed: has no value");

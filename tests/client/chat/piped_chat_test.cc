@@ -59,7 +59,9 @@ TEST(CheckTest, AServerThatIsNotThereFailsWithTheReason) {
 
 TEST(PipedChatTest, AServerWithoutAPortIsRefused) {
   const Outcome outcome = Pipe("hi\\n", "--server=localhost", "2>&1");
-  EXPECT_EQ(outcome.out, "sinkstream-chat: --server: is 'localhost'; must be ADDRESS:PORT\n");
+  EXPECT_EQ(outcome.out,
+            "sinkstream-chat: --server: is 'localhost'; must be ADDRESS:PORT, the port from 1 to "
+            "65535\n");
   EXPECT_EQ(outcome.exit_code, 1);
 }
 

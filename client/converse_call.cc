@@ -1,4 +1,4 @@
-#include "client/converse_stream.h"
+#include "client/converse_call.h"
 
 #include <utility>
 
@@ -6,19 +6,19 @@
 
 namespace sinkstream {
 
-ConverseStream::ConverseStream(v1::ChatService::Stub& stub) {
+ConverseCall::ConverseCall(v1::ChatService::Stub& stub) {
   stub.async()->Converse(&context_, this);
   AddHold();  // reads and writes are started from outside of callbacks
   StartCall();
 }
 
-ConverseStream::~ConverseStream() {
+ConverseCall::~ConverseCall() {
   Drop();
   while (Next()) {
   }
 }
 
-absl::StatusOr<v1::Opened> ConverseStream::Open(const v1::Open& open, absl::Time deadline) {
+absl::StatusOr<v1::Opened> ConverseCall::Open(const v1::Open& open, absl::Time deadline) {
   v1::ConverseRequest request;
   *request.mutable_open() = open;
   Send(std::move(request));
@@ -32,16 +32,16 @@ absl::StatusOr<v1::Opened> ConverseStream::Open(const v1::Open& open, absl::Time
   return absl::InternalError("the server's first answer is not `opened`");
 }
 
-void ConverseStream::Drop() {
+void ConverseCall::Drop() {
   absl::MutexLock lock(&mutex_);
   status_.Update(absl::CancelledError("given up by the client"));
   context_.TryCancel();
 }
 
-std::optional<v1::ConverseResponse> ConverseStream::Next(absl::Time deadline) {
+std::optional<v1::ConverseResponse> ConverseCall::Next(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   if (!ended_) StartRead(&incoming_);
-  const absl::Condition read_or_done(this, &ConverseStream::ReadOrDone);
+  const absl::Condition read_or_done(this, &ConverseCall::ReadOrDone);
   if (!mutex_.AwaitWithDeadline(read_or_done, deadline)) {
     status_ = absl::DeadlineExceededError("the server did not answer in time");
     context_.TryCancel();
@@ -52,19 +52,19 @@ std::optional<v1::ConverseResponse> ConverseStream::Next(absl::Time deadline) {
   return std::move(incoming_);
 }
 
-absl::Status ConverseStream::Status() const {
+absl::Status ConverseCall::Status() const {
   absl::MutexLock lock(&mutex_);
   return status_;
 }
 
-void ConverseStream::OnReadDone(bool ok) {
+void ConverseCall::OnReadDone(bool ok) {
   absl::MutexLock lock(&mutex_);
   read_ = ok;
   ended_ = !ok;
   if (ended_) RemoveHold();
 }
 
-void ConverseStream::OnDone(const grpc::Status& status) {
+void ConverseCall::OnDone(const grpc::Status& status) {
   absl::MutexLock lock(&mutex_);
   done_ = true;
   status_.Update(ToAbsl(status));

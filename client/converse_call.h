@@ -1,4 +1,4 @@
-// ConverseStream: one Converse stream on gRPC's callbacks, with a wait that has an end.
+// ConverseCall: one Converse call on gRPC's callbacks, with a wait that has an end.
 //
 // Threads: any may call, Next() one at a time. All but Next() and the destructor return at once,
 // also where the network or the server takes nothing.
@@ -17,12 +17,12 @@
 
 namespace sinkstream {
 
-class ConverseStream final : public ConverseWriter {
+class ConverseCall final : public ConverseWriter {
  public:
   // Starts the call; `stub` outlives this.
-  explicit ConverseStream(v1::ChatService::Stub& stub);
+  explicit ConverseCall(v1::ChatService::Stub& stub);
   // Drops the stream if it has not ended.
-  ~ConverseStream() override;
+  ~ConverseCall() override;
 
   // Sends `open`, the first request, and awaits its answer. An error is the one that the stream
   // ended with, DEADLINE_EXCEEDED at `deadline`, UNAVAILABLE if it ended without one; INTERNAL, and
