@@ -93,6 +93,7 @@ Steps Conversation::GoOn(absl::Time now, absl::Time earliest) {
   const bool first = std::exchange(first_turn_, false);
   due_ = std::max(first ? now : now + turn_.think, earliest);
   const bool beyond_end = due_ >= measurement_.end();
+  if (beyond_end && first) measurement_.HadNoTurn(session_due_);
   if (beyond_end && winding_down_) return Close();
   state_ = State::kThinking;
   // Closed now, it would make room for a user who does not think.
@@ -157,7 +158,8 @@ Steps Conversation::OnDelta(const v1::Delta& delta, absl::Time now) {
 
 Steps Conversation::OnTurnDone(const v1::TurnDone& done, absl::Time now) {
   if (state_ != State::kReplying || done.request_id() != request_id_) return {};
-  if (cancelled_ || reads_slowly()) {
+  const bool cancelled = cancelled_ && done.finish_reason() == v1::FINISH_REASON_CANCELLED;
+  if (cancelled || reads_slowly()) {
     measurement_.TurnBent(due_);
   } else {
     measurement_.TurnFinished(
@@ -216,9 +218,9 @@ bool Conversation::Owes() const {
 
 void Conversation::CountFailure(const absl::Status& status) {
   pause_ = RetryDelay(status).value_or(kAfterFailure);
-  if (state_ == State::kReplying) return measurement_.Failed(due_, status.code());
+  if (state_ == State::kReplying) return measurement_.Failed(due_, status);
   const bool started = !session_id_.empty() && state_ != State::kReading;
-  measurement_.Failed(started ? kNoTurn : session_due_, status.code());
+  measurement_.Failed(started ? kNoTurn : session_due_, status);
 }
 
 int64_t Conversation::turns_to_come() const {

@@ -115,7 +115,8 @@ absl::Status StatusOf(const LoadResult& result) {
 
 void Print(const LoadResult& result) {
   const Measurement& of = result.measurement;
-  absl::PrintF("%s\n%s", Describe(result.workload), MakeTable(of, result.cost, of.end()));
+  PrintText(absl::StrCat(Describe(result.workload), "\n", MakeTable(of, result.cost, of.end()),
+                         MakeErrorList(of)));
 }
 
 std::vector<LoadResult> RunAll(const Options& options, Traffic traffic, Target& target,
@@ -160,7 +161,7 @@ absl::Status Load(const Options& options, Clock& clock, Interruption& interrupti
   if (options.sweep.empty()) {
     Print(results.back());
   } else {
-    std::fputs(MakeSweepTable(results).c_str(), stdout);
+    PrintText(absl::StrCat(MakeSweepTable(results), MakeErrorList(results.back().measurement)));
   }
   absl::Status kept = KeepReport(options.json, MakeReport(options, model, results, measured));
   kept.Update(
@@ -177,9 +178,9 @@ void PrintHelp(std::span<const Flag> flags) {
       "  sinkstream-loadgen --rate 0.5 --duration 300 --warmup 30 --think-ms exp:5000\n"
       "  sinkstream-loadgen --sweep 1,2,4,8,16,32,64 --plot sweep.svg\n"
       "\n"
-      "LENGTH is a number N, a range A-B or exp:MEAN; SHARE a number from 0 to 1. A turn's time "
-      "is\n"
-      "counted from when it was due, not from when it could be sent.\n"
+      "LENGTH is a number N, a range A-B or exp:MEAN, cut at ten times the mean; SHARE a number\n"
+      "from 0 to 1. A turn's time is counted from when it was due, not from when it could be "
+      "sent.\n"
       "\n%s"
       "\nResults are on standard output and in the files asked for. Exit code: 0 if the load was\n"
       "carried out, whatever failed in it (the report counts the errors); 1 if the server was not\n"

@@ -57,8 +57,13 @@ void Measurement::TurnBent(absl::Time due) {
   if (IsOpen(due)) ++bent_turns_;
 }
 
-void Measurement::Failed(absl::Time due, absl::StatusCode code) {
-  ++errors_[code];
+void Measurement::HadNoTurn(absl::Time session_due) {
+  if (IsOpen(session_due)) ++sessions_without_turn_;
+}
+
+void Measurement::Failed(absl::Time due, const absl::Status& status) {
+  ++errors_[status.code()];
+  messages_.try_emplace(status.code(), status.message());
   if (IsOpen(due)) ++judged_turns_;
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -64,7 +65,10 @@ class Measurement {
   // long turns take.
   void TurnBent(absl::Time due);
   // Of a turn, or of a session that could not start.
-  void Failed(absl::Time due, absl::StatusCode code);
+  void Failed(absl::Time due, const absl::Status& status);
+  // A session due within the window was still reading its history at the window's end: it had no
+  // turn that counts.
+  void HadNoTurn(absl::Time session_due);
   // How late the generator itself was in handling an answer or in sending a turn.
   void Late(absl::Duration lag) { lag_.Add(lag); }
 
@@ -98,6 +102,9 @@ class Measurement {
   int64_t good_tokens_in_window() const { return good_tokens_in_window_; }
   int64_t errors() const;
   const std::map<absl::StatusCode, int64_t>& errors_by_code() const { return errors_; }
+  // What the first error of each code said.
+  const std::map<absl::StatusCode, std::string>& first_messages() const { return messages_; }
+  int64_t sessions_without_turn() const { return sessions_without_turn_; }
 
  private:
   bool IsGood(const FinishedTurn& turn) const;
@@ -113,7 +120,9 @@ class Measurement {
   int64_t turns_in_window_ = 0;
   int64_t good_turns_in_window_ = 0;
   int64_t good_tokens_in_window_ = 0;
+  int64_t sessions_without_turn_ = 0;
   std::map<absl::StatusCode, int64_t> errors_;
+  std::map<absl::StatusCode, std::string> messages_;
 };
 
 }  // namespace sinkstream::loadgen

@@ -89,16 +89,18 @@ std::vector<Flag> ShapeFlags(Options* options) {
                   "the sessions of a closed loop begin one by one over so long; the rate of an open"
                   " one\n      rises from 0 (default: 0)",
                   &load.ramp),
-      SecondsFlag("grace",
-                  "after --duration, wait so long for turns that were due in it; those that remain"
-                  " count as\n      DEADLINE_EXCEEDED (default: 60)",
-                  &options->grace),
+      Noting(SecondsFlag("grace",
+                         "after --duration, wait so long for turns that were due in it; those that"
+                         " remain\n      count as DEADLINE_EXCEEDED (default: 60)",
+                         &options->grace),
+             &given->grace),
       IntegerFlag("seed", "SEED", "of all that is drawn by lot (default: 1)", &load.seed, 0),
   };
 }
 
 std::vector<Flag> TurnFlags(Options* options) {
   Workload& load = options->workload;
+  GivenFlags* const given = &options->given;
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   return {
       DistributionFlag("prompt-tokens", "LENGTH", "tokens of a turn (default: 16)",
@@ -110,10 +112,13 @@ std::vector<Flag> TurnFlags(Options* options) {
       DistributionFlag("history-tokens", "LENGTH",
                        "read at the start of a long session, before its first turn (default: 0)",
                        &load.history_tokens, 0, kMostTokens),
-      ShareFlag("long-share", "of the sessions that are long ones (default: 1)", &load.long_share),
+      Noting(ShareFlag("long-share", "of the sessions that are long ones (default: 1)",
+                       &load.long_share),
+             &given->long_share),
       ShareFlag("slow-share", "of the sessions that read slowly (default: 0)", &load.slow_share),
-      MillisecondsFlag("read-delay-ms", "of those, after each delta (default: 200)",
-                       &load.read_delay, 10'000),
+      Noting(MillisecondsFlag("read-delay-ms", "of those, after each delta (default: 200)",
+                              &load.read_delay, 10'000),
+             &given->read_delay),
       ShareFlag("cancel-share", "of the turns that are cancelled in their reply (default: 0)",
                 &load.cancel_share),
       ShareFlag("drop-share",
@@ -194,7 +199,11 @@ absl::Status CheckTogether(const Options& options) {
       {given.sessions && !options.sweep.empty(), "--sessions: --sweep has them already"},
       {given.warmup && !timed, "--warmup: needs --duration; else there are --warmup-turns"},
       {given.warmup_turns && timed, "--warmup-turns: with --duration there is --warmup"},
+      {given.grace && !timed, "--grace: needs --duration"},
+      {given.long_share && load.history_tokens.most == 0, "--long-share: needs --history-tokens"},
+      {given.read_delay && load.slow_share == 0, "--read-delay-ms: needs --slow-share"},
       {!options.plot.empty() && options.sweep.empty(), "--plot: needs --sweep"},
+      {!options.plot.empty() && options.plot == options.json, "--plot: is the file of --json"},
       {load.cancel_share + load.drop_share > 1,
        "--cancel-share and --drop-share: are more than 1 together"},
   };

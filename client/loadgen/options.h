@@ -17,6 +17,9 @@ struct GivenFlags {
   bool sessions = false;
   bool warmup = false;
   bool warmup_turns = false;
+  bool grace = false;
+  bool long_share = false;
+  bool read_delay = false;
 };
 
 struct Options {

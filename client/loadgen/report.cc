@@ -1,5 +1,6 @@
 #include "client/loadgen/report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -123,6 +124,8 @@ plot::Series Line(const char* legend, const char* name, size_t style,
     // Of a run in which nothing was measured there is none.
     if (!std::isnan(y)) series.points.push_back({static_cast<double>(result.workload.sessions), y});
   }
+  std::stable_sort(series.points.begin(), series.points.end(),
+                   [](const auto& a, const auto& b) { return a.x < b.x; });
   return series;
 }
 
@@ -154,6 +157,10 @@ std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost,
     absl::StrAppend(&table, measurement.bent_turns(),
                     " turns more were cancelled, dropped or read slowly, as planned\n");
   }
+  if (measurement.sessions_without_turn() > 0) {
+    absl::StrAppend(&table, measurement.sessions_without_turn(),
+                    " sessions had no turn: their histories took until the end\n");
+  }
   absl::StrAppend(&table, ErrorLine(measurement), GoodputLine(measurement, seconds));
   absl::StrAppendFormat(&table, "%-18s %9s %9s %9s %9s %9s %9s\n", "", "p50", "p90", "p99", "max",
                         "mean", "count");
@@ -168,6 +175,14 @@ std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost,
   return table;
 }
 
+std::string MakeErrorList(const Measurement& measurement) {
+  std::string list;
+  for (const auto& [code, message] : measurement.first_messages()) {
+    absl::StrAppend(&list, "first ", absl::StatusCodeToString(code), ": ", message, "\n");
+  }
+  return list;
+}
+
 std::string MakeLine(const Measurement& measurement, absl::Time at) {
   std::string line =
       absl::StrFormat("%s tokens/s, %d turns", Fixed(measurement.TokensPerSecond(at), 1),
@@ -180,16 +195,15 @@ std::string MakeLine(const Measurement& measurement, absl::Time at) {
 }
 
 std::string MakeSweepTable(const std::vector<LoadResult>& results) {
-  constexpr char kHead[] = "%8s %10s %12s %10s %10s %10s %10s %10s %8s\n";
-  std::string table = absl::StrFormat(kHead, "sessions", "tokens/s", "tokens/s of", "TTFT ms",
+  constexpr char kHead[] = "%8s %8s %8s %9s %9s %8s %8s %8s %6s\n";
+  std::string table = absl::StrFormat(kHead, "sessions", "tokens/s", "tokens/s", "TTFT ms",
                                       "TTFT ms", "ITL ms", "ITL ms", "turn ms", "errors");
-  absl::StrAppendFormat(&table, kHead, "", "in all", "a turn, p50", "p50", "p99", "p50", "p99",
-                        "p50", "");
+  absl::StrAppendFormat(&table, kHead, "", "in all", "of turns", "p50", "p99", "p50", "p99", "p50",
+                        "");
   for (const LoadResult& result : results) {
     const Measurement& of = result.measurement;
-    absl::StrAppendFormat(&table, "%8d %10s %12s %10s %10s %10s %10s %10s %8d\n",
-                          result.workload.sessions, Fixed(Throughput(of), 1),
-                          Fixed(of.turn_rate().Percentile(50), 1),
+    absl::StrAppendFormat(&table, "%8d %8s %8s %9s %9s %8s %8s %8s %6d\n", result.workload.sessions,
+                          Fixed(Throughput(of), 1), Fixed(of.turn_rate().Percentile(50), 1),
                           Fixed(of.ttft().Percentile(50), 2), Fixed(of.ttft().Percentile(99), 2),
                           Fixed(of.itl().Percentile(50), 2), Fixed(of.itl().Percentile(99), 2),
                           Fixed(of.turn().Percentile(50), 2), of.errors());
@@ -204,6 +218,10 @@ Json MakeReport(const LoadResult& result) {
   for (const auto& [code, count] : of.errors_by_code()) {
     errors[absl::StatusCodeToString(code)] = count;
   }
+  Json messages = Json::object();
+  for (const auto& [code, message] : of.first_messages()) {
+    messages[absl::StatusCodeToString(code)] = message;
+  }
   return {{"tokens_per_second", Throughput(of)},
           {"ttft_ms", Percentiles(of.ttft())},
           {"itl_ms", Percentiles(of.itl())},
@@ -214,8 +232,10 @@ Json MakeReport(const LoadResult& result) {
           {"turn_tokens_per_second", Percentiles(of.turn_rate())},
           {"errors", of.errors()},
           {"errors_by_code", errors},
+          {"first_messages", messages},
           {"seconds", seconds},
           {"sessions", of.sessions()},
+          {"sessions_without_turn", of.sessions_without_turn()},
           {"turns", of.finished_turns()},
           {"cancelled_dropped_or_slow_turns", of.bent_turns()},
           {"tokens", of.tokens()},

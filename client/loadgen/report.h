@@ -33,7 +33,10 @@ struct LoadResult {
 // A screen of lines: throughput, latencies, errors. `at`: of a run that goes on, now.
 std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost, absl::Time at);
 
-// Half a line of the same.
+// What the first error of each code said, a line each.
+std::string MakeErrorList(const Measurement& measurement);
+
+// Half a line of the table.
 std::string MakeLine(const Measurement& measurement, absl::Time at);
 
 // A line for each run of a sweep.

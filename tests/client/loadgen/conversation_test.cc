@@ -68,9 +68,11 @@ class ConversationTest : public testing::Test {
     for (int i = 0; i < tokens; ++i) response.mutable_delta()->add_token_ids(7);
     return response;
   }
-  static v1::ConverseResponse TurnDone(uint64_t request_id) {
+  static v1::ConverseResponse TurnDone(uint64_t request_id,
+                                       v1::FinishReason reason = v1::FINISH_REASON_LENGTH) {
     v1::ConverseResponse response;
     response.mutable_turn_done()->set_request_id(request_id);
+    response.mutable_turn_done()->set_finish_reason(reason);
     return response;
   }
   static v1::ConverseResponse Failed(uint64_t request_id, absl::StatusCode code) {
@@ -199,9 +201,34 @@ TEST_F(ConversationTest, CancelsOnceInTheMidstOfAReply) {
   talk.OnResponse(Opened(), At(0));
   EXPECT_THAT(Say(talk.OnResponse(Delta(1, 3), At(10))), ElementsAre("cancel"));
   EXPECT_THAT(Say(talk.OnResponse(Delta(1), At(11))), ElementsAre());
-  EXPECT_THAT(Say(talk.OnResponse(TurnDone(1), At(12))), ElementsAre("turn of 3"));
+  EXPECT_THAT(Say(talk.OnResponse(TurnDone(1, v1::FINISH_REASON_CANCELLED), At(12))),
+              ElementsAre("turn of 3"));
   EXPECT_EQ(measurement_.bent_turns(), 1);
   EXPECT_EQ(measurement_.finished_turns(), 0);
+}
+
+TEST_F(ConversationTest, ATurnThatACancelComesTooLateForIsOneLikeAnyOther) {
+  traffic_.workload.cancel_share = 1;
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(0));
+  EXPECT_THAT(Say(talk.OnResponse(Delta(1, 3), At(10))), ElementsAre("cancel"));
+  talk.OnResponse(TurnDone(1), At(12));
+  EXPECT_EQ(measurement_.bent_turns(), 0);
+  EXPECT_EQ(measurement_.finished_turns(), 1);
+}
+
+TEST_F(ConversationTest, ASessionThatReadsUntilTheEndIsToldAsWithoutATurn) {
+  traffic_.workload.history_tokens = Constant(1);
+  measurement_.Open(At(0), At(20));
+  Conversation talk = Make();
+  talk.Begin(At(0));
+  talk.OnResponse(Opened(), At(10));
+  EXPECT_EQ(measurement_.sessions_without_turn(), 0);
+  v1::ConverseResponse done;
+  done.mutable_append_done();
+  EXPECT_THAT(Say(talk.OnResponse(done, At(21))), ElementsAre());
+  EXPECT_EQ(measurement_.sessions_without_turn(), 1);
 }
 
 TEST_F(ConversationTest, DropsItsStreamAndIsAttachedAgain) {

@@ -77,7 +77,7 @@ TEST(MeasurementTest, AGoodTurnKeepsTheObjectiveInItsFirstTokenAndNearlyAllGaps)
   measurement.TurnFinished(turn);
   turn = TurnOf(0, 51, 500, 101);
   measurement.TurnFinished(turn);
-  measurement.Failed(At(0), absl::StatusCode::kInternal);
+  measurement.Failed(At(0), absl::InternalError("a fault"));
   measurement.TurnBent(At(0));
   EXPECT_EQ(measurement.good_turns(), 1);
   EXPECT_EQ(measurement.good_tokens_in_window(), 101);
@@ -87,15 +87,23 @@ TEST(MeasurementTest, AGoodTurnKeepsTheObjectiveInItsFirstTokenAndNearlyAllGaps)
 
 TEST(MeasurementTest, ErrorsAlwaysCountByCode) {
   Measurement measurement({});
-  measurement.Failed(At(0), absl::StatusCode::kInternal);
+  measurement.Failed(At(0), absl::InternalError("a fault"));
   measurement.Open(At(1000));
-  measurement.Failed(At(1), absl::StatusCode::kResourceExhausted);
-  measurement.Failed(At(1001), absl::StatusCode::kResourceExhausted);
+  measurement.Failed(At(1), absl::ResourceExhaustedError("full"));
+  measurement.Failed(At(1001), absl::ResourceExhaustedError("full"));
   EXPECT_EQ(measurement.errors(), 3);
   EXPECT_THAT(measurement.errors_by_code(),
               ElementsAre(Pair(absl::StatusCode::kResourceExhausted, 2),
                           Pair(absl::StatusCode::kInternal, 1)));
   EXPECT_EQ(measurement.judged_turns(), 1);
+}
+
+TEST(MeasurementTest, OfEachCodeTheFirstMessageIsKept) {
+  Measurement measurement({});
+  measurement.Failed(At(0), absl::ResourceExhaustedError("full"));
+  measurement.Failed(At(1), absl::ResourceExhaustedError("still full"));
+  EXPECT_THAT(measurement.first_messages(),
+              ElementsAre(Pair(absl::StatusCode::kResourceExhausted, "full")));
 }
 
 TEST(MeasurementTest, AnEarlierEndStays) {

@@ -26,7 +26,7 @@ LoadResult SomeResult(int64_t sessions, const Objective& objective = {}) {
   GapCount gaps;
   of.Gap(At(0), absl::Milliseconds(80), 4, gaps);
   of.TurnFinished({At(0), At(100), At(500), absl::Milliseconds(1), 5, gaps});
-  of.Failed(At(0), absl::StatusCode::kInternal);
+  of.Failed(At(0), absl::InternalError("a fault"));
   return result;
 }
 
@@ -39,6 +39,7 @@ TEST(ReportTest, HoldsThroughputLatenciesAndErrors) {
   EXPECT_NEAR(report["turn_tokens_per_second"]["p50"].get<double>(), 10, 0.1);
   EXPECT_EQ(report["errors"], 1);
   EXPECT_EQ(report["errors_by_code"]["INTERNAL"], 1);
+  EXPECT_EQ(report["first_messages"]["INTERNAL"], "a fault");
   EXPECT_EQ(report["goodput"], nullptr);
   EXPECT_EQ(report["generator"]["cpu_share"], 0.05);
   EXPECT_EQ(report["workload"]["sessions"], 3);
@@ -100,9 +101,21 @@ TEST(TableTest, FitsAScreenAndNamesWhatWasMeasured) {
   for (const auto line : absl::StrSplit(table, '\n')) EXPECT_LE(line.size(), 80u);
 }
 
+TEST(TableTest, ErrorsAreListedWithWhatTheFirstOfEachSaid) {
+  EXPECT_EQ(MakeErrorList(SomeResult(1).measurement), "first INTERNAL: a fault\n");
+}
+
+TEST(SweepTest, ALineGoesFromFewSessionsToMany) {
+  EXPECT_EQ(plot::ToSvg(DrawSweep("parrot", {SomeResult(64), SomeResult(1)})),
+            plot::ToSvg(DrawSweep("parrot", {SomeResult(1), SomeResult(64)})));
+}
+
 TEST(SweepTest, IsATableAndThreeChartsInOneDrawing) {
   const std::vector<LoadResult> results = {SomeResult(1), SomeResult(64)};
-  EXPECT_THAT(MakeSweepTable(results), HasSubstr("\n      64        2.5         10.0     100."));
+  EXPECT_THAT(MakeSweepTable(results), HasSubstr("\n      64      2.5     10.0    100."));
+  for (const auto line : absl::StrSplit(MakeSweepTable(results), '\n')) {
+    EXPECT_LE(line.size(), 80u);
+  }
   const std::string svg = plot::ToSvg(DrawSweep("parrot", results));
   EXPECT_THAT(svg,
               AllOf(HasSubstr("Tokens a second of parrot"), HasSubstr("Time between two tokens"),
