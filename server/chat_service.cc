@@ -86,10 +86,9 @@ grpc::ServerUnaryReactor* ChatServiceImpl::GetLoad(grpc::CallbackServerContext* 
                                                    const v1::GetLoadRequest*,
                                                    v1::GetLoadResponse* response) {
   return Finish(*context, environment_, [&] {
-    const auto process = ReadProcessStats();
-    if (!process.ok()) return process.status();
-    *response =
-        ToLoadResponse(process->resident_bytes, activity_.Pool(), environment_.limits.kv_bytes());
+    const auto resident_bytes = ReadResidentBytes();
+    if (!resident_bytes.ok()) return resident_bytes.status();
+    *response = ToLoadResponse(*resident_bytes, activity_.Pool(), environment_.limits.kv_bytes());
     return absl::OkStatus();
   });
 }

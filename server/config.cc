@@ -7,21 +7,24 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "engine/torch/machine_limits.h"
 #include "server/listen_address.h"
 
 namespace sinkstream {
 namespace {
 
 // Far beyond what a machine holds, and far from where sums of them would overflow.
-constexpr int64_t kMostThreads = 1024;
 constexpr int64_t kMostKvBytes = int64_t{1} << 46;
 constexpr int64_t kMostSessions = 1 << 20;
 constexpr int64_t kMostTokens = 1 << 30;
+constexpr int64_t kLeastStepTokens = 8;
 constexpr int64_t kMostStepTokens = 1 << 16;
+constexpr absl::Duration kMostIdleTimeout = absl::Hours(24 * 365);
 constexpr int64_t kMostPositions = int64_t{1} << 40;
 constexpr int64_t kMostMessageBytes = int64_t{1} << 30;
-// A message is a little longer than its text.
-constexpr int64_t kEnvelope = 4096;
+// A message is its text and what else a turn may say, stops of 16 * 256 bytes and 64 tokens above
+// all.
+constexpr int64_t kEnvelope = 8192;
 
 class Faults {
  public:
@@ -70,15 +73,22 @@ void CheckSecurity(const ServerConfig& config, Faults& faults) {
 void CheckSessionDefaults(const EngineOptions& engine, Faults& faults) {
   faults.InRange("sinks", engine.defaults.sinks, 0, kMostTokens);
   faults.InRange("window", engine.defaults.window, 1, kMostTokens);
+  faults.InRange("max_idle_timeout", engine.limits.max_idle_timeout, absl::ZeroDuration(),
+                 kMostIdleTimeout);
   faults.InRange("idle_timeout", engine.defaults.idle_timeout, absl::ZeroDuration(),
                  engine.limits.max_idle_timeout);
+  if (engine.park.bytes > 0 && engine.park.directory.empty()) {
+    faults.Add("park_directory", "is empty; --park_bytes needs it");
+  }
 }
 
 void CheckLimits(const ServerConfig& config, Faults& faults) {
   const EngineLimits& limits = config.engine.limits;
   faults.InRange("max_sessions", limits.max_sessions, 1, kMostSessions);
-  faults.InRange("step_tokens", limits.step_tokens, 8, kMostStepTokens);
-  faults.InRange("prefill_chunk", limits.prefill_chunk, 1, std::max(limits.step_tokens, 8));
+  faults.InRange("step_tokens", limits.step_tokens, kLeastStepTokens, kMostStepTokens);
+  if (limits.step_tokens >= kLeastStepTokens) {
+    faults.InRange("prefill_chunk", limits.prefill_chunk, 1, limits.step_tokens);
+  }
   faults.InRange("speculative_tokens", limits.speculative_tokens, 0, kMaxSpeculativeTokens);
   faults.InRange("score_rows", limits.score_rows, 1, kMostStepTokens);
   faults.InRange("distribution_bytes", limits.distribution_bytes, 1, kMostKvBytes);
@@ -97,17 +107,19 @@ std::vector<std::string> Validate(const ServerConfig& config) {
   if (config.model.empty()) faults.Add("model", "is empty; must name the model file");
   if (!IsAddressAndPort(config.listen)) {
     faults.Add("listen", absl::StrCat("is '", config.listen,
-                                      "'; must be ADDRESS:PORT, the port at most 65535"));
+                                      "'; must be ADDRESS:PORT, IPv6 in brackets, the port at most "
+                                      "65535"));
   } else {
     CheckSecurity(config, faults);
   }
   if (!config.metrics_listen.empty() && !IsAddressAndPort(config.metrics_listen)) {
-    faults.Add("metrics_listen", absl::StrCat("is '", config.metrics_listen,
-                                              "'; must be empty or ADDRESS:PORT, the port at most "
-                                              "65535"));
+    faults.Add("metrics_listen",
+               absl::StrCat("is '", config.metrics_listen,
+                            "'; must be empty or ADDRESS:PORT, IPv6 in brackets, the "
+                            "port at most 65535"));
   }
   faults.OneOf("log_level", config.log_level, {"error", "warning", "info", "debug"});
-  faults.InRange("threads", config.threads, 0, kMostThreads);
+  faults.InRange("threads", config.threads, 0, kMaxThreads);
   faults.InRange("kv_bytes", config.kv_bytes, 1, kMostKvBytes);
   faults.InRange("park_bytes", config.engine.park.bytes, 0, kMostKvBytes);
   faults.OneOf("kv_dtype", config.kv_dtype, {"auto", "float32", "bfloat16", "int8"});

@@ -66,6 +66,8 @@ ABSL_FLAG(int64_t, window, SessionSettings().window,
 ABSL_FLAG(
     absl::Duration, idle_timeout, SessionSettings().idle_timeout,
     "How long a session lives without a stream, if it does not say: 10m, 30s; 0: not at all.");
+ABSL_FLAG(absl::Duration, max_idle_timeout, EngineLimits().max_idle_timeout,
+          "The longest time without a stream that a client may ask for.");
 ABSL_FLAG(int32_t, step_tokens, EngineLimits().step_tokens,
           "Most tokens of one model step, all sessions together.");
 ABSL_FLAG(int32_t, prefill_chunk, EngineLimits().prefill_chunk,
@@ -185,6 +187,7 @@ ServerConfig ConfigFromFlags() {
   config.engine.defaults.sinks = absl::GetFlag(FLAGS_sinks);
   config.engine.defaults.window = absl::GetFlag(FLAGS_window);
   config.engine.defaults.idle_timeout = absl::GetFlag(FLAGS_idle_timeout);
+  config.engine.limits.max_idle_timeout = absl::GetFlag(FLAGS_max_idle_timeout);
   config.engine.park.directory = absl::GetFlag(FLAGS_park_directory);
   config.engine.park.bytes = absl::GetFlag(FLAGS_park_bytes).bytes;
   EngineLimits& limits = config.engine.limits;

@@ -39,9 +39,11 @@ int TryToListen(const addrinfo& address) {
 
 bool IsAddressAndPort(const std::string& listen) {
   const size_t colon = listen.rfind(':');
+  if (colon == std::string::npos || colon == 0) return false;
+  const std::string host = HostOf(listen);
+  if (absl::StrContains(host, ':') && WithoutBrackets(host) == host) return false;
   int port = -1;
-  return colon != std::string::npos && colon > 0 &&
-         listen.find_first_of(",+") == std::string::npos &&
+  return listen.find_first_of(",+") == std::string::npos &&
          absl::SimpleAtoi(listen.substr(colon + 1), &port) && port >= 0 && port <= 65535;
 }
 

@@ -5,8 +5,9 @@
 
 namespace sinkstream {
 
-// Something before the last colon, without ',' and '+', which begin another address for the library
-// behind --metrics_listen; a port in [0, 65535] behind it.
+// A host before the last colon, in brackets if it has colons itself (IPv6), without ',' and '+',
+// which begin another address for the library behind --metrics_listen; a port in [0, 65535] behind
+// it.
 bool IsAddressAndPort(const std::string& listen);
 
 // An address alone: in 127.0.0.0/8 or ::1, without brackets.

@@ -4,6 +4,7 @@
 #include <systemd/sd-daemon.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "server/config.h"
 #include "server/flags.h"
 #include "server/process/activity.h"
+#include "server/process/descriptors.h"
 #include "server/process/lifecycle.h"
 #include "server/process/readiness.h"
 #include "server/process/start_facts.h"
@@ -190,6 +192,9 @@ int Serve(const ServerConfig& config) {
 }  // namespace sinkstream
 
 int main(int argc, char* argv[]) {
+  sinkstream::OpenStandardDescriptors();
+  sinkstream::RaiseFileLimit();
+  std::signal(SIGPIPE, SIG_IGN);  // who reads its output may go
   const auto config = sinkstream::ParseCommandLine(argc, argv);
   if (!config.has_value()) return EXIT_SUCCESS;
   const auto faults = sinkstream::Validate(*config);

@@ -2,6 +2,7 @@
 
 #include "absl/strings/ascii.h"
 #include "engine/errors.h"
+#include "server/metrics/reason_names.h"
 
 namespace sinkstream {
 namespace {
@@ -41,10 +42,13 @@ MetricLabel Codes() {
            "UNAUTHENTICATED"}};
 }
 
-MetricLabel Refusals() {
-  MetricLabel label = {"reason", {}};
-  for (const Refusal refusal : kRefusals)
-    label.values.push_back(absl::AsciiStrToLower(Name(refusal)));
+// Of enumerators, in their order, then `more`.
+template <typename Enumerators>
+MetricLabel LabelOf(const char* name, const Enumerators& enumerators,
+                    std::initializer_list<const char*> more = {}) {
+  MetricLabel label = {name, {}};
+  for (const auto value : enumerators) label.values.push_back(absl::AsciiStrToLower(Name(value)));
+  label.values.insert(label.values.end(), more.begin(), more.end());
   return label;
 }
 
@@ -79,6 +83,10 @@ std::vector<MetricInfo> ServerMetrics() {
        {{"pool", {"kernels", "openmp"}}}},
       {kTlsCertificateExpirySeconds, "sinkstream_tls_certificate_expiry_seconds", kGauge, "seconds",
        "When the certificate in force expires, since the epoch; 0: the port is not encrypted."},
+      {kSecurityFilesCurrent, "sinkstream_security_files_current", kGauge, "",
+       "1 while certificate, key and tokens in force are those of their files; 0: a file is wrong, "
+       "and "
+       "what was there before it is in force."},
   };
 }
 
@@ -104,7 +112,7 @@ std::vector<MetricInfo> SessionMetrics() {
        "",
        "Sessions ended: closed by the client, idle for too long, with their stream, at the "
        "server's end, or not to be read back from disk.",
-       {{"reason", {"client", "idle", "stream_end", "shutdown", "lost"}}}},
+       {LabelOf("reason", kCloseReasons)}},
       {kSessionDurationSeconds,
        "sinkstream_session_duration_seconds",
        kHistogram,
@@ -117,7 +125,7 @@ std::vector<MetricInfo> SessionMetrics() {
        kCounter,
        "",
        "Sessions, streams and requests refused for want of room, or because the server shuts down.",
-       {Refusals()}},
+       {LabelOf("reason", kRefusals)}},
   };
 }
 
@@ -131,8 +139,10 @@ std::vector<MetricInfo> StreamMetrics() {
        "sinkstream_messages_rejected_total",
        kCounter,
        "",
-       "Messages of clients refused at the door: they do not parse, a field is out of its range, "
-       "or they come out of turn.",
+       "Messages of clients refused before they reach the engine, which refuses others "
+       "(sinkstream_errors_total): they do not parse, a field is out of its range, or they come "
+       "out "
+       "of turn.",
        {{"reason", {"malformed", "invalid", "out_of_turn"}}}},
       {kErrors,
        "sinkstream_errors_total",
@@ -156,8 +166,7 @@ std::vector<MetricInfo> TurnMetrics() {
        kCounter,
        "",
        "Turns that have ended, by how.",
-       {{"finish_reason",
-         {"end_of_turn", "stop_token", "stop_string", "length", "cancelled", "error"}}}},
+       {LabelOf("finish_reason", kFinishReasons, {"error"})}},
       {kAppends,
        "sinkstream_appends_total",
        kCounter,
@@ -233,7 +242,9 @@ std::vector<MetricInfo> MemoryMetrics() {
   using enum Metric;
   return {
       {kKvLimitBytes, "sinkstream_kv_limit_bytes", kGauge, "bytes",
-       "KV memory of all sessions (--kv_bytes, in whole blocks)."},
+       "KV memory (--kv_bytes, in whole blocks)."},
+      {kKvSessionsLimitBytes, "sinkstream_kv_sessions_limit_bytes", kGauge, "bytes",
+       "Of that, what sessions can reserve: the rest is for what a step takes meanwhile."},
       {kKvReservedBytes, "sinkstream_kv_reserved_bytes", kGauge, "bytes",
        "KV memory reserved for open sessions: what admission counts."},
       {kKvUsedBytes, "sinkstream_kv_used_bytes", kGauge, "bytes", "KV memory that holds tokens."},
@@ -273,20 +284,20 @@ std::vector<MetricInfo> MemoryMetrics() {
        kCounter,
        "",
        "Caches of idle sessions saved to disk, and loaded from it.",
-       {{"op", {"save", "load"}}, {"outcome", {"ok", "error"}}}},
+       {LabelOf("op", kAllParkOperations), {"outcome", {"ok", "error"}}}},
       {kParkSeconds,
        "sinkstream_park_seconds",
        kHistogram,
        "seconds",
        "Time that such an operation took, its wait for those before it included.",
-       {{"op", {"save", "load"}}},
+       {LabelOf("op", kAllParkOperations)},
        ParkBuckets()},
       {kParkTransferBytes,
        "sinkstream_park_transfer_bytes_total",
        kCounter,
        "bytes",
        "Bytes saved to disk and loaded from it.",
-       {{"op", {"save", "load"}}}},
+       {LabelOf("op", kAllParkOperations)}},
   };
 }
 

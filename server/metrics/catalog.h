@@ -28,6 +28,7 @@ enum class Metric {
   kMemoryLimitBytes,
   kThreads,
   kTlsCertificateExpirySeconds,
+  kSecurityFilesCurrent,
 
   kSessions,
   kSessionsLimit,
@@ -61,6 +62,7 @@ enum class Metric {
   kGuessedTokens,
 
   kKvLimitBytes,
+  kKvSessionsLimitBytes,
   kKvReservedBytes,
   kKvUsedBytes,
   kKvPeakBytes,

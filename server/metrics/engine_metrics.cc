@@ -27,9 +27,7 @@ std::array<Gauge*, N> Gauges(MetricStore& store, Metric metric) {
 // In the order of the label's values.
 enum Outcome : size_t { kOk, kError };
 enum AppendOutcome : size_t { kAppendDone, kAppendCancelled, kAppendError };
-constexpr size_t kTurnError = 5;  // behind the reasons of FinishReason
-static_assert(static_cast<size_t>(FinishReason::kCancelled) == kTurnError - 1);
-static_assert(static_cast<size_t>(CloseReason::kLost) == 4);
+constexpr size_t kTurnError = kFinishReasons.size();
 
 }  // namespace
 
@@ -38,10 +36,10 @@ EngineMetrics::EngineMetrics(MetricStore& store)
       sessions_(Gauges<5>(store, Metric::kSessions)),
       opened_(store.CounterOf(Metric::kSessionsOpened)),
       resumed_(store.CounterOf(Metric::kSessionsResumed)),
-      closed_(Counters<5>(store, Metric::kSessionsClosed)),
+      closed_(Counters<kCloseReasons.size()>(store, Metric::kSessionsClosed)),
       session_seconds_(store.HistogramOf(Metric::kSessionDurationSeconds)),
       decode_pauses_(store.CounterOf(Metric::kDecodePauses)),
-      turns_(Counters<6>(store, Metric::kTurns)),
+      turns_(Counters<kFinishReasons.size() + 1>(store, Metric::kTurns)),
       appends_(Counters<3>(store, Metric::kAppends)),
       running_(store.GaugeOf(Metric::kRunningRequests)),
       waiting_(store.GaugeOf(Metric::kWaitingRequests)),
@@ -97,6 +95,7 @@ void EngineMetrics::Describe(const Engine& engine) {
   set(Metric::kThreads, spec.library_threads, {1});
   set(Metric::kSessionsLimit, options.limits.max_sessions);
   set(Metric::kKvLimitBytes, spec.num_blocks * spec.block_bytes);
+  set(Metric::kKvSessionsLimitBytes, engine.SessionsKvBytes());
   set(Metric::kKvSessionBytes, engine.SessionKvBytes(options.defaults));
   set(Metric::kDistributionLimitBytes, options.limits.distribution_bytes);
   set(Metric::kParkedLimitBytes, options.park.bytes);
@@ -177,7 +176,8 @@ void EngineMetrics::CountTurn(const RequestEnd& end) {
   const double total = absl::ToDoubleSeconds(end.timings.total);
   turn_seconds_.Observe(total);
   if (end.usage.generated_tokens == 0) unanswered_seconds_.Observe(total);
-  queue_seconds_.Observe(absl::ToDoubleSeconds(end.timings.queue));
+  const bool planned = end.timings.queue < end.timings.total;
+  if (planned) queue_seconds_.Observe(absl::ToDoubleSeconds(end.timings.queue));
 }
 
 void EngineMetrics::OnRequestFailed(const absl::Status& status) {

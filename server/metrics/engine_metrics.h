@@ -43,11 +43,11 @@ class EngineMetrics final : public EngineObserver {
 
   std::array<Gauge*, 5> sessions_;
   Counter &opened_, &resumed_;
-  std::array<Counter*, 5> closed_;
+  std::array<Counter*, kCloseReasons.size()> closed_;
   HistogramCell& session_seconds_;
   Counter& decode_pauses_;
 
-  std::array<Counter*, 6> turns_;
+  std::array<Counter*, kFinishReasons.size() + 1> turns_;
   std::array<Counter*, 3> appends_;
   Gauge &running_, &waiting_;
   HistogramCell &queue_seconds_, &turn_seconds_, &unanswered_seconds_;

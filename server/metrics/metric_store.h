@@ -37,8 +37,8 @@ class MetricStore {
   // told from now on. Any thread.
   void SetInfo(Metric metric, std::vector<std::string> values);
 
-  // `fill` is called before each text, one at a time, by the thread that asks for it. What it uses
-  // outlives the last text.
+  // `fill` is called before each text, one at a time, by the thread that asks for it. It calls
+  // neither SetInfo nor FillBeforeText nor Text. What it uses outlives the last text.
   void FillBeforeText(std::function<void()> fill);
 
   // Prometheus' text format 0.0.4. Any thread.

@@ -55,7 +55,7 @@ class ServerLifecycle {
   // Takes no new session, lets running requests go on, then ends every stream with UNAVAILABLE,
   // lets its reader take what waits for it, and closes the port. All that for `timeout` (at most
   // kMaxDrainTimeout of server/config.h) or until `activity` is told to hurry. Returns when no call
-  // is left: what is left then is cancelled after kFarewell.
+  // is left: what is left then is cancelled after kFarewell. Call once.
   void Drain(absl::Duration timeout);
 
   static constexpr absl::Duration kFarewell = absl::Seconds(1);

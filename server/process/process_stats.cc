@@ -65,6 +65,15 @@ int64_t MaxFds() {
 
 }  // namespace
 
+absl::StatusOr<int64_t> ReadResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t pages = 0, resident_pages = 0;
+  if (!(file >> pages >> resident_pages)) {
+    return absl::InternalError("/proc/self/statm cannot be read");
+  }
+  return resident_pages * sysconf(_SC_PAGESIZE);
+}
+
 absl::StatusOr<ProcessStats> ReadProcessStats() {
   const std::vector<std::string> fields = StatFields();
   const auto number = [&](Field field) {

@@ -17,7 +17,9 @@ struct ProcessStats {
   int64_t max_fds = 0;  // the soft limit
 };
 
-// INTERNAL if it cannot be read. Any thread.
+// INTERNAL if it cannot be read. Any thread. Takes time in proportion to the open files.
 absl::StatusOr<ProcessStats> ReadProcessStats();
+// Of that, resident_bytes alone.
+absl::StatusOr<int64_t> ReadResidentBytes();
 
 }  // namespace sinkstream

@@ -1,7 +1,6 @@
 #include "server/process/start_facts.h"
 
 #include "absl/strings/str_format.h"
-#include "engine/kv/kv_window.h"
 #include "server/process/version.h"
 
 namespace sinkstream {
@@ -9,11 +8,8 @@ namespace sinkstream {
 std::string StartFacts(const Engine& engine) {
   const ModelSpec& spec = engine.Spec();
   const SessionSettings& session = engine.Options().defaults;
-  const EngineLimits& limits = engine.Options().limits;
-  const int64_t slack =
-      StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens);
   const int64_t session_bytes = engine.SessionKvBytes(session);
-  const int64_t sessions = (spec.num_blocks - slack) * spec.block_bytes / session_bytes;
+  const int64_t sessions = engine.SessionsKvBytes() / session_bytes;
   constexpr double kMiB = 1 << 20;
   return absl::StrFormat(
       "sinkstream-server %s\n"

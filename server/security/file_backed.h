@@ -2,6 +2,7 @@
 // be read the last good value stays.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,9 +32,11 @@ class FileBacked {
     std::vector<FileStamp> stamps = Stamps();
     if (stamps == read_) {
       told_ = {};
+      current_ = true;
       return false;
     }
     auto loaded = load_();
+    current_ = loaded.ok();
     if (!loaded.ok()) {
       Fault fault = {std::move(stamps), loaded.status()};
       if (fault == told_) return false;
@@ -47,6 +50,9 @@ class FileBacked {
     value_ = std::move(value);
     return true;
   }
+
+  // Any thread. False if the last Refresh() could not read the files.
+  bool IsCurrent() const { return current_; }
 
   // Any thread. Null before the first good Refresh().
   std::shared_ptr<const T> Get() const {
@@ -72,6 +78,7 @@ class FileBacked {
   const std::function<absl::StatusOr<T>()> load_;
   std::vector<FileStamp> read_;  // of the files that the value was read from
   Fault told_;                   // of the last call
+  std::atomic<bool> current_{false};
   mutable Mutex mutex_;
   std::shared_ptr<const T> value_ ABSL_GUARDED_BY(mutex_);
 };

@@ -25,13 +25,19 @@ class PortSecurity {
   // Told what an operator should know of the files. Called by Load and Refresh.
   using Notice = std::function<void(LogLevel, const std::string& about)>;
 
-  // INVALID_ARGUMENT, naming the file and what is wrong. What `notice` uses outlives this.
+  // INVALID_ARGUMENT, naming the file and what is wrong; of a certificate that has expired or is
+  // not valid yet there is a warning alone. What `notice` uses outlives this.
   static absl::StatusOr<std::unique_ptr<PortSecurity>> Load(const SecurityFiles& files,
                                                             Notice notice);
 
   // Reads what has changed; a file that is wrong is logged once, and what was there before stays.
   // One thread at a time.
   void Refresh();
+
+  // Any thread. False while a file is wrong, and what was there before it is in force.
+  bool IsCurrent() const {
+    return (!tls_ || tls_->IsCurrent()) && (!tokens_ || tokens_->IsCurrent());
+  }
 
   // Any thread. Null: no encryption; everybody may use the server.
   std::shared_ptr<const TlsMaterial> Tls() const { return tls_ ? tls_->Get() : nullptr; }

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <exception>
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -24,7 +23,7 @@ namespace {
 
 constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr size_t kMostLevelBytes = 16;
-constexpr int64_t kMostDiscardedBytes = int64_t{1} << 20;
+constexpr int64_t kMostDiscardedBytes = int64_t{1} << 16;
 constexpr auto kBodyPatience = std::chrono::seconds(5);
 
 const char* Phrase(int code) {
@@ -55,29 +54,26 @@ int KeepMessage(const mg_connection*, const char* message) {
   return 1;
 }
 
+// At most `most` bytes of a body, or what has come within kBodyPatience. Byte by byte: asked for
+// more, the library waits for all of them as long as some come now and then.
+std::string ReadBody(mg_connection* connection, size_t most) {
+  const auto deadline = std::chrono::steady_clock::now() + kBodyPatience;
+  std::string body;
+  char next = 0;
+  while (body.size() < most && std::chrono::steady_clock::now() < deadline &&
+         mg_read(connection, &next, 1) == 1) {
+    body.push_back(next);
+  }
+  return body;
+}
+
 // What is left of a body: a connection that is closed on it may lose the answer. Else the library
 // itself would read it, however long it says to be and takes.
 void DiscardBody(mg_connection* connection) {
   const int64_t says = mg_get_request_info(connection)->content_length;
   mg_disable_connection_keep_alive(connection);
   if (says < 0 || says > kMostDiscardedBytes) return;
-  const auto deadline = std::chrono::steady_clock::now() + kBodyPatience;
-  char discarded[4096];
-  while (std::chrono::steady_clock::now() < deadline &&
-         mg_read(connection, discarded, sizeof(discarded)) > 0) {
-  }
-}
-
-// Absent for one that is too long.
-std::optional<std::string> Body(mg_connection* connection) {
-  char body[kMostLevelBytes + 1];
-  size_t size = 0;
-  while (size < sizeof(body)) {
-    const int more = mg_read(connection, body + size, sizeof(body) - size);
-    if (more <= 0) return std::string(body, size);
-    size += static_cast<size_t>(more);
-  }
-  return std::nullopt;
+  ReadBody(connection, static_cast<size_t>(says));
 }
 
 }  // namespace
@@ -163,7 +159,7 @@ OpsServer::Reply OpsServer::SetLogLevel(mg_connection* connection) const {
   if (!IsLoopbackAddress(mg_get_request_info(connection)->remote_addr)) {
     return {403, "from loopback alone\n"};
   }
-  const std::string body = Body(connection).value_or("");
+  const std::string body = ReadBody(connection, kMostLevelBytes + 1);
   const auto name = absl::StripAsciiWhitespace(body);
   const auto level = ParseLogLevel(std::string_view(name.data(), name.size()));
   if (!level) return {400, "the body must be error, warning, info or debug\n"};

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "server/metrics/catalog.h"
+#include "server/metrics/reason_names.h"
 
 namespace sinkstream {
 namespace {
@@ -21,12 +21,6 @@ bool IsServersFault(const absl::Status& status) {
 
 std::string Message(const absl::Status& status) {
   return std::string(status.message().substr(0, kMostMessageBytes));
-}
-
-// As the metrics' label says it, whose values are in the order of the reasons.
-template <typename Reason>
-const std::string& ReasonName(Metric metric, Reason reason) {
-  return InfoOf(metric).labels[0].values[static_cast<size_t>(reason)];
 }
 
 void AddCounts(const RequestEnd& end, ordered_json& fields) {
@@ -62,7 +56,7 @@ void RequestLog::OnRequestEnd(const RequestEnd& end) {
   ordered_json fields = {{"session", ShortId(end.session_id)}};
   if (!end.principal.empty()) fields["principal"] = end.principal;
   fields["request_id"] = end.request_id;
-  if (end.reason) fields["finish_reason"] = ReasonName(Metric::kTurns, *end.reason);
+  if (end.reason) fields["finish_reason"] = Name(*end.reason);
   fields["code"] = absl::StatusCodeToString(end.status.code());
   if (fault) fields["message"] = Message(end.status);
   AddCounts(end, fields);
@@ -80,7 +74,7 @@ void RequestLog::OnSessionEnd(const SessionEnd& end) {
   if (!log_.Writes(LogLevel::kDebug)) return;
   log_.Write(LogLevel::kDebug, "session_closed",
              {{"session", ShortId(end.id)},
-              {"reason", ReasonName(Metric::kSessionsClosed, end.reason)},
+              {"reason", Name(end.reason)},
               {"tokens", end.tokens},
               {"lifetime_seconds", absl::ToDoubleSeconds(end.lifetime)}});
 }

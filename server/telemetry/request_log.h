@@ -12,7 +12,8 @@ class RequestLog final : public EngineObserver {
   // `log` outlives this.
   explicit RequestLog(LogWriter& log) : log_(log) {}
 
-  // Any thread: an error whose text clients are not told; nothing for any other.
+  // Any thread: an error that is the server's fault (INTERNAL, UNKNOWN, DATA_LOSS); nothing for any
+  // other.
   void InternalError(const absl::Status& status);
 
   // info: each turn and append that was taken up; error, if it is the server's fault.

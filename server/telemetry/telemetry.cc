@@ -56,6 +56,7 @@ void Telemetry::Watch(const PortSecurity& security) {
     const auto tls = security.Tls();
     const double expires = tls ? absl::ToDoubleSeconds(tls->expires - absl::UnixEpoch()) : 0;
     metrics.GaugeOf(Metric::kTlsCertificateExpirySeconds).Set(expires);
+    metrics.GaugeOf(Metric::kSecurityFilesCurrent).Set(security.IsCurrent() ? 1 : 0);
   });
 }
 

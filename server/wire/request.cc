@@ -186,11 +186,11 @@ absl::StatusOr<ScoreCall> ToScoreCall(const v1::ScoreRequest& score, const Reque
   SessionSettings settings = engine.Options().defaults;
   settings.sinks = call.open.sinks.value_or(settings.sinks);
   settings.window = call.open.window.value_or(settings.window);
-  if (auto valid = ValidateSession(settings, engine.Spec(), rules.limits, ""); !valid.ok()) {
-    return valid;
-  }
+  const auto valid =
+      ValidateSession(settings, engine.Spec(), rules.limits, "", ContextField(call.open));
+  if (!valid.ok()) return valid;
   const ScoringParams scoring = ToScoring(score.scoring());
-  if (auto valid = ValidateScoring(scoring, "scoring."); !valid.ok()) return valid;
+  if (auto status = ValidateScoring(scoring, "scoring."); !status.ok()) return status;
   auto tokens = ToScoredTokens(score, rules, engine.GetTokenizer());
   if (!tokens.ok()) return tokens.status();
   const int64_t scored = static_cast<int64_t>(tokens->size()) - std::max(1, scoring.skip_tokens);

@@ -34,11 +34,13 @@ TEST(ServerConfig, EveryFaultIsToldAtOnce) {
   config.listen = "nowhere";
   config.threads = -1;
   config.isa = "sse9";
-  EXPECT_THAT(Validate(config),
-              ElementsAre("--listen: is 'nowhere'; must be ADDRESS:PORT, the port at most 65535",
-                          "--threads: is -1; must be at least 0",
-                          "--isa: is 'sse9'; must be one of auto, amx, avx512_bf16, avx512_vnni, "
-                          "avx512, avx2, portable"));
+  EXPECT_THAT(
+      Validate(config),
+      ElementsAre("--listen: is 'nowhere'; must be ADDRESS:PORT, IPv6 in brackets, the port at "
+                  "most 65535",
+                  "--threads: is -1; must be at least 0",
+                  "--isa: is 'sse9'; must be one of auto, amx, avx512_bf16, avx512_vnni, "
+                  "avx512, avx2, portable"));
 }
 
 struct Fault {
@@ -65,6 +67,18 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
       {"window", [](auto& c) { c.engine.defaults.window = 0; }},
       {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = absl::Hours(25); }},
       {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = -absl::Hours(1); }},
+      {"max_idle_timeout",
+       [](auto& c) {
+         c.engine.limits.max_idle_timeout = -absl::Hours(1);
+         c.engine.defaults.idle_timeout = -absl::Hours(1);
+       }},
+      {"max_idle_timeout", [](auto& c) { c.engine.limits.max_idle_timeout = absl::Hours(9000); }},
+      {"idle_timeout", [](auto& c) { c.engine.limits.max_idle_timeout = absl::Minutes(9); }},
+      {"park_directory",
+       [](auto& c) {
+         c.engine.park.bytes = 1;
+         c.engine.park.directory = "";
+       }},
       {"max_sessions", [](auto& c) { c.engine.limits.max_sessions = 0; }},
       {"step_tokens",
        [](auto& c) { c.engine.limits.step_tokens = c.engine.limits.prefill_chunk = 0; }},

@@ -6,8 +6,8 @@ namespace sinkstream {
 namespace {
 
 TEST(ListenAddress, LoopbackIsWhatNoOtherMachineReaches) {
-  for (const char* address : {"127.0.0.1:50051", "127.8.9.10:0", "localhost:1", "LocalHost:1",
-                              "[::1]:50051", "::1:50051"}) {
+  for (const char* address :
+       {"127.0.0.1:50051", "127.8.9.10:0", "localhost:1", "LocalHost:1", "[::1]:50051"}) {
     EXPECT_TRUE(IsLoopback(address)) << address;
   }
   for (const char* address :
@@ -30,8 +30,9 @@ TEST(ListenAddress, HasAnAddressAndAPort) {
   for (const char* address : {"127.0.0.1:0", "[::1]:65535", "name:1"}) {
     EXPECT_TRUE(IsAddressAndPort(address)) << address;
   }
-  for (const char* address : {"", ":1", "name", "name:", "name:x", "name:65536", "name:-1",
-                              "0.0.0.0:80,127.0.0.1:9464", "127.0.0.1:1+127.0.0.1:2"}) {
+  for (const char* address :
+       {"", ":1", "name", "name:", "name:x", "name:65536", "name:-1", "0.0.0.0:80,127.0.0.1:9464",
+        "127.0.0.1:1+127.0.0.1:2", "::1:5005", ":::50051"}) {
     EXPECT_FALSE(IsAddressAndPort(address)) << address;
   }
 }

@@ -89,6 +89,20 @@ TEST_F(EngineMetricsTest, ATurnWhoseFirstStepFailedHasWaitedUntilThen) {
   EXPECT_THAT(Lines(), testing::Contains("sinkstream_turn_queue_seconds_bucket{le=\"0.04\"} 1"));
 }
 
+TEST_F(EngineMetricsTest, ATurnThatHadNoPlaceInAStepTellsNothingOfTheQueue) {
+  Timings timings;
+  timings.queue = timings.total = absl::Seconds(4);
+  metrics_.OnRequestEnd({.session_id = id_,
+                         .principal = id_,
+                         .trace = no_trace_,
+                         .replies = true,
+                         .reason = FinishReason::kCancelled,
+                         .status = absl::OkStatus(),
+                         .usage = {},
+                         .timings = timings});
+  EXPECT_THAT(Lines(), testing::Contains("sinkstream_turn_queue_seconds_count 0"));
+}
+
 TEST_F(EngineMetricsTest, CountsAnAppendByItsEnd) {
   EndAppend(absl::OkStatus());
   EndAppend(absl::CancelledError("by the client"));

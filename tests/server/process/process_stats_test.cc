@@ -22,6 +22,13 @@ TEST(ProcessStats, AreThoseOfThisProcess) {
   EXPECT_GT(stats->start_seconds, static_cast<double>(std::time(nullptr)) - 24 * 3600);
 }
 
+TEST(ProcessStats, TellTheResidentBytesByThemselves) {
+  const auto bytes = ReadResidentBytes();
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_GT(*bytes, 1 << 20);
+  EXPECT_LT(*bytes, ReadProcessStats()->virtual_bytes);
+}
+
 TEST(ProcessStats, CountADescriptorMore) {
   const int before = ReadProcessStats()->open_fds;
   const int fd = open("/dev/null", O_RDONLY);

@@ -165,6 +165,7 @@ TEST_F(PortSecurityTest, KeepsACertificateRatherThanTakeOneOfAnotherTime) {
   files_.Write("server.key", old.key);
   security->Refresh();
   EXPECT_EQ(security->Tls(), before);
+  EXPECT_FALSE(security->IsCurrent());
   EXPECT_EQ(Log(), "error: what was there before stays in force: " + files_.Path("server.pem") +
                        ": the certificate has expired\n");
 }
@@ -208,9 +209,11 @@ TEST_F(PortSecurityTest, ABadFileIsToldOnceAndChangesNothing) {
   security->Refresh();
   EXPECT_EQ(Log(), "");
   EXPECT_EQ(security->Tokens()->PrincipalOf("alice-token-0123"), "alice");
+  EXPECT_FALSE(security->IsCurrent());
   files_.Write("tokens", kBob);
   security->Refresh();
   EXPECT_EQ(security->Tokens()->PrincipalOf("bob-token-456789"), "bob");
+  EXPECT_TRUE(security->IsCurrent());
 }
 
 TEST_F(PortSecurityTest, AFileThatIsAwayForAWhileChangesNothing) {
