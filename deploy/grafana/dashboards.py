@@ -124,6 +124,10 @@ def overview(scope: str) -> list:
     def part(metric: str, of: str) -> str:
         return f"{total(metric, scope)} / {total(of, scope)}"
 
+    # Of servers that know their limit: it is 0 while the model loads.
+    known = f"(sinkstream_memory_limit_bytes{{{scope}}} > 0)"
+    memory = f"sum(process_resident_memory_bytes{{{scope}}} and on (job, instance) {known}) / sum{known}"
+
     # As in the recording rules: a stream that fails by itself is a request.
     requests = (f"({recent('sinkstream_turns_total')} + {recent('sinkstream_appends_total')}"
                 f" + {recent('sinkstream_errors_total', f', {STREAM_FAULTS}')})")
@@ -144,7 +148,7 @@ def overview(scope: str) -> list:
         figure("Evicted tokens a second", recent("sinkstream_evicted_tokens_total")),
         figure("Attention to the sinks", mean("sinkstream_pinned_attention_ratio", scope, window=RECENTLY), "percentunit"),
         figure("Bad logits in an hour", f"sum(increase(sinkstream_nonfinite_logits_total{{{scope}}}[1h]))", red=1),
-        figure("Memory, of its limit", part("process_resident_memory_bytes", "sinkstream_memory_limit_bytes"), "percentunit", red=1),
+        figure("Memory, of its limit", memory, "percentunit", red=1),
         alerts(scope),
     ]
 

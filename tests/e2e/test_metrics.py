@@ -143,6 +143,7 @@ def test_tells_the_model_the_limits_and_the_process(api, watched):
     assert 'model="SmolLM2-135M-Instruct"' in info and 'sinks="4"' in info and 'window="60"' in info
     model = watched.stub.GetModel(api.pb.GetModelRequest())
     assert told["sinkstream_kv_limit_bytes"] == model.limits.kv_bytes
+    assert 0.9 < told["sinkstream_kv_sessions_limit_bytes"] / model.limits.kv_bytes < 1
     assert told["sinkstream_sessions_limit"] == model.limits.max_sessions
     assert told["process_resident_memory_bytes"] > 100e6
     parts = told["sinkstream_kv_limit_bytes"] + told["sinkstream_distribution_limit_bytes"]
