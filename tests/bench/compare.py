@@ -45,15 +45,34 @@ def parse():
     arguments.model = arguments.model or [OWN_MODEL]
     if arguments.rounds < 1 or arguments.threads < 1:
         parser.error("--rounds and --threads are at least 1")
-    if not all("=" in model for model in arguments.model):
-        parser.error("--model is NAME=FILE")
+    check_models(parser, arguments.model)
+    for folder in (arguments.bench, arguments.binaries):
+        if not os.path.isdir(folder):
+            parser.error(f"{folder} is no folder; scripts/bench sets it up")
     return parser, arguments
 
 
+def check_models(parser, models):
+    for model in models:
+        name, equals, file = model.partition("=")
+        if not name or not equals:
+            parser.error("--model is NAME=FILE")
+        if not os.path.isfile(file):
+            parser.error(f"--model: there is no file {file}")
+    names = [model.partition("=")[0] for model in models]
+    if len(set(names)) < len(names):
+        parser.error("--model: two of one name")
+
+
 def tokens_of(text, bench):
+    """Token ids of a file. ValueError names one that is not there or is not UTF-8."""
+    try:
+        with open(text, encoding="utf-8") as file:
+            content = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--text {text}: {error}") from error
     tokenizer = AutoTokenizer.from_pretrained(bench, gguf_file="q4_1.gguf")
-    with open(text, encoding="utf-8") as file:
-        return tokenizer(file.read(), add_special_tokens=False)["input_ids"]
+    return tokenizer(content, add_special_tokens=False)["input_ids"]
 
 
 def write_report(document, folder):
@@ -75,9 +94,10 @@ def main():
     try:
         cells = chosen_cells(arguments.cells)
         peers = own + roster.chosen(roster.peers(ROOT, arguments.bench, arguments.threads), arguments.peers)
-    except ValueError as error:
+        text_ids = tokens_of(arguments.text, arguments.bench)
+        os.makedirs(arguments.out, exist_ok=True)
+    except (ValueError, OSError) as error:
         parser.error(str(error))
-    text_ids = tokens_of(arguments.text, arguments.bench)
     results = Results(os.path.join(arguments.out, "results.json"), machine.describe(ROOT, arguments.threads),
                       [peer.name for peer in own])
     # As an interruption: the peers must not stay behind.

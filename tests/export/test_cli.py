@@ -38,12 +38,12 @@ def test_quantised_export_tells_what_the_matrices_are_and_what_that_costs(tmp_pa
     assert result.returncode == 0
     lines = [line.removeprefix("sinkstream_export: ") for line in said(result)]
     assert [line.split()[0] for line in lines] == ["reading", "building", "matrices:", "verifying", "rounding",
-                                                   "predictions"]
+                                                   "on"]
     assert lines[2] == "matrices: 21 Q4_1, 2 Q8_0"
     number = r"\d+(\.\d+)?(e-\d+)?"
     cost = rf"{number} nats \(mean KL divergence\), [+-]{number} \(mean NLL\)"
-    assert re.fullmatch(rf"predictions differ from the source's by {cost}; from the same weights' in float32 by {cost};"
-                        r" writing .*", lines[5])
+    assert re.fullmatch(rf"on a sample of \d+ tokens predictions differ from the source's by {cost};"
+                        rf" from the same weights' in float32 by {cost}; writing .*", lines[5])
     assert re.fullmatch(rf"rounding keys and values changes predictions by {number} nats as bfloat16, {number} nats as"
                         " int8: the cache is int8", lines[4])
 

@@ -107,7 +107,8 @@ def _found(verification: dict) -> str:
         return f"logits differ by at most {verification['max_abs_logit_difference']:g}"
     source, same = (f"{figures['mean_kl']:g} nats (mean KL divergence), {figures['mean_nll_increase']:+g} (mean NLL)"
                     for figures in (verification["source"], verification["same_weights"]))
-    return f"predictions differ from the source's by {source}; from the same weights' in float32 by {same}"
+    sample = f"on a sample of {verification['tokens']} tokens"
+    return f"{sample} predictions differ from the source's by {source}; from the same weights' in float32 by {same}"
 
 
 def _kv_found(verification: dict) -> str:
