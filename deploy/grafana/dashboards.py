@@ -203,8 +203,9 @@ def scheduler(scope: str) -> list:
 
 def memory(scope: str) -> list:
     return [
-        chart("KV memory", "What holds tokens, the most that has, what is reserved for open sessions, all there is.",
-              [Line(name, total(f"sinkstream_kv_{name}_bytes", scope)) for name in ("used", "peak", "reserved", "limit")], "bytes"),
+        chart("KV memory", "What holds tokens, the most that has, what is reserved for open sessions and can be, all there is.",
+              [Line(name.replace("_", " "), total(f"sinkstream_kv_{name}_bytes", scope))
+               for name in ("used", "peak", "reserved", "sessions_limit", "limit")], "bytes"),
         chart("KV blocks", "By use.", [Line("{{use}}", total("sinkstream_kv_blocks", scope, "use"))], stacked=True),
         chart("Tokens in memory", "That sessions see: sinks and windows.", [Line("tokens", total("sinkstream_kv_tokens", scope))]),
         chart("Evicted tokens", "A second: those that left their session's window.",
@@ -269,6 +270,8 @@ def process(scope: str) -> list[timeseries.Panel]:
                                                            Line("limit", total("process_max_fds", scope))]),
         chart("Certificate", "Until the one in force expires; 0 where nothing is encrypted.",
               [Line(each, f"clamp_min({total('sinkstream_tls_certificate_expiry_seconds', scope, 'instance')} - time(), 0)")], "s"),
+        chart("Security files", "1 while certificate, key and tokens are those of their files.",
+              [Line(each, total("sinkstream_security_files_current", scope, "instance"))]),
         chart("Log", "Lines a second, by level, and those that were lost.",
               [Line("{{level}}", rate("sinkstream_log_lines_total", scope, "level")),
                Line("lost", rate("sinkstream_log_lines_dropped_total", scope))]),

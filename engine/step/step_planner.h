@@ -21,10 +21,10 @@
 namespace sinkstream {
 
 struct StepBudget {
-  int32_t step_tokens;    // rows of a step, >= 2, so that prompts get one beside decodes
-  int32_t prefill_chunk;  // prefill rows of a step while any session decodes, >= 1
-  int32_t max_prefills;   // sessions that prefill in one step, >= 1
-  int32_t score_rows;     // rows of a step that score, >= 1
+  int32_t step_tokens = 2;    // rows of a step, >= 2, so that prompts get one beside decodes
+  int32_t prefill_chunk = 1;  // prefill rows of a step while any session decodes, >= 1
+  int32_t max_prefills = 1;   // sessions that prefill in one step, >= 1
+  int32_t score_rows = 1;     // rows of a step that score, >= 1
   // In rows without logits, >= 1. The vocabulary's logits take less than the rest of a row; their
   // exponentials, on one thread, make up for it, roughly.
   int32_t scored_row_cost = 2;

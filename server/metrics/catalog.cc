@@ -275,6 +275,12 @@ std::vector<MetricInfo> MemoryMetrics() {
        "Told distributions that no client has read yet."},
       {kDistributionLimitBytes, "sinkstream_distribution_limit_bytes", kGauge, "bytes",
        "Most of these (--distribution_bytes)."},
+  };
+}
+
+std::vector<MetricInfo> ParkingMetrics() {
+  using enum Metric;
+  return {
       {kParkedBytes, "sinkstream_parked_bytes", kGauge, "bytes",
        "Caches of idle sessions on disk."},
       {kParkedLimitBytes, "sinkstream_parked_limit_bytes", kGauge, "bytes",
@@ -380,8 +386,9 @@ std::vector<MetricInfo> ProcessMetrics() {
 
 std::vector<MetricInfo> AllMetrics() {
   std::vector<MetricInfo> all;
-  for (auto* const part : {&ServerMetrics, &SessionMetrics, &StreamMetrics, &TurnMetrics,
-                           &TokenMetrics, &MemoryMetrics, &StepMetrics, &ProcessMetrics}) {
+  for (auto* const part :
+       {&ServerMetrics, &SessionMetrics, &StreamMetrics, &TurnMetrics, &TokenMetrics,
+        &MemoryMetrics, &ParkingMetrics, &StepMetrics, &ProcessMetrics}) {
     const std::vector<MetricInfo> metrics = part();
     all.insert(all.end(), metrics.begin(), metrics.end());
   }
