@@ -143,12 +143,9 @@ class Engine::Impl {
     }
     if (!prompt) return std::vector<TokenId>();
     auto tokens = format_.EncodeBegin(*tokenizer_, prompt);
-    const int32_t most = options_.limits.max_request_tokens;
-    if (tokens.size() > static_cast<size_t>(most)) {
-      return InvalidField("open.system_prompt",
-                          absl::StrCat("is ", tokens.size(), " tokens long; at most ", most,
-                                       " (max_request_tokens)"));
-    }
+    const auto fits =
+        ValidateTokenCount(tokens.size(), options_.limits.max_request_tokens, "open.system_prompt");
+    if (!fits.ok()) return fits;
     prompt.emplace();
     return tokens;
   }

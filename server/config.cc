@@ -86,9 +86,8 @@ void CheckLimits(const ServerConfig& config, Faults& faults) {
   const EngineLimits& limits = config.engine.limits;
   faults.InRange("max_sessions", limits.max_sessions, 1, kMostSessions);
   faults.InRange("step_tokens", limits.step_tokens, kLeastStepTokens, kMostStepTokens);
-  if (limits.step_tokens >= kLeastStepTokens) {
-    faults.InRange("prefill_chunk", limits.prefill_chunk, 1, limits.step_tokens);
-  }
+  faults.InRange("prefill_chunk", limits.prefill_chunk, 1,
+                 limits.step_tokens < kLeastStepTokens ? kMostStepTokens : limits.step_tokens);
   faults.InRange("speculative_tokens", limits.speculative_tokens, 0, kMaxSpeculativeTokens);
   faults.InRange("score_rows", limits.score_rows, 1, kMostStepTokens);
   faults.InRange("distribution_bytes", limits.distribution_bytes, 1, kMostKvBytes);

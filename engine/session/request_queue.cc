@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/errors.h"
 #include "engine/session/scoring.h"
+#include "engine/session/session_rules.h"
 
 namespace sinkstream {
 namespace {
@@ -53,12 +54,7 @@ absl::Status RequestQueue::Admit(const Session& session, const Sequence::Request
   const size_t tokens = input.user_turn ? input.user_turn->later.size()
                         : input.text    ? input.text->tokens
                                         : input.tokens.size();
-  if (tokens > static_cast<size_t>(limits_.max_request_tokens)) {
-    return InvalidField(InputField(request),
-                        absl::StrCat("is ", tokens, " tokens long; at most ",
-                                     limits_.max_request_tokens, " (max_request_tokens)"));
-  }
-  return absl::OkStatus();
+  return ValidateTokenCount(tokens, limits_.max_request_tokens, InputField(request));
 }
 
 void RequestQueue::Submit(Session& session, Sequence::Request request) {

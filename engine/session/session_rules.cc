@@ -12,6 +12,12 @@ int32_t StepSlackBlocks(const EngineLimits& limits, const ModelSpec& spec) {
   return StepSlackBlocks(limits.step_tokens, limits.max_prefills_per_step, spec.block_tokens);
 }
 
+absl::Status ValidateTokenCount(size_t tokens, int32_t most, const std::string& field) {
+  if (tokens <= static_cast<size_t>(most)) return absl::OkStatus();
+  return InvalidField(
+      field, absl::StrCat("is ", tokens, " tokens long; at most ", most, " (max_request_tokens)"));
+}
+
 absl::Status ValidateContext(int64_t sinks, int64_t window, const ModelSpec& spec,
                              const std::string& field) {
   if (window <= spec.trained_context - sinks) return absl::OkStatus();

@@ -2,6 +2,8 @@
 // functions; any thread.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -13,6 +15,10 @@ namespace sinkstream {
 
 // Blocks of the pool that no session can reserve: a step takes them meanwhile.
 int32_t StepSlackBlocks(const EngineLimits& limits, const ModelSpec& spec);
+
+// INVALID_ARGUMENT naming `field` for a text of more tokens than EngineLimits::max_request_tokens,
+// which is `most`.
+absl::Status ValidateTokenCount(size_t tokens, int32_t most, const std::string& field);
 
 // INVALID_ARGUMENT naming `field` unless `sinks` pinned tokens and the window are within the
 // trained context together.

@@ -208,7 +208,8 @@ void StepRunner::PushDelta(ReplyStep& reply, int32_t index) {
   Outbox* const outbox = reply.session->outbox.get();
   if (outbox == nullptr) return;
   const bool last = index + 1 == static_cast<int32_t>(reply.deltas.size());
-  (outbox->*(last ? &Outbox::Push : &Outbox::PushAhead))(std::move(reply.deltas[index]));
+  Delta& delta = reply.deltas[index];
+  last ? outbox->Push(std::move(delta)) : outbox->PushAhead(std::move(delta));
 }
 
 // Rows without a reply: of a prompt that goes on, or of an append.

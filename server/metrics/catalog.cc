@@ -85,8 +85,7 @@ std::vector<MetricInfo> ServerMetrics() {
        "When the certificate in force expires, since the epoch; 0: the port is not encrypted."},
       {kSecurityFilesCurrent, "sinkstream_security_files_current", kGauge, "",
        "1 while certificate, key and tokens in force are those of their files; 0: a file is wrong, "
-       "and "
-       "what was there before it is in force."},
+       "and what was there before it is in force."},
   };
 }
 
@@ -141,8 +140,7 @@ std::vector<MetricInfo> StreamMetrics() {
        "",
        "Messages of clients refused before they reach the engine, which refuses others "
        "(sinkstream_errors_total): they do not parse, a field is out of its range, or they come "
-       "out "
-       "of turn.",
+       "out of turn.",
        {{"reason", {"malformed", "invalid", "out_of_turn"}}}},
       {kErrors,
        "sinkstream_errors_total",

@@ -23,7 +23,8 @@ namespace {
 
 constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr size_t kMostLevelBytes = 16;
-constexpr int64_t kMostDiscardedBytes = int64_t{1} << 16;
+constexpr char kNoLevel[] = "the body must be error, warning, info or debug\n";
+constexpr int64_t kMostDiscardedBytes = int64_t{1} << 20;
 constexpr auto kBodyPatience = std::chrono::seconds(5);
 
 const char* Phrase(int code) {
@@ -160,9 +161,10 @@ OpsServer::Reply OpsServer::SetLogLevel(mg_connection* connection) const {
     return {403, "from loopback alone\n"};
   }
   const std::string body = ReadBody(connection, kMostLevelBytes + 1);
+  if (body.size() > kMostLevelBytes) return {400, kNoLevel};
   const auto name = absl::StripAsciiWhitespace(body);
   const auto level = ParseLogLevel(std::string_view(name.data(), name.size()));
-  if (!level) return {400, "the body must be error, warning, info or debug\n"};
+  if (!level) return {400, kNoLevel};
   sources_.log.SetLevel(*level);
   return {200, absl::StrCat(std::string(LogLevelName(*level)), "\n")};
 }

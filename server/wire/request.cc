@@ -57,13 +57,6 @@ absl::Status CheckLength(const std::string& text, const std::string& field,
                                           limits.max_request_bytes, " (max_request_bytes)"));
 }
 
-absl::Status CheckTokenCount(size_t tokens, const std::string& field, const RequestRules& rules) {
-  const int32_t most = rules.limits.max_request_tokens;
-  if (tokens <= static_cast<size_t>(most)) return absl::OkStatus();
-  return InvalidField(
-      field, absl::StrCat("is ", tokens, " tokens long; at most ", most, " (max_request_tokens)"));
-}
-
 absl::StatusOr<OpenRequest> ToResume(v1::Open open) {
   if (open.has_system_prompt() || open.has_sinks() || open.has_window() || open.has_sampling() ||
       open.has_idle_timeout()) {
@@ -91,7 +84,9 @@ absl::StatusOr<std::vector<TokenId>> ToScoredTokens(const v1::ScoreRequest& scor
   if (tokens.empty()) {
     return InvalidField("text", "has no tokens: the model's vocabulary lacks its bytes");
   }
-  if (auto few = CheckTokenCount(tokens.size(), "text", rules); !few.ok()) return few;
+  if (auto few = ValidateTokenCount(tokens.size(), rules.limits.max_request_tokens, "text");
+      !few.ok())
+    return few;
   return tokens;
 }
 
@@ -107,7 +102,8 @@ absl::StatusOr<std::vector<TokenId>> ToTokens(const google::protobuf::RepeatedFi
                                               int least, const std::string& field,
                                               const RequestRules& rules) {
   if (ids.size() < least) return InvalidField(field, "is empty");
-  if (auto few = CheckTokenCount(ids.size(), field, rules); !few.ok()) return few;
+  if (auto few = ValidateTokenCount(ids.size(), rules.limits.max_request_tokens, field); !few.ok())
+    return few;
   for (int i = 0; i < ids.size(); ++i) {
     if (ids[i] >= 0 && ids[i] < rules.vocab_size) continue;
     return InvalidField(absl::StrCat(field, "[", i, "]"),
