@@ -164,17 +164,18 @@ TEST_F(BadInput, RefusalsCarryTheNumberOfTheirRequest) {
 TEST_F(BadInput, ATurnWhileOneRuns) {
   Conversation chat(server_);
   chat.Open();
-  server_.gate().Close();
-  chat.Send("turn { request_id: 1 text: 'hi' }");
+  chat.Send(
+      "turn { request_id: 1 text: 'hi' sampling { max_tokens: 16000 ignore_end_of_turn: true } }");
   chat.Send("turn { request_id: 2 text: 'me too' }");
-  server_.gate().AwaitArrival();
-  server_.gate().Open();
   std::optional<v1::RequestFailed> failed;
   std::optional<v1::TurnDone> done;
   while (!failed || !done) {
     const auto response = chat.Read();
     ASSERT_TRUE(response.has_value());
-    if (response->has_failed()) failed = response->failed();
+    if (response->has_failed()) {
+      failed = response->failed();
+      chat.Send("cancel {}");  // the first one runs until then
+    }
     if (response->has_turn_done()) done = response->turn_done();
   }
   EXPECT_EQ(failed->request_id(), 2u);
