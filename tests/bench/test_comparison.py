@@ -1,11 +1,13 @@
 """The pure parts of the comparison with other programs: what is measured when, what the figures are, what the report says."""
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -298,17 +300,42 @@ class FakeRun:
 compare.Run, compare.tokens_of, compare.present = FakeRun, lambda *arguments: [], lambda *arguments: []
 signal.signal(signal.SIGHUP, signal.{before})
 os.dup2(os.open("/dev/full", os.O_WRONLY), 2)  # what is written to a closed terminal fails
-sys.argv = ["compare.py", "--out", {out!r}]
+sys.argv = ["compare.py"] + {arguments!r}
 sys.exit(compare.main())
 """
 
 
+def set_up(folder):
+    """Arguments of compare.py that name what a bare checkout lacks: a model and the folders of scripts/bench."""
+    (folder / "model.pt").touch()
+    return ["--out", str(folder), "--bench", str(folder), "--binaries", str(folder), "--model", f"own={folder / 'model.pt'}"]
+
+
 @pytest.mark.parametrize("before,told", [("SIG_DFL", ["peers stopped"]), ("SIG_IGN", ["goes on", "peers stopped"])])
 def test_a_closed_terminal_is_an_interruption_unless_it_is_ignored(tmp_path, before, told):
-    ran = subprocess.run([sys.executable, "-c", HUNG_UP.format(before=before, out=str(tmp_path))], stdout=subprocess.PIPE, text=True,
+    ran = subprocess.run([sys.executable, "-c", HUNG_UP.format(before=before, arguments=set_up(tmp_path))], stdout=subprocess.PIPE, text=True,
                          stdin=subprocess.DEVNULL, cwd=Path(__file__).parent, timeout=60)
     assert ran.stdout.splitlines()[:len(told)] == told
     assert (tmp_path / "results.md").exists()
+
+
+@pytest.mark.parametrize("changed,message", [
+    (["--rounds", "0"], "--rounds and --threads are at least 1"),
+    (["--bench", "{folder}/none"], "{folder}/none is no folder; scripts/bench sets it up"),
+    (["--binaries", "{folder}/model.pt"], "{folder}/model.pt is no folder; scripts/bench sets it up"),
+    (["--model", "own"], "--model is NAME=FILE"),
+    (["--model", "={folder}/model.pt"], "--model is NAME=FILE"),
+    (["--model", "other={folder}/none.pt"], "--model: there is no file {folder}/none.pt"),
+    (["--model", "own={folder}/model.pt"], "--model: two of one name"),
+])
+def test_what_cannot_be_measured_is_refused_before_anything_is(tmp_path, monkeypatch, capsys, changed, message):
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoTokenizer=None))
+    compare = importlib.import_module("compare")
+    arguments = set_up(tmp_path) + [argument.format(folder=tmp_path) for argument in changed]
+    monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        compare.parse()
+    assert capsys.readouterr().err.endswith(f"error: {message.format(folder=tmp_path)}\n")
 
 
 # The report and the plot.
