@@ -42,16 +42,8 @@ int64_t Requests(absl::Span<const Command> commands) {
 
 }  // namespace
 
-Admission::Admission(const EngineOptions& options, const ModelSpec& spec, SessionPool& pool,
-                     SessionParking& parking, EngineObserver& observer, const Clock& clock,
-                     std::function<uint64_t()> random)
-    : options_(options),
-      spec_(spec),
-      pool_(pool),
-      parking_(parking),
-      observer_(observer),
-      clock_(clock),
-      random_(std::move(random)) {}
+Admission::Admission(const EngineOptions& options, const ModelSpec& spec, Parts parts)
+    : options_(options), spec_(spec), parts_(std::move(parts)) {}
 
 bool Admission::HasRoom(size_t bytes) const {
   return waiting_bytes_ == 0 || bytes == 0 || waiting_bytes_ + bytes <= options_.limits.inbox.bytes;
@@ -79,7 +71,7 @@ std::optional<Admission::Arrival> Admission::Next() {
 }
 
 Session* Admission::SessionOf(const OpenCommand& command) {
-  return pool_.Find(command.request.id, command.request.principal);
+  return parts_.pool.Find(command.request.id, command.request.principal);
 }
 
 Admission::Place Admission::Find(AttachmentId attachment) {
@@ -123,7 +115,7 @@ std::optional<Admission::Arrival> Admission::Leave(AttachmentId attachment) {
 }
 
 void Admission::Refuse(const OpenCommand& command, const absl::Status& status) {
-  if (const auto refusal = ErrorRefusal(status)) observer_.OnRejected(*refusal);
+  if (const auto refusal = ErrorRefusal(status)) parts_.observer.OnRejected(*refusal);
   command.outbox->Close(status);
 }
 
@@ -148,11 +140,11 @@ absl::StatusOr<Session*> Admission::Resume(const OpenCommand& command) {
   }
   if (session->cache == Session::Cache::kResident) return session;
   if (session->cache != Session::Cache::kParked) return nullptr;
-  const int64_t missing = session->reserved_blocks - pool_.BlocksLeft();
+  const int64_t missing = session->reserved_blocks - parts_.pool.BlocksLeft();
   if (missing <= 0) {
-    parking_.Bring(*session);
-  } else if (!parking_.MakeRoom(missing, session)) {
-    return pool_.NoMemory(session->reserved_blocks, clock_.Now());
+    parts_.parking.Bring(*session);
+  } else if (!parts_.parking.MakeRoom(missing, session)) {
+    return parts_.pool.NoMemory(session->reserved_blocks, parts_.clock.Now());
   }
   return nullptr;
 }
@@ -182,10 +174,11 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   const bool pinned_alone = static_cast<size_t>(settings->sinks) == system_turn.size();
   const auto prefix = pinned_alone ? system_turn : std::vector<TokenId>();
   const auto& principal = command.request.principal;
-  const int64_t missing = pool_.BlocksNeeded(principal, *settings, prefix) - pool_.BlocksLeft();
-  if (missing > 0 && pool_.HasPlace() && parking_.MakeRoom(missing)) return nullptr;
+  const int64_t missing =
+      parts_.pool.BlocksNeeded(principal, *settings, prefix) - parts_.pool.BlocksLeft();
+  if (missing > 0 && parts_.pool.HasPlace() && parts_.parking.MakeRoom(missing)) return nullptr;
   const auto opened =
-      pool_.Open(NewSessionId(), principal, *std::move(settings), prefix, clock_.Now());
+      parts_.pool.Open(NewSessionId(), principal, *std::move(settings), prefix, parts_.clock.Now());
   if (!opened.ok()) return opened;
   Session& session = **opened;
   session.system_tokens = static_cast<int64_t>(system_turn.size());
@@ -199,8 +192,8 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
 }
 
 SessionId Admission::NewSessionId() {
-  const uint64_t high = random_();
-  return absl::StrFormat("%016x%016x", high, random_());
+  const uint64_t high = parts_.random();
+  return absl::StrFormat("%016x%016x", high, parts_.random());
 }
 
 }  // namespace sinkstream

@@ -27,10 +27,16 @@ class Admission {
     absl::StatusOr<Session*> session = nullptr;
   };
 
-  // All outlive this. `random`: as in Scheduler::Parts.
-  Admission(const EngineOptions& options, const ModelSpec& spec, SessionPool& pool,
-            SessionParking& parking, EngineObserver& observer, const Clock& clock,
-            std::function<uint64_t()> random);
+  // All outlive it.
+  struct Parts {
+    SessionPool& pool;
+    SessionParking& parking;
+    EngineObserver& observer;
+    const Clock& clock;
+    std::function<uint64_t()> random;  // as in Scheduler::Parts
+  };
+
+  Admission(const EngineOptions& options, const ModelSpec& spec, Parts parts);
 
   // Refused with RESOURCE_EXHAUSTED, QUEUE_FULL, beyond InboxLimits::bytes of all that wait and of
   // what they have asked for; one alone may have more.
@@ -76,11 +82,7 @@ class Admission {
 
   const EngineOptions& options_;
   const ModelSpec& spec_;
-  SessionPool& pool_;
-  SessionParking& parking_;
-  EngineObserver& observer_;
-  const Clock& clock_;
-  const std::function<uint64_t()> random_;
+  const Parts parts_;
   size_t waiting_bytes_ = 0;     // of waiting_ and what their streams have asked for since
   std::deque<Arrival> waiting_;  // each claims the session that it asks for
 };
