@@ -34,6 +34,7 @@ absl::Status ValidateLimits(const EngineLimits& limits) {
   };
   for (const auto& status :
        {at_least("max_sessions", limits.max_sessions, 1),
+        at_least("max_principal_sessions", limits.max_principal_sessions, 0),
         at_least("inbox.commands", static_cast<int64_t>(limits.inbox.commands), 1),
         at_least("inbox.owner_commands", static_cast<int64_t>(limits.inbox.owner_commands), 1),
         at_least("outbox_capacity", static_cast<int64_t>(limits.outbox_capacity), 1),

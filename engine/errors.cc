@@ -40,6 +40,8 @@ const char* Name(Refusal refusal) {
   switch (refusal) {
     case Refusal::kMaxSessions:
       return "MAX_SESSIONS";
+    case Refusal::kMaxPrincipalSessions:
+      return "MAX_PRINCIPAL_SESSIONS";
     case Refusal::kKvMemory:
       return "KV_MEMORY";
     case Refusal::kQueueFull:

@@ -17,11 +17,18 @@ namespace sinkstream {
 absl::Status InvalidField(const std::string& field, const std::string& problem);
 
 // Why a session, a stream or a request is refused that nothing is wrong with.
-enum class Refusal { kMaxSessions, kKvMemory, kQueueFull, kMaxStreams, kShuttingDown };
+enum class Refusal {
+  kMaxSessions,
+  kMaxPrincipalSessions,
+  kKvMemory,
+  kQueueFull,
+  kMaxStreams,
+  kShuttingDown
+};
 // In their order.
-inline constexpr std::array kRefusals = {Refusal::kMaxSessions, Refusal::kKvMemory,
-                                         Refusal::kQueueFull, Refusal::kMaxStreams,
-                                         Refusal::kShuttingDown};
+inline constexpr std::array kRefusals = {Refusal::kMaxSessions, Refusal::kMaxPrincipalSessions,
+                                         Refusal::kKvMemory,    Refusal::kQueueFull,
+                                         Refusal::kMaxStreams,  Refusal::kShuttingDown};
 // As clients read it: "MAX_SESSIONS", ...
 const char* Name(Refusal refusal);
 

@@ -20,6 +20,8 @@ namespace sinkstream {
 struct EngineLimits {
   // Live, attached or not; then RESOURCE_EXHAUSTED, reason MAX_SESSIONS.
   int32_t max_sessions = 256;
+  // Of one principal; then RESOURCE_EXHAUSTED, MAX_PRINCIPAL_SESSIONS. 0: as many as there are.
+  int32_t max_principal_sessions = 0;
   // Calls waiting for the engine thread, of all streams and of one, and bytes of their texts; then
   // RESOURCE_EXHAUSTED, QUEUE_FULL.
   InboxLimits inbox;

@@ -70,6 +70,15 @@ void CheckSecurity(const ServerConfig& config, Faults& faults) {
                                     "--tls_certificate and --tls_key, or --insecure_listen"));
 }
 
+void CheckPrincipalSessions(const ServerConfig& config, Faults& faults) {
+  const int32_t most = config.engine.limits.max_principal_sessions;
+  faults.InRange("max_principal_sessions", most, 0, kMostSessions);
+  const SecurityFiles& files = config.security;
+  if (most == 0 || !files.auth_tokens.empty() || !files.tls.client_ca.empty()) return;
+  faults.Add("max_principal_sessions",
+             "needs --auth_tokens or --tls_client_ca, which say whose a session is");
+}
+
 void CheckSessionDefaults(const EngineOptions& engine, Faults& faults) {
   faults.InRange("sinks", engine.defaults.sinks, 0, kMostTokens);
   faults.InRange("window", engine.defaults.window, 1, kMostTokens);
@@ -130,6 +139,7 @@ std::vector<std::string> Validate(const ServerConfig& config) {
                  kMaxStuckStepLimit);
   CheckSessionDefaults(config.engine, faults);
   CheckLimits(config, faults);
+  CheckPrincipalSessions(config, faults);
   return faults.Take();
 }
 

@@ -59,6 +59,9 @@ ABSL_FLAG(ByteSize, park_bytes, ByteSize{ServerConfig().engine.park.bytes},
           "Disk for all caches in --park_directory together; 0: caches stay in memory.");
 ABSL_FLAG(int32_t, max_sessions, EngineLimits().max_sessions,
           "Sessions alive at a time, attached or not.");
+ABSL_FLAG(
+    int32_t, max_principal_sessions, EngineLimits().max_principal_sessions,
+    "Those of one principal, as --auth_tokens or --tls_client_ca tell; 0: as many as there are.");
 ABSL_FLAG(int32_t, sinks, SessionSettings().sinks,
           "Pinned tokens of a session that does not say: its first ones, kept for ever.");
 ABSL_FLAG(int64_t, window, SessionSettings().window,
@@ -192,6 +195,7 @@ ServerConfig ConfigFromFlags() {
   config.engine.park.bytes = absl::GetFlag(FLAGS_park_bytes).bytes;
   EngineLimits& limits = config.engine.limits;
   limits.max_sessions = absl::GetFlag(FLAGS_max_sessions);
+  limits.max_principal_sessions = absl::GetFlag(FLAGS_max_principal_sessions);
   limits.step_tokens = absl::GetFlag(FLAGS_step_tokens);
   limits.prefill_chunk = absl::GetFlag(FLAGS_prefill_chunk);
   limits.speculative_tokens = absl::GetFlag(FLAGS_speculative_tokens);

@@ -9,22 +9,44 @@
 
 namespace sinkstream {
 
+namespace {
+
+absl::Duration RetryAfter(absl::Time now, absl::Time next_expiry) {
+  return std::clamp(next_expiry - now, absl::Seconds(1), absl::Seconds(30));
+}
+
+}  // namespace
+
 SessionPool::SessionPool(const ModelSpec& spec, Options options)
     : spec_(spec), options_(options), blocks_(spec.num_blocks) {}
 
-absl::Duration SessionPool::RetryAfter(absl::Time now) const {
-  return std::clamp(NextExpiry() - now, absl::Seconds(1), absl::Seconds(30));
+absl::Status SessionPool::HasPlace(const std::string& principal, absl::Time now) const {
+  if (size() >= options_.max_sessions) {
+    return Exhausted(
+        Refusal::kMaxSessions,
+        absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
+        RetryAfter(now, NextExpiry()));
+  }
+  if (options_.max_principal_sessions == 0) return absl::OkStatus();
+  int32_t held = 0;
+  auto next_expiry = absl::InfiniteFuture();
+  for (const Session* const session : all_) {
+    if (session->principal != principal) continue;
+    ++held;
+    next_expiry = std::min(next_expiry, ExpiryOf(*session));
+  }
+  if (held < options_.max_principal_sessions) return absl::OkStatus();
+  return Exhausted(Refusal::kMaxPrincipalSessions,
+                   absl::StrCat("max_principal_sessions: all ", options_.max_principal_sessions,
+                                " sessions that one principal may have are taken"),
+                   RetryAfter(now, next_expiry));
 }
 
 absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
                                            SessionSettings settings, std::vector<TokenId> prefix,
                                            absl::Time now) {
-  if (!HasPlace()) {
-    return Exhausted(
-        Refusal::kMaxSessions,
-        absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
-        RetryAfter(now));
-  }
+  const auto place = HasPlace(principal, now);
+  if (!place.ok()) return place;
   const int64_t needed = BlocksNeeded(principal, settings, prefix);
   SharedPrefixes::Key key(principal, std::move(prefix));
   const auto* const shared = prefixes_.Find(key);
@@ -64,7 +86,7 @@ absl::Status SessionPool::NoMemory(int64_t needed, absl::Time now) const {
   return Exhausted(Refusal::kKvMemory,
                    absl::StrCat(session, BlocksLeft() * spec_.block_bytes, " of ",
                                 of_sessions * spec_.block_bytes, " are left"),
-                   RetryAfter(now));
+                   RetryAfter(now, NextExpiry()));
 }
 
 int64_t SessionPool::BlocksLeft() const {

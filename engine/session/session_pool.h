@@ -24,7 +24,8 @@ class SessionPool {
  public:
   struct Options {
     int32_t max_sessions = 0;
-    int32_t slack_blocks = 0;  // kept for what one step takes meanwhile (StepSlackBlocks)
+    int32_t max_principal_sessions = 0;  // of one principal; 0: max_sessions
+    int32_t slack_blocks = 0;            // kept for what one step takes meanwhile (StepSlackBlocks)
   };
 
   // `spec` outlives the pool.
@@ -32,7 +33,8 @@ class SessionPool {
 
   // A new session; its settings have been checked. `prefix`: the system prompt's tokens, if they
   // are just what is pinned; if a live session has read them, the new one stands behind them at
-  // once. RESOURCE_EXHAUSTED: MAX_SESSIONS or KV_MEMORY, with RetryInfo unless it can never fit.
+  // once. RESOURCE_EXHAUSTED: what HasPlace says, or KV_MEMORY, with RetryInfo unless it can never
+  // fit.
   absl::StatusOr<Session*> Open(SessionId id, std::string principal, SessionSettings settings,
                                 std::vector<TokenId> prefix, absl::Time now);
   // Blocks that Open reserves for such a session, and those that are left for it. More than that is
@@ -42,7 +44,9 @@ class SessionPool {
   int64_t BlocksLeft() const;
   // What such a session is refused with: RESOURCE_EXHAUSTED, KV_MEMORY.
   absl::Status NoMemory(int64_t needed, absl::Time now) const;
-  bool HasPlace() const { return size() < options_.max_sessions; }
+  // OK if there may be one more session, and one more of this principal. Else RESOURCE_EXHAUSTED:
+  // MAX_SESSIONS or MAX_PRINCIPAL_SESSIONS.
+  absl::Status HasPlace(const std::string& principal, absl::Time now) const;
 
   // The blocks that are `session`'s alone, in a fixed order. Those of a shared prefix are not.
   static std::vector<BlockId> OwnBlocks(const Session& session);
@@ -80,7 +84,6 @@ class SessionPool {
   int32_t reserved_blocks() const { return reserved_blocks_; }
 
  private:
-  absl::Duration RetryAfter(absl::Time now) const;
   static absl::Time ExpiryOf(const Session& session);
   void JoinPrefix(Session& session, const std::vector<BlockId>& blocks);
 

@@ -158,6 +158,7 @@ struct ResponseFiller {
 v1::Limits ToLimits(const EngineLimits& limits, const ModelSpec& spec, int64_t max_message_bytes) {
   v1::Limits to;
   to.set_max_sessions(limits.max_sessions);
+  to.set_max_principal_sessions(limits.max_principal_sessions);
   to.set_max_request_bytes(limits.max_request_bytes);
   to.set_max_request_tokens(limits.max_request_tokens);
   to.set_max_tokens(limits.max_tokens);

@@ -87,6 +87,38 @@ TEST(SchedulerTest, MaxSessionsIsALimitOfItsOwn) {
   EXPECT_EQ(ErrorRefusal(talk.OpenStream().Read().closed.value()), Refusal::kMaxSessions);
 }
 
+TEST(SchedulerTest, OnePrincipalsSessionsLeavePlaceForThoseOfOthers) {
+  auto options = SmallOptions();
+  options.limits.max_principal_sessions = 2;
+  Conversation talk({}, options);
+  OpenRequest alices, bobs, resumed;
+  alices.principal = resumed.principal = "alice";
+  bobs.principal = "bob";
+  auto& first = talk.OpenStream(alices);
+  resumed.id = talk.OpenStream(alices).id();
+  const auto refused = talk.OpenStream(alices).Read().closed.value();
+  EXPECT_EQ(ErrorRefusal(refused), Refusal::kMaxPrincipalSessions);
+  EXPECT_TRUE(ErrorRetryAfter(refused).has_value());
+  EXPECT_FALSE(talk.OpenStream(bobs).Read().closed);
+  EXPECT_FALSE(talk.OpenStream(resumed).Read().closed) << "no session more";
+  first.Close();
+  EXPECT_FALSE(talk.OpenStream(alices).Read().closed);
+}
+
+TEST(SchedulerTest, APrincipalIsToldWhenOneOfItsOwnSessionsWillEnd) {
+  auto options = SmallOptions();
+  options.limits.max_principal_sessions = 1;
+  Conversation talk({}, options);
+  OpenRequest alices, bobs;
+  alices.principal = "alice";
+  alices.idle_timeout = absl::Seconds(20);
+  bobs.principal = "bob";
+  bobs.idle_timeout = absl::Seconds(5);
+  talk.OpenStream(alices).Vanish();
+  talk.OpenStream(bobs).Vanish();
+  EXPECT_EQ(ErrorRetryAfter(talk.OpenStream(alices).Read().closed.value()), absl::Seconds(20));
+}
+
 TEST(SchedulerTest, AnUnknownOrForeignIdIsNotFound) {
   Conversation talk;
   OpenRequest mine;

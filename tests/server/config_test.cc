@@ -80,6 +80,8 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
          c.engine.park.directory = "";
        }},
       {"max_sessions", [](auto& c) { c.engine.limits.max_sessions = 0; }},
+      {"max_principal_sessions", [](auto& c) { c.engine.limits.max_principal_sessions = -1; }},
+      {"max_principal_sessions", [](auto& c) { c.engine.limits.max_principal_sessions = 1; }},
       {"step_tokens",
        [](auto& c) { c.engine.limits.step_tokens = c.engine.limits.prefill_chunk = 0; }},
       {"prefill_chunk", [](auto& c) { c.engine.limits.prefill_chunk = 1000; }},
@@ -113,6 +115,8 @@ TEST(ServerConfig, EveryNumberHasAnUpperBound) {
       {"window", [](auto& c) { c.engine.defaults.window = kLargest; }},
       {"idle_timeout", [](auto& c) { c.engine.defaults.idle_timeout = absl::InfiniteDuration(); }},
       {"max_sessions", [](auto& c) { c.engine.limits.max_sessions = kLargest32; }},
+      {"max_principal_sessions",
+       [](auto& c) { c.engine.limits.max_principal_sessions = kLargest32; }},
       {"step_tokens", [](auto& c) { c.engine.limits.step_tokens = kLargest32; }},
       {"prefill_chunk", [](auto& c) { c.engine.limits.prefill_chunk = kLargest32; }},
       {"speculative_tokens", [](auto& c) { c.engine.limits.speculative_tokens = 33; }},

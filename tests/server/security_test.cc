@@ -128,6 +128,23 @@ TEST_F(TokensTest, ASessionIsItsPrincipalsAlone) {
   EXPECT_TRUE(attach(kAlice, id).ok());
 }
 
+TEST_F(TokensTest, OnePrincipalsSessionsAreBoundedByThemselves) {
+  ChatServerOptions options = Guarded(*security_);
+  options.engine.limits.max_principal_sessions = 1;
+  ChatServer server(options);
+  Conversation first(server, kAlice);
+  first.Open();
+  Conversation second(server, kAlice);
+  second.Send("open {}");
+  const grpc::Status status = second.Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_message(),
+            "max_principal_sessions: all 1 sessions that one principal may have are taken");
+  EXPECT_THAT(status.error_details(), HasSubstr("MAX_PRINCIPAL_SESSIONS"));
+  Conversation other(server, kBob);
+  EXPECT_EQ(other.Open().limits().max_principal_sessions(), 1);
+}
+
 TEST_F(TokensTest, AnotherPrincipalCannotTakeARunningStreamOver) {
   Conversation chat(server_, kAlice);
   const std::string id = chat.Open().session_id();

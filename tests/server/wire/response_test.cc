@@ -191,6 +191,7 @@ TEST(ToLimits, TellsEveryLimit) {
   spec.block_bytes = 1 << 20;
   EngineLimits limits;
   limits.max_idle_timeout = absl::Hours(1);
+  limits.max_principal_sessions = 7;
   ExpectEqual(ToLimits(limits, spec, 1 << 20), R"pb(
     max_sessions: 256
     max_request_bytes: 262144
@@ -199,7 +200,8 @@ TEST(ToLimits, TellsEveryLimit) {
     max_queued_requests: 8
     max_idle_timeout { seconds: 3600 }
     kv_bytes: 1099511627776
-    max_message_bytes: 1048576)pb");
+    max_message_bytes: 1048576
+    max_principal_sessions: 7)pb");
 }
 
 }  // namespace
