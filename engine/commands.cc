@@ -29,7 +29,8 @@ size_t BytesOf(const RequestInput& input) {
 }  // namespace
 
 size_t HeldBytes(const OpenCommand& command) {
-  return command.system_turn.size() * sizeof(TokenId) + BytesOf(command.request.sampling);
+  const size_t tokens = command.system_turn ? command.system_turn->size() : 0;
+  return tokens * sizeof(TokenId) + BytesOf(command.request.sampling);
 }
 
 size_t HeldBytes(const Command& command) {

@@ -19,8 +19,9 @@ namespace sinkstream {
 
 struct OpenCommand {
   AttachmentId attachment = 0;
-  OpenRequest request;               // of its system_prompt no text, only whether there is one
-  std::vector<TokenId> system_turn;  // which its tokens are in: pinned whole
+  OpenRequest request;  // without its system_prompt
+  // The tokens of that, pinned whole; absent where it is.
+  std::optional<std::vector<TokenId>> system_turn;
   std::shared_ptr<Outbox> outbox;
 };
 

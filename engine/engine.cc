@@ -131,23 +131,20 @@ class Engine::Impl {
     thread_.join();
   }
 
-  // The tokens of a system prompt, in place of its text.
-  absl::StatusOr<std::vector<TokenId>> SystemTurn(std::optional<std::string>& prompt) const {
+  // As OpenCommand::system_turn. An empty prompt is none where the format has no system turn.
+  absl::StatusOr<std::optional<std::vector<TokenId>>> SystemTurn(
+      const std::optional<std::string>& prompt) const {
+    if (!prompt) return std::nullopt;
     if (!format_.system) {
-      if (prompt.value_or("").empty()) {
-        prompt.reset();
-        return std::vector<TokenId>();
-      }
+      if (prompt->empty()) return std::nullopt;
       return InvalidField("open.system_prompt",
                           absl::StrCat("the model's chat format, ", format_.name,
                                        ", has no system turn; say it in the first user turn"));
     }
-    if (!prompt) return std::vector<TokenId>();
     auto tokens = format_.EncodeBegin(*tokenizer_, prompt);
     const auto fits =
         ValidateTokenCount(tokens.size(), options_.limits.max_request_tokens, "open.system_prompt");
     if (!fits.ok()) return fits;
-    prompt.emplace();
     return tokens;
   }
 
@@ -222,6 +219,7 @@ absl::StatusOr<AttachmentId> Engine::Open(OpenRequest request, std::shared_ptr<O
   command.attachment = impl_->next_attachment_++;
   command.system_turn = *std::move(system_turn);
   command.request = std::move(request);
+  command.request.system_prompt.reset();
   outbox->SetOnRoom([inbox = impl_->inbox_] { inbox->Poke(); });
   command.outbox = std::move(outbox);
   const AttachmentId attachment = command.attachment;

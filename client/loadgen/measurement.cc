@@ -62,8 +62,8 @@ void Measurement::HadNoTurn(absl::Time session_due) {
 }
 
 void Measurement::Failed(absl::Time due, const absl::Status& status) {
-  ++errors_[status.code()];
-  messages_.try_emplace(status.code(), status.message());
+  Errors& errors = errors_[status.code()];
+  if (errors.count++ == 0) errors.first_message = std::string(status.message());
   if (IsOpen(due)) ++judged_turns_;
 }
 
@@ -79,7 +79,7 @@ double Measurement::TokensPerSecond(absl::Time now) const {
 
 int64_t Measurement::errors() const {
   int64_t all = 0;
-  for (const auto& [code, count] : errors_) all += count;
+  for (const auto& [code, errors] : errors_) all += errors.count;
   return all;
 }
 

@@ -101,9 +101,13 @@ class Measurement {
   int64_t good_turns_in_window() const { return good_turns_in_window_; }
   int64_t good_tokens_in_window() const { return good_tokens_in_window_; }
   int64_t errors() const;
-  const std::map<absl::StatusCode, int64_t>& errors_by_code() const { return errors_; }
-  // What the first error of each code said.
-  const std::map<absl::StatusCode, std::string>& first_messages() const { return messages_; }
+  struct Errors {
+    int64_t count = 0;
+    std::string first_message;
+
+    bool operator==(const Errors&) const = default;
+  };
+  const std::map<absl::StatusCode, Errors>& errors_by_code() const { return errors_; }
   int64_t sessions_without_turn() const { return sessions_without_turn_; }
 
  private:
@@ -121,8 +125,7 @@ class Measurement {
   int64_t good_turns_in_window_ = 0;
   int64_t good_tokens_in_window_ = 0;
   int64_t sessions_without_turn_ = 0;
-  std::map<absl::StatusCode, int64_t> errors_;
-  std::map<absl::StatusCode, std::string> messages_;
+  std::map<absl::StatusCode, Errors> errors_;
 };
 
 }  // namespace sinkstream::loadgen

@@ -31,8 +31,8 @@ std::string Row(const char* name, const Histogram& histogram) {
 
 std::string ErrorLine(const Measurement& measurement) {
   std::string line = absl::StrCat("errors ", measurement.errors());
-  for (const auto& [code, count] : measurement.errors_by_code()) {
-    absl::StrAppend(&line, "  ", absl::StatusCodeToString(code), " ", count);
+  for (const auto& [code, errors] : measurement.errors_by_code()) {
+    absl::StrAppend(&line, "  ", absl::StatusCodeToString(code), " ", errors.count);
   }
   return line + "\n";
 }
@@ -177,8 +177,9 @@ std::string MakeTable(const Measurement& measurement, const GeneratorCost& cost,
 
 std::string MakeErrorList(const Measurement& measurement) {
   std::string list;
-  for (const auto& [code, message] : measurement.first_messages()) {
-    absl::StrAppend(&list, "first ", absl::StatusCodeToString(code), ": ", message, "\n");
+  for (const auto& [code, errors] : measurement.errors_by_code()) {
+    absl::StrAppend(&list, "first ", absl::StatusCodeToString(code), ": ", errors.first_message,
+                    "\n");
   }
   return list;
 }
@@ -214,13 +215,10 @@ std::string MakeSweepTable(const std::vector<LoadResult>& results) {
 Json MakeReport(const LoadResult& result) {
   const Measurement& of = result.measurement;
   const double seconds = of.Seconds(of.end());
-  Json errors = Json::object();
-  for (const auto& [code, count] : of.errors_by_code()) {
-    errors[absl::StatusCodeToString(code)] = count;
-  }
-  Json messages = Json::object();
-  for (const auto& [code, message] : of.first_messages()) {
-    messages[absl::StatusCodeToString(code)] = message;
+  Json errors = Json::object(), messages = Json::object();
+  for (const auto& [code, of_code] : of.errors_by_code()) {
+    errors[absl::StatusCodeToString(code)] = of_code.count;
+    messages[absl::StatusCodeToString(code)] = of_code.first_message;
   }
   return {{"tokens_per_second", Throughput(of)},
           {"ttft_ms", Percentiles(of.ttft())},

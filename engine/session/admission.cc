@@ -159,7 +159,7 @@ absl::StatusOr<SessionSettings> Admission::Settings(const OpenCommand& command) 
   const auto valid =
       ValidateSession(settings, spec_, options_.limits, "open.", ContextField(request));
   if (!valid.ok()) return valid;
-  const auto pinned = static_cast<int64_t>(command.system_turn.size());
+  const auto pinned = command.system_turn ? static_cast<int64_t>(command.system_turn->size()) : 0;
   if (pinned <= settings.sinks) return settings;
   const auto fits = ValidateContext(pinned, settings.window, spec_, "open.system_prompt");
   if (!fits.ok()) return fits;
@@ -170,7 +170,7 @@ absl::StatusOr<SessionSettings> Admission::Settings(const OpenCommand& command) 
 absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   auto settings = Settings(command);
   if (!settings.ok()) return settings.status();
-  const auto& system_turn = command.system_turn;
+  const auto system_turn = command.system_turn.value_or(std::vector<TokenId>());
   const bool pinned_alone = static_cast<size_t>(settings->sinks) == system_turn.size();
   const auto prefix = pinned_alone ? system_turn : std::vector<TokenId>();
   const auto& principal = command.request.principal;
@@ -188,7 +188,7 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   } else {
     session.unread.owed = system_turn;
   }
-  if (command.request.system_prompt) session.turn_place = TurnPlace::kAfterSystem;
+  if (command.system_turn) session.turn_place = TurnPlace::kAfterSystem;
   return opened;
 }
 

@@ -97,6 +97,7 @@ class Stream {
       command.system_turn = format_.EncodeBegin(FakeTokenizer(), request.system_prompt);
     }
     command.request = std::move(request);
+    command.request.system_prompt.reset();
     command.outbox = outbox_;
     scheduler_.Handle(std::move(command));
   }

@@ -48,7 +48,6 @@ void Gate::AwaitArrival() {
 }
 
 void WatchingObserver::OnPool(const PoolStats& stats) {
-  server_.OnPool(stats);
   {
     MutexLock lock(mutex_);
     pool_ = stats;
@@ -58,7 +57,6 @@ void WatchingObserver::OnPool(const PoolStats& stats) {
 }
 
 void WatchingObserver::OnPaused() {
-  server_.OnPaused();
   MutexLock lock(mutex_);
   ++pauses_;
   changed_.NotifyAll();
@@ -91,7 +89,7 @@ ChatServer::ChatServer(ChatServerOptions options) : log_(options.log, metrics_) 
   model->on_step = [this] { gate_.Pass(); };
   model_ = model.get();
   auto engine = Engine::Create(options.engine, std::move(model), options.make_tokenizer(),
-                               FakeChatFormat(), observer_, clock_);
+                               FakeChatFormat(), observers_, clock_);
   EXPECT_TRUE(engine.ok()) << engine.status();
   engine_ = *std::move(engine);
   engine_metrics_.Describe(*engine_);

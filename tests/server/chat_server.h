@@ -43,20 +43,10 @@ class Gate {
   int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Passes on what the server needs and keeps what tests wait for. Engine thread, but for Await.
+// Keeps what tests wait for. Engine thread, but for Await.
 class WatchingObserver final : public EngineObserver {
  public:
-  explicit WatchingObserver(EngineObserver& server) : server_(server) {}
-  void OnRoundBegun() override { server_.OnRoundBegun(); }
-  void OnRoundEnded() override { server_.OnRoundEnded(); }
-  void OnStep(const StepStats& stats) override { server_.OnStep(stats); }
   void OnPool(const PoolStats& stats) override;
-  void OnSessionStart(const SessionStart& start) override { server_.OnSessionStart(start); }
-  void OnSessionEnd(const SessionEnd& end) override { server_.OnSessionEnd(end); }
-  void OnRejected(Refusal refusal) override { server_.OnRejected(refusal); }
-  void OnRequestEnd(const RequestEnd& end) override { server_.OnRequestEnd(end); }
-  void OnRequestFailed(const absl::Status& status) override { server_.OnRequestFailed(status); }
-  void OnDraining() override { server_.OnDraining(); }
   void OnPaused() override;
 
   // Waits until `wanted` holds of the pool, or of the number of pauses so far.
@@ -65,7 +55,6 @@ class WatchingObserver final : public EngineObserver {
   Gate& gate() { return gate_; }
 
  private:
-  EngineObserver& server_;
   Gate gate_;
   Mutex mutex_;
   CondVar changed_;
@@ -121,8 +110,10 @@ class ChatServer {
   EngineMetrics engine_metrics_{metrics_};
   ServiceMetrics service_metrics_{metrics_, clock_};
   Readiness readiness_{clock_, kStuckStepLimit};
-  EngineObservers observers_{{&activity_, &readiness_, &engine_metrics_, &request_log_}};
-  WatchingObserver observer_{observers_};
+  WatchingObserver observer_;
+  // What a test waits for is told last: the server has heard of it then.
+  EngineObservers observers_{
+      {&activity_, &readiness_, &engine_metrics_, &request_log_, &observer_}};
   FakeModel* model_ = nullptr;  // the engine's
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServerLifecycle> lifecycle_;

@@ -250,7 +250,7 @@ TEST_F(ConversationTest, AFailedTurnCountsAndTheNextOneWaitsALittle) {
   talk.OnResponse(Opened(), At(0));
   EXPECT_THAT(Say(talk.OnResponse(Failed(1, absl::StatusCode::kResourceExhausted), At(10))),
               ElementsAre("wake at 1010"));
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kResourceExhausted), 1);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kResourceExhausted).count, 1);
 }
 
 TEST_F(ConversationTest, AStreamThatBreaksEndsItWithAnError) {
@@ -260,7 +260,7 @@ TEST_F(ConversationTest, AStreamThatBreaksEndsItWithAnError) {
   EXPECT_THAT(Say(talk.OnStreamEnd(absl::DataLossError("gone"))), ElementsAre());
   EXPECT_EQ(talk.error(), absl::DataLossError("gone"));
   EXPECT_EQ(talk.state(), Conversation::State::kEnded);
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDataLoss), 1);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDataLoss).count, 1);
 }
 
 TEST_F(ConversationTest, AStreamThatTheServerEndsUnaskedIsAborted) {
@@ -269,7 +269,7 @@ TEST_F(ConversationTest, AStreamThatTheServerEndsUnaskedIsAborted) {
   talk.OnResponse(Opened(), At(0));
   talk.OnStreamEnd(absl::OkStatus());
   EXPECT_EQ(talk.error().code(), absl::StatusCode::kAborted);
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kAborted), 1);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kAborted).count, 1);
 }
 
 TEST_F(ConversationTest, AStreamThatBreaksFailsTheTurnOnlyThatIsDue) {
@@ -351,12 +351,12 @@ TEST_F(ConversationTest, GivenUpATurnThatWasDueIsAnError) {
   talk.OnResponse(Opened(), At(0));
   EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
   EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre());
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 1);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded).count, 1);
 
   Conversation unopened = Make();
   unopened.Begin(At(0));
   EXPECT_THAT(Say(unopened.GiveUp(/*unfinished=*/true)), ElementsAre("drop"));
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 2);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded).count, 2);
 }
 
 TEST_F(ConversationTest, GivenUpAHistoryThatIsStillReadIsAnError) {
@@ -365,7 +365,7 @@ TEST_F(ConversationTest, GivenUpAHistoryThatIsStillReadIsAnError) {
   talk.Begin(At(0));
   talk.OnResponse(Opened(), At(0));
   EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 1);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded).count, 1);
   EXPECT_EQ(measurement_.judged_turns(), 1);
 }
 
@@ -377,7 +377,7 @@ TEST_F(ConversationTest, GivenUpASessionThatIsNotAttachedAgainIsAnError) {
   talk.OnResponse(Delta(1, 3), At(10));
   talk.OnStreamEnd(absl::CancelledError());
   EXPECT_THAT(Say(talk.GiveUp(/*unfinished=*/true)), ElementsAre("close", "half-close"));
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), 1);
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded).count, 1);
   EXPECT_EQ(measurement_.judged_turns(), 0);  // its turn is counted already, as dropped
 }
 

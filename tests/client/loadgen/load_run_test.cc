@@ -90,7 +90,7 @@ TEST_F(LoadRunTest, AStreamThatTheServerEndsUnaskedIsAnErrorAndTheOthersGoOn) {
   server_.HangUpAt(7);
   ASSERT_EQ(Run(), absl::OkStatus());
   EXPECT_EQ(measurement_->errors(), 1);
-  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kAborted), 1);
+  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kAborted).count, 1);
   EXPECT_GE(measurement_->finished_turns(), 4 * 3);
 }
 
@@ -99,7 +99,7 @@ TEST_F(LoadRunTest, AServerThatGoesAwayEndsIt) {
   const absl::Status status = Run();
   EXPECT_EQ(status, absl::UnavailableError("shutting down"));
   EXPECT_GE(measurement_->finished_turns(), 1);
-  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kUnavailable), 1);
+  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kUnavailable).count, 1);
 }
 
 TEST_F(LoadRunTest, RefusedSessionsAreErrorsAndTheOthersGoOn) {
@@ -108,7 +108,7 @@ TEST_F(LoadRunTest, RefusedSessionsAreErrorsAndTheOthersGoOn) {
   LoadRun run(clock_, ConnectTo(*stub), traffic_, *measurement_, patience_);
   ASSERT_EQ(run.Run([](const LoadRun&) {}), absl::OkStatus());
   EXPECT_EQ(run.Done(measurement_->end()), 1);
-  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kResourceExhausted), 2);
+  EXPECT_EQ(measurement_->errors_by_code().at(absl::StatusCode::kResourceExhausted).count, 2);
   EXPECT_EQ(measurement_->finished_turns(), 3 * 3);
 }
 

@@ -110,7 +110,8 @@ TEST_F(LoadScheduleTest, SessionsOfAnOpenLoopArriveWhateverTheServerDoes) {
   EXPECT_EQ(server_.opens, Arrivals());
   EXPECT_EQ(measurement_.finished_turns(), 0);
   // Not one that waited is left out.
-  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded), Arrivals());
+  EXPECT_EQ(measurement_.errors_by_code().at(absl::StatusCode::kDeadlineExceeded).count,
+            Arrivals());
   EXPECT_EQ(Elapsed(), absl::Milliseconds(400));
 }
 

@@ -92,9 +92,10 @@ TEST(MeasurementTest, ErrorsAlwaysCountByCode) {
   measurement.Failed(At(1), absl::ResourceExhaustedError("full"));
   measurement.Failed(At(1001), absl::ResourceExhaustedError("full"));
   EXPECT_EQ(measurement.errors(), 3);
-  EXPECT_THAT(measurement.errors_by_code(),
-              ElementsAre(Pair(absl::StatusCode::kResourceExhausted, 2),
-                          Pair(absl::StatusCode::kInternal, 1)));
+  EXPECT_THAT(
+      measurement.errors_by_code(),
+      ElementsAre(Pair(absl::StatusCode::kResourceExhausted, Measurement::Errors{2, "full"}),
+                  Pair(absl::StatusCode::kInternal, Measurement::Errors{1, "a fault"})));
   EXPECT_EQ(measurement.judged_turns(), 1);
 }
 
@@ -102,8 +103,8 @@ TEST(MeasurementTest, OfEachCodeTheFirstMessageIsKept) {
   Measurement measurement({});
   measurement.Failed(At(0), absl::ResourceExhaustedError("full"));
   measurement.Failed(At(1), absl::ResourceExhaustedError("still full"));
-  EXPECT_THAT(measurement.first_messages(),
-              ElementsAre(Pair(absl::StatusCode::kResourceExhausted, "full")));
+  EXPECT_EQ(measurement.errors_by_code().at(absl::StatusCode::kResourceExhausted).first_message,
+            "full");
 }
 
 TEST(MeasurementTest, AnEarlierEndStays) {
