@@ -115,15 +115,12 @@ ModelManifest ReadFields(FieldReader& fields) {
       fields.TextOr("kv_dtype", manifest.dtype == "float32" ? "float32" : "bfloat16");
   manifest.vocab_size = fields.Size("vocab_size");
   manifest.layers = fields.Size("layers");
-  manifest.hidden = fields.Size("hidden");
-  manifest.intermediate = fields.Size("intermediate");
   manifest.heads = fields.Size("heads");
   manifest.kv_heads = fields.Size("kv_heads");
   manifest.head_dim = static_cast<int32_t>(fields.Number("head_dim", 1, 512));
   manifest.trained_context = fields.Number("trained_context", 1, kMostTokens);
   manifest.bos_token = fields.Token("bos_token", manifest.vocab_size);
   manifest.eos_token = fields.Token("eos_token", manifest.vocab_size);
-  manifest.license = fields.Text("license");
   manifest.digest = fields.Text("digest");
   CheckTogether(manifest, fields);
   return manifest;

@@ -1,4 +1,5 @@
-// ModelManifest: what a model file says about itself (docs/model_artifact.md). No torch.
+// ModelManifest: what serving needs of what a model file says about itself
+// (docs/model_artifact.md). No torch.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +20,12 @@ struct ModelManifest {
   std::string kv_dtype;  // of the cache, unless it is told: "float32", "bfloat16" or "int8"
   int32_t vocab_size = 0;
   int32_t layers = 0;
-  int32_t hidden = 0;
-  int32_t intermediate = 0;
   int32_t heads = 0;
   int32_t kv_heads = 0;
   int32_t head_dim = 0;
   int64_t trained_context = 0;  // tokens
   std::optional<TokenId> bos_token;
   std::optional<TokenId> eos_token;
-  std::string license;
   std::string digest;  // hexadecimal; names the model's contents
 };
 

@@ -58,7 +58,6 @@ TEST(Manifest, GivesItsFieldsAndIgnoresUnknownOnes) {
   EXPECT_EQ(manifest->trained_context, 64);
   EXPECT_EQ(manifest->bos_token, std::nullopt);
   EXPECT_EQ(manifest->eos_token, 49);
-  EXPECT_EQ(manifest->license, "apache-2.0");
   EXPECT_EQ(manifest->digest, "ab");
 }
 
@@ -123,7 +122,7 @@ TEST(Manifest, RefusesSizesWhoseProductNoPoolHolds) {
 }
 
 TEST(Manifest, NamesAMissingField) {
-  for (const char* field : {"format_version", "name", "vocab_size", "heads", "license", "digest"}) {
+  for (const char* field : {"format_version", "name", "vocab_size", "heads", "digest"}) {
     Json json = Sound();
     json.erase(field);
     EXPECT_THAT(Problem(json), HasSubstr(field));
