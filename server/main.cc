@@ -23,6 +23,7 @@
 #include "server/flags.h"
 #include "server/process/activity.h"
 #include "server/process/descriptors.h"
+#include "server/process/grpc_log.h"
 #include "server/process/lifecycle.h"
 #include "server/process/readiness.h"
 #include "server/process/start_facts.h"
@@ -47,9 +48,9 @@ int Fail(const std::string& problem) {
 
 int Fail(const absl::Status& status) { return Fail(std::string(status.message())); }
 
-// The libraries' own logs repeat, over several lines, what clients and operators are told already.
-void SilenceLibraries() {
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+// Protobuf's own log repeats what clients are told already.
+void TakeLibrariesLogs() {
+  TakeGrpcLog();
   google::protobuf::SetLogHandler(nullptr);
 }
 
@@ -200,6 +201,6 @@ int main(int argc, char* argv[]) {
   const auto faults = sinkstream::Validate(*config);
   for (const std::string& fault : faults) sinkstream::Fail(fault);
   if (!faults.empty()) return EXIT_FAILURE;
-  sinkstream::SilenceLibraries();
+  sinkstream::TakeLibrariesLogs();
   return sinkstream::Serve(*config);
 }

@@ -15,6 +15,7 @@
 #include "engine/errors.h"
 #include "server/config.h"
 #include "server/listen_address.h"
+#include "server/process/grpc_log.h"
 #include "server/process/memory_limit.h"
 #include "server/security/tls_credentials.h"
 
@@ -111,6 +112,7 @@ ServerLifecycle::~ServerLifecycle() {
 
 void ServerLifecycle::TellHealth() {
   MutexLock lock(health_mutex_);
+  LookForDeafness();
   const bool serving = parts_.readiness.Current() == Readiness::State::kReady;
   // Who watches is told each time, changed or not.
   if (std::exchange(told_serving_, serving) == serving) return;
@@ -118,6 +120,15 @@ void ServerLifecycle::TellHealth() {
   health->SetServingStatus(serving);
   health->SetServingStatus(v1::ChatService::service_full_name(), serving);
   health->SetServingStatus(v1::ScoreService::service_full_name(), serving);
+}
+
+void ServerLifecycle::LookForDeafness() {
+  if (told_deaf_ || !PortIsDeaf()) return;
+  told_deaf_ = true;
+  parts_.readiness.LosePort();
+  parts_.on_error(
+      absl::InternalError("the port accepts no connection any more: there was no open file left "
+                          "for one (process_max_fds); only a restart helps"));
 }
 
 void ServerLifecycle::Drain(absl::Duration timeout) {

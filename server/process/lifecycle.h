@@ -70,6 +70,7 @@ class ServerLifecycle {
   absl::Status Listen(const ListenOptions& options);
   // Any thread.
   void TellHealth();
+  void LookForDeafness() ABSL_EXCLUSIVE_LOCKS_REQUIRED(health_mutex_);
 
   const Parts parts_;
   StreamEnvironment environment_;
@@ -80,6 +81,7 @@ class ServerLifecycle {
   std::unique_ptr<grpc::Server> server_;  // behind the services, which it uses
   Mutex health_mutex_;  // held while health is told, so that the last word is true
   std::optional<bool> told_serving_ ABSL_GUARDED_BY(health_mutex_);
+  bool told_deaf_ ABSL_GUARDED_BY(health_mutex_) = false;
   // Last: they use the server. Two, so that a slow disk does not keep health from being told.
   std::unique_ptr<Ticker> health_ticker_, files_ticker_;
 };

@@ -7,11 +7,14 @@ Readiness::Readiness(const Clock& clock, absl::Duration stuck_step_limit)
 
 void Readiness::Started() { started_ = true; }
 
+void Readiness::LosePort() { deaf_ = true; }
+
 void Readiness::StartDraining() { draining_ = true; }
 
 Readiness::State Readiness::Current() const {
   if (draining_) return State::kDraining;
   if (!started_) return State::kStarting;
+  if (deaf_) return State::kDeaf;
   const int64_t begun = round_begun_.load(std::memory_order_relaxed);
   return begun != kIdle && Nanoseconds() - begun > limit_ ? State::kStuck : State::kReady;
 }
@@ -33,6 +36,8 @@ std::string_view Name(Readiness::State state) {
       return "ready";
     case Readiness::State::kStuck:
       return "stuck";
+    case Readiness::State::kDeaf:
+      return "deaf";
     case Readiness::State::kDraining:
       return "draining";
   }

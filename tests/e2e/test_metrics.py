@@ -1,7 +1,10 @@
 """The operators' port and the log of a real server: what they tell is what its client saw."""
 
+import datetime
 import json
 import re
+import resource
+import socket
 import subprocess
 import time
 import urllib.error
@@ -151,6 +154,25 @@ def test_tells_the_model_the_limits_and_the_process(api, watched):
     assert told["sinkstream_stuck_step_limit_seconds"] == 60
     assert time.time() - 600 < told["process_start_time_seconds"] <= time.time() + 1
     assert told["process_threads"] > 4 and told["process_open_fds"] > 4
+
+
+def test_a_port_that_had_no_file_for_a_connection_is_not_ready_any_more(api, watched):
+    chat = Chat(api, watched.stub)
+    chat.open(idle_timeout=datetime.timedelta(0))
+    soft, hard = resource.prlimit(watched.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(watched.pid, resource.RLIMIT_NOFILE, (3, hard))
+    host, port = watched.address.rsplit(":", 1)
+    deadline = time.monotonic() + 60
+    with socket.create_connection((host, int(port))):
+        while "no open file left" not in watched.errors():
+            assert time.monotonic() < deadline, watched.errors()
+    resource.prlimit(watched.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert request(watched.ops, "/readyz") == (503, "deaf\n")
+    assert series(watched.ops)["sinkstream_ready"] == 0
+    assert chat.ask("Hello", max_tokens=3).done  # streams that are open go on
+    chat.half_close()
+    assert chat.end().code() == grpc.StatusCode.OK
+    assert watched.stop() == 0
 
 
 def test_is_not_ready_while_it_drains(api, watched):

@@ -64,6 +64,18 @@ TEST_F(ReadinessTest, ManyShortRoundsAreNotOneLongOne) {
   }
 }
 
+TEST_F(ReadinessTest, ALostPortIsForGoodButForADrain) {
+  readiness_.Started();
+  readiness_.LosePort();
+  readiness_.OnRoundBegun();
+  clock_.Advance(absl::Seconds(61));
+  EXPECT_EQ(readiness_.Current(), State::kDeaf);
+  readiness_.OnRoundEnded();
+  EXPECT_EQ(readiness_.Current(), State::kDeaf);
+  readiness_.StartDraining();
+  EXPECT_EQ(readiness_.Current(), State::kDraining);
+}
+
 TEST_F(ReadinessTest, ADrainIsForGood) {
   readiness_.Started();
   readiness_.StartDraining();
@@ -76,6 +88,7 @@ TEST_F(ReadinessTest, EveryStateHasAName) {
   EXPECT_EQ(Name(State::kStarting), "starting");
   EXPECT_EQ(Name(State::kReady), "ready");
   EXPECT_EQ(Name(State::kStuck), "stuck");
+  EXPECT_EQ(Name(State::kDeaf), "deaf");
   EXPECT_EQ(Name(State::kDraining), "draining");
 }
 
