@@ -176,7 +176,7 @@ absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   const auto& principal = command.request.principal;
   const int64_t missing =
       parts_.pool.BlocksNeeded(principal, *settings, prefix) - parts_.pool.BlocksLeft();
-  const bool has_place = parts_.pool.HasPlace(principal, parts_.clock.Now()).ok();
+  const bool has_place = parts_.pool.CheckPlace(principal, parts_.clock.Now()).ok();
   if (missing > 0 && has_place && parts_.parking.MakeRoom(missing)) return nullptr;
   const auto opened =
       parts_.pool.Open(NewSessionId(), principal, *std::move(settings), prefix, parts_.clock.Now());

@@ -20,7 +20,7 @@ absl::Duration RetryAfter(absl::Time now, absl::Time next_expiry) {
 SessionPool::SessionPool(const ModelSpec& spec, Options options)
     : spec_(spec), options_(options), blocks_(spec.num_blocks) {}
 
-absl::Status SessionPool::HasPlace(const std::string& principal, absl::Time now) const {
+absl::Status SessionPool::CheckPlace(const std::string& principal, absl::Time now) const {
   if (size() >= options_.max_sessions) {
     return Exhausted(
         Refusal::kMaxSessions,
@@ -45,7 +45,7 @@ absl::Status SessionPool::HasPlace(const std::string& principal, absl::Time now)
 absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,
                                            SessionSettings settings, std::vector<TokenId> prefix,
                                            absl::Time now) {
-  const auto place = HasPlace(principal, now);
+  const auto place = CheckPlace(principal, now);
   if (!place.ok()) return place;
   const int64_t needed = BlocksNeeded(principal, settings, prefix);
   SharedPrefixes::Key key(principal, std::move(prefix));

@@ -33,8 +33,8 @@ class SessionPool {
 
   // A new session; its settings have been checked. `prefix`: the system prompt's tokens, if they
   // are just what is pinned; if a live session has read them, the new one stands behind them at
-  // once. RESOURCE_EXHAUSTED: what HasPlace says, or KV_MEMORY, with RetryInfo unless it can never
-  // fit.
+  // once. RESOURCE_EXHAUSTED: what CheckPlace says, or KV_MEMORY, with RetryInfo unless it can
+  // never fit.
   absl::StatusOr<Session*> Open(SessionId id, std::string principal, SessionSettings settings,
                                 std::vector<TokenId> prefix, absl::Time now);
   // Blocks that Open reserves for such a session, and those that are left for it. More than that is
@@ -46,7 +46,7 @@ class SessionPool {
   absl::Status NoMemory(int64_t needed, absl::Time now) const;
   // OK if there may be one more session, and one more of this principal. Else RESOURCE_EXHAUSTED:
   // MAX_SESSIONS or MAX_PRINCIPAL_SESSIONS.
-  absl::Status HasPlace(const std::string& principal, absl::Time now) const;
+  absl::Status CheckPlace(const std::string& principal, absl::Time now) const;
 
   // The blocks that are `session`'s alone, in a fixed order. Those of a shared prefix are not.
   static std::vector<BlockId> OwnBlocks(const Session& session);
