@@ -111,6 +111,9 @@ class EngineObserver {
   virtual void OnStep(const StepStats&) {}
   virtual void OnPool(const PoolStats&) {}  // before a round ends, and before OnDraining
   virtual void OnSessionStart(const SessionStart&) {}
+  // A session that has fed nothing yet stands behind its system prompt, of so many tokens, which
+  // another has read since it started.
+  virtual void OnPrefixJoined(int64_t /*tokens*/) {}
   virtual void OnSessionEnd(const SessionEnd&) {}
   virtual void OnRejected(Refusal) {}
   virtual void OnRequestEnd(const RequestEnd&) {}

@@ -36,6 +36,14 @@ void Sequence::Start(Prompt prompt, int64_t first_scored, const KvWindow& window
   }
 }
 
+void Sequence::SkipCached(int64_t tokens, const KvWindow& window) {
+  SINKSTREAM_CHECK(fed_ == 0 && tokens <= prompt_.owed_tokens && tokens < prompt_tokens());
+  prompt_.tokens.erase(prompt_.tokens.begin(), prompt_.tokens.begin() + tokens);
+  prompt_.owed_tokens -= tokens;
+  first_scored_ -= tokens;
+  usage_.cached_tokens = window.visible();
+}
+
 void Sequence::Planned(absl::Time now) {
   if (!planned_) planned_ = now;
 }

@@ -55,6 +55,10 @@ class Sequence {
   void Start(Prompt prompt, int64_t first_scored, const KvWindow& window,
              const Tokenizer& tokenizer);
 
+  // The first `tokens` tokens of the prompt are in the cache already, put there by others.
+  // Requires: it has fed nothing; so many and more are in the prompt, and the session owed them.
+  void SkipCached(int64_t tokens, const KvWindow& window);
+
   // It has a place in a step: the first one ends its time in the queue.
   void Planned(absl::Time now);
 

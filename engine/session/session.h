@@ -65,6 +65,9 @@ struct Session {
   bool half_closed = false;           // the client sends no more
   absl::Time detached_at;             // when outbox became null
 
+  // Has a request that its reader keeps up with.
+  bool CanGoOn() const { return !requests.empty() && (outbox == nullptr || outbox->HasRoom()); }
+
   // StepCandidate::planned_at. Of a new session, that of the latest one planned: it passes nobody.
   uint64_t planned_at = 0;
   // Has a request that waits for readers: its own, whose outbox is full, or those of distributions.

@@ -130,6 +130,30 @@ void SessionPool::ShareReadPrefix(Session& session) {
                                         : std::vector<BlockId>(session.window.pinned_blocks()));
 }
 
+int64_t SessionPool::JoinReadPrefix(Session& session) {
+  const auto* const shared = prefixes_.Find(session.prefix);
+  if (shared == nullptr) return 0;
+  const auto count = static_cast<int32_t>(shared->size());
+  session.reserved_blocks -= count;
+  reserved_blocks_ -= count;
+  JoinPrefix(session, *shared);
+  return session.window.position();
+}
+
+bool SessionPool::PrefixIsBeingRead(const Session& session) const {
+  bool earlier = true;
+  for (const Session* const other : all_) {
+    if (other == &session) {
+      earlier = false;
+      continue;
+    }
+    const int64_t position = other->window.position();
+    const bool reads = position == 0 ? earlier : position < other->window.sinks();
+    if (reads && other->CanGoOn() && other->prefix == session.prefix) return true;
+  }
+  return false;
+}
+
 Session* SessionPool::Find(const SessionId& id, const std::string& principal) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return nullptr;

@@ -58,6 +58,12 @@ class SessionPool {
   // Once `session` has read its prefix, others may share it. Call after each advance; does nothing
   // most of the time.
   void ShareReadPrefix(Session& session);
+  // Puts `session`, which has fed nothing yet, behind its prefix if others have read that since it
+  // opened. Returns the tokens that are left out of what it owes; 0 if none.
+  int64_t JoinReadPrefix(Session& session);
+  // Whether another session, which can go on, is reading the prefix that `session`, which has fed
+  // nothing yet, begins with, or will do so before it: the one that opened first.
+  bool PrefixIsBeingRead(const Session& session) const;
   // The session of that id if it is this principal's; null if there is none.
   Session* Find(const SessionId& id, const std::string& principal);
   // The session an attachment holds; null if it holds none (any more).

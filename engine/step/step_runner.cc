@@ -40,7 +40,7 @@ std::optional<StepCandidate> StepRunner::CandidateOf(Session& session, size_t in
   const bool paused = session.outbox && !session.outbox->HasRoom();
   if (paused && !session.paused) parts_.observer.OnPaused();
   session.paused = paused;
-  if (paused) return std::nullopt;
+  if (paused || !SettlePrefix(session)) return std::nullopt;
   StepCandidate candidate{.index = static_cast<int32_t>(index),
                           .decodes = sequence.decodes(),
                           .prompt_left = sequence.prompt_left(),
@@ -57,6 +57,20 @@ std::optional<StepCandidate> StepRunner::CandidateOf(Session& session, size_t in
     if (session.paused) return std::nullopt;
   }
   return candidate;
+}
+
+bool StepRunner::SettlePrefix(Session& session) {
+  const auto& prefix = session.prefix.second;
+  const bool begins = session.window.position() == 0 && !prefix.empty();
+  Sequence& sequence = session.requests.front();
+  // One that reads nothing else is of no use behind it.
+  if (!begins || sequence.prompt_tokens() <= static_cast<int64_t>(prefix.size())) return true;
+  const int64_t joined = parts_.pool.JoinReadPrefix(session);
+  if (joined == 0) return !parts_.pool.PrefixIsBeingRead(session);
+  session.recent.Append(prefix);
+  sequence.SkipCached(joined, session.window);
+  parts_.observer.OnPrefixJoined(joined);
+  return true;
 }
 
 void StepRunner::ListCandidates() {

@@ -77,6 +77,9 @@ class StepRunner {
   void ApplyLogits(const StepLogits& given, std::optional<int32_t> looked_at, StepStats& stats);
 
   std::optional<StepCandidate> CandidateOf(Session& session, size_t index);
+  // Of a session that begins with a system prompt: it stands behind that once another session has
+  // read it. False: another reads it now, and this one waits.
+  bool SettlePrefix(Session& session);
   // Sets shares_, and gives the replies that get tokens.
   absl::Span<ReplyStep> ListShares(StepLogits given);
   void Look(const Share& share, StepStats& stats) const;

@@ -266,7 +266,7 @@ std::vector<MetricInfo> MemoryMetrics() {
       {kSharedPrefixLookups, "sinkstream_shared_prefix_lookups_total", kCounter, "",
        "New sessions with a system prompt that may be shared."},
       {kSharedPrefixHits, "sinkstream_shared_prefix_hits_total", kCounter, "",
-       "Of these, those that found it read already."},
+       "Of these, those that did not read it: another had, or did while they waited."},
       {kSharedPrefixTokens, "sinkstream_shared_prefix_tokens_total", kCounter, "tokens",
        "Tokens that they did not have to read."},
       {kDistributionBytes, "sinkstream_distribution_bytes", kGauge, "bytes",

@@ -158,6 +158,11 @@ void EngineMetrics::OnSessionStart(const SessionStart& start) {
   prefix_tokens_.Add(static_cast<double>(start.shared_tokens));
 }
 
+void EngineMetrics::OnPrefixJoined(int64_t tokens) {
+  prefix_hits_.Add();
+  prefix_tokens_.Add(static_cast<double>(tokens));
+}
+
 void EngineMetrics::OnSessionEnd(const SessionEnd& end) {
   closed_[static_cast<size_t>(end.reason)]->Add();
   session_seconds_.Observe(absl::ToDoubleSeconds(end.lifetime));

@@ -21,6 +21,7 @@ class EngineMetrics final : public EngineObserver {
   void OnStep(const StepStats& stats) override;
   void OnPool(const PoolStats& stats) override;
   void OnSessionStart(const SessionStart& start) override;
+  void OnPrefixJoined(int64_t tokens) override;
   void OnSessionEnd(const SessionEnd& end) override;
   void OnRejected(Refusal refusal) override;
   void OnRequestEnd(const RequestEnd& end) override;

@@ -22,6 +22,7 @@ class EngineObservers final : public EngineObserver {
   void OnSessionStart(const SessionStart& start) override {
     Tell(&EngineObserver::OnSessionStart, start);
   }
+  void OnPrefixJoined(int64_t tokens) override { Tell(&EngineObserver::OnPrefixJoined, tokens); }
   void OnSessionEnd(const SessionEnd& end) override { Tell(&EngineObserver::OnSessionEnd, end); }
   void OnRejected(Refusal refusal) override { Tell(&EngineObserver::OnRejected, refusal); }
   void OnRequestEnd(const RequestEnd& end) override { Tell(&EngineObserver::OnRequestEnd, end); }

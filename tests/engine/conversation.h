@@ -27,6 +27,7 @@ class CountingObserver final : public EngineObserver {
     prefixes += start.has_prefix ? 1 : 0;
     shared_tokens += start.shared_tokens;
   }
+  void OnPrefixJoined(int64_t tokens) override { joined_tokens += tokens; }
   void OnSessionEnd(const SessionEnd& end) override { closed.push_back(end.reason); }
   void OnStep(const StepStats& stats) override { steps.push_back(stats); }
   void OnRequestEnd(const RequestEnd& end) override {
@@ -49,6 +50,7 @@ class CountingObserver final : public EngineObserver {
   };
   int opened = 0, resumed = 0, prefixes = 0;
   int64_t shared_tokens = 0;
+  int64_t joined_tokens = 0;
   std::vector<StepStats> steps;
   std::vector<End> ends;
   std::vector<ParkEnd> parked;

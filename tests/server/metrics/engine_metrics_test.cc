@@ -215,14 +215,16 @@ TEST_F(EngineMetricsTest, KeepsTheMostThatThePoolHasHeld) {
 TEST_F(EngineMetricsTest, CountsTheLivesOfSessionsAndWhatTheyShared) {
   metrics_.OnSessionStart({.id = id_, .has_prefix = true});
   metrics_.OnSessionStart({.id = id_, .has_prefix = true, .shared_tokens = 40});
+  metrics_.OnSessionStart({.id = id_, .has_prefix = true});
+  metrics_.OnPrefixJoined(40);
   metrics_.OnSessionStart({.id = id_});
   metrics_.OnSessionStart({.id = id_, .resumed = true});
   metrics_.OnSessionEnd({.id = id_, .reason = CloseReason::kIdle, .lifetime = absl::Hours(2)});
-  EXPECT_THAT(Lines(), IsSupersetOf({"sinkstream_sessions_opened_total 3",
+  EXPECT_THAT(Lines(), IsSupersetOf({"sinkstream_sessions_opened_total 4",
                                      "sinkstream_sessions_resumed_total 1",
-                                     "sinkstream_shared_prefix_lookups_total 2",
-                                     "sinkstream_shared_prefix_hits_total 1",
-                                     "sinkstream_shared_prefix_tokens_total 40",
+                                     "sinkstream_shared_prefix_lookups_total 3",
+                                     "sinkstream_shared_prefix_hits_total 2",
+                                     "sinkstream_shared_prefix_tokens_total 80",
                                      "sinkstream_sessions_closed_total{reason=\"idle\"} 1",
                                      "sinkstream_sessions_closed_total{reason=\"client\"} 0",
                                      "sinkstream_session_duration_seconds_sum 7200"}));

@@ -101,6 +101,7 @@ class Recorder final : public EngineObserver {
   void OnStep(const StepStats& stats) override { log_ += "step" + Text(stats.decode_rows); }
   void OnPool(const PoolStats& stats) override { log_ += "pool" + Text(stats.sessions); }
   void OnSessionStart(const SessionStart& start) override { log_ += "start " + start.id + " "; }
+  void OnPrefixJoined(int64_t tokens) override { log_ += "prefix" + Text(tokens); }
   void OnSessionEnd(const SessionEnd& end) override { log_ += "end" + Text(end.tokens); }
   void OnRejected(Refusal refusal) override { log_ += Name(refusal) + std::string(" "); }
   void OnRequestEnd(const RequestEnd& end) override { log_ += "done" + Text(end.request_id); }
@@ -130,6 +131,7 @@ TEST(EngineObservers, EachIsToldEverything) {
   observers.OnStep(step);
   observers.OnPool({.sessions = 2});
   observers.OnSessionStart({.id = id});
+  observers.OnPrefixJoined(4);
   observers.OnSessionEnd({.id = id, .lifetime = absl::Seconds(9), .tokens = 9});
   observers.OnRejected(Refusal::kQueueFull);
   observers.OnRequestEnd({.session_id = id,
@@ -145,7 +147,8 @@ TEST(EngineObservers, EachIsToldEverything) {
   observers.OnDraining();
   observers.OnPaused();
   EXPECT_EQ(first,
-            "round over step3 pool2 start id end9 QUEUE_FULL done7 failed park5 draining paused ");
+            "round over step3 pool2 start id prefix4 end9 QUEUE_FULL done7 failed park5 draining "
+            "paused ");
   EXPECT_EQ(second, first);
 }
 
