@@ -145,9 +145,14 @@ absl::StatusOr<std::unique_ptr<ServerLifecycle>> Listen(const ServerConfig& conf
                              .service = {.max_message_bytes = config.max_message_bytes},
                              .security = &security,
                              .reflection = config.reflection};
+  const auto on_deaf = [&log = telemetry.log](const std::string& why) {
+    log.Write(LogLevel::kError, "port_deaf",
+              {{"message", "no connection is accepted any more; only a restart helps: " + why}});
+  };
   auto server = ServerLifecycle::Start(
-      listen, {engine, process.activity, readiness, telemetry.service_metrics,
-               [&](const absl::Status& error) { telemetry.request_log.InternalError(error); }});
+      listen,
+      {engine, process.activity, readiness, telemetry.service_metrics,
+       [&](const absl::Status& error) { telemetry.request_log.InternalError(error); }, on_deaf});
   if (!server.ok()) return server;
   process.listening = true;
   std::printf("listening on %s\n", (*server)->Address().c_str());

@@ -123,12 +123,12 @@ void ServerLifecycle::TellHealth() {
 }
 
 void ServerLifecycle::LookForDeafness() {
-  if (told_deaf_ || !PortIsDeaf()) return;
+  if (told_deaf_) return;
+  const auto why = WhyPortIsDeaf();
+  if (!why) return;
   told_deaf_ = true;
   parts_.readiness.LosePort();
-  parts_.on_error(
-      absl::InternalError("the port accepts no connection any more: there was no open file left "
-                          "for one (process_max_fds); only a restart helps"));
+  parts_.on_deaf(*why);
 }
 
 void ServerLifecycle::Drain(absl::Duration timeout) {

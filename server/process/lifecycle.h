@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,8 @@ class ServerLifecycle {
     Readiness& readiness;
     ServiceMetrics& metrics;
     ErrorSink on_error;  // what it uses outlives this too
+    // The port accepts no connection any more: told once, with the reason, by any thread.
+    std::function<void(const std::string& why)> on_deaf = [](const std::string&) {};
   };
 
   // Opens the port. UNAVAILABLE if it cannot be had. The model is warm by then.

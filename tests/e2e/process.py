@@ -16,7 +16,7 @@ STOP_SECONDS = 60
 
 class ServerProcess:
     def __init__(self, binary, *flags):
-        self._stderr = tempfile.TemporaryFile(mode="w+")
+        self._stderr = tempfile.TemporaryFile(mode="a+")
         self._process = subprocess.Popen([binary, *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          text=True, stderr=self._stderr)
         self.output = []

@@ -164,9 +164,11 @@ def test_a_port_that_had_no_file_for_a_connection_is_not_ready_any_more(api, wat
     host, port = watched.address.rsplit(":", 1)
     deadline = time.monotonic() + 60
     with socket.create_connection((host, int(port))):
-        while "no open file left" not in watched.errors():
+        while '"event":"port_deaf"' not in watched.errors():
             assert time.monotonic() < deadline, watched.errors()
+            time.sleep(0.01)
     resource.prlimit(watched.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert "only a restart helps: Too many open files" in watched.errors()
     assert request(watched.ops, "/readyz") == (503, "deaf\n")
     assert series(watched.ops)["sinkstream_ready"] == 0
     assert chat.ask("Hello", max_tokens=3).done  # streams that are open go on
