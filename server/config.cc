@@ -72,9 +72,9 @@ void CheckSecurity(const ServerConfig& config, Faults& faults) {
 
 void CheckPrincipalSessions(const ServerConfig& config, Faults& faults) {
   const int32_t most = config.engine.limits.max_principal_sessions;
-  faults.InRange("max_principal_sessions", most, 0, kMostSessions);
+  faults.InRange("max_principal_sessions", most, 0, config.engine.limits.max_sessions);
   const SecurityFiles& files = config.security;
-  if (most == 0 || !files.auth_tokens.empty() || !files.tls.client_ca.empty()) return;
+  if (most <= 0 || !files.auth_tokens.empty() || !files.tls.client_ca.empty()) return;
   faults.Add("max_principal_sessions",
              "needs --auth_tokens or --tls_client_ca, which say whose a session is");
 }

@@ -61,7 +61,7 @@ ABSL_FLAG(int32_t, max_sessions, EngineLimits().max_sessions,
           "Sessions alive at a time, attached or not.");
 ABSL_FLAG(
     int32_t, max_principal_sessions, EngineLimits().max_principal_sessions,
-    "Those of one principal, as --auth_tokens or --tls_client_ca tell; 0: as many as there are.");
+    "Those of one principal, as --auth_tokens or --tls_client_ca tell; 0: no bound of its own.");
 ABSL_FLAG(int32_t, sinks, SessionSettings().sinks,
           "Pinned tokens of a session that does not say: its first ones, kept for ever.");
 ABSL_FLAG(int64_t, window, SessionSettings().window,

@@ -170,14 +170,17 @@ absl::StatusOr<SessionSettings> Admission::Settings(const OpenCommand& command) 
 absl::StatusOr<Session*> Admission::OpenNew(const OpenCommand& command) {
   auto settings = Settings(command);
   if (!settings.ok()) return settings.status();
-  const auto system_turn = command.system_turn.value_or(std::vector<TokenId>());
+  static const std::vector<TokenId> kNoTurn;
+  const auto& system_turn = command.system_turn ? *command.system_turn : kNoTurn;
   const bool pinned_alone = static_cast<size_t>(settings->sinks) == system_turn.size();
   const auto prefix = pinned_alone ? system_turn : std::vector<TokenId>();
   const auto& principal = command.request.principal;
   const int64_t missing =
       parts_.pool.BlocksNeeded(principal, *settings, prefix) - parts_.pool.BlocksLeft();
-  const bool has_place = parts_.pool.CheckPlace(principal, parts_.clock.Now()).ok();
-  if (missing > 0 && has_place && parts_.parking.MakeRoom(missing)) return nullptr;
+  if (missing > 0 && parts_.pool.CheckPlace(principal, parts_.clock.Now()).ok() &&
+      parts_.parking.MakeRoom(missing)) {
+    return nullptr;
+  }
   const auto opened =
       parts_.pool.Open(NewSessionId(), principal, *std::move(settings), prefix, parts_.clock.Now());
   if (!opened.ok()) return opened;

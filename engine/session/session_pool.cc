@@ -21,25 +21,26 @@ SessionPool::SessionPool(const ModelSpec& spec, Options options)
     : spec_(spec), options_(options), blocks_(spec.num_blocks) {}
 
 absl::Status SessionPool::CheckPlace(const std::string& principal, absl::Time now) const {
-  if (size() >= options_.max_sessions) {
-    return Exhausted(
-        Refusal::kMaxSessions,
-        absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
-        RetryAfter(now, NextExpiry()));
+  // First: what would help this principal is the end of a session of its own.
+  if (options_.max_principal_sessions > 0) {
+    int32_t held = 0;
+    auto next_expiry = absl::InfiniteFuture();
+    for (const Session* const session : all_) {
+      if (session->principal != principal) continue;
+      ++held;
+      next_expiry = std::min(next_expiry, ExpiryOf(*session));
+    }
+    if (held >= options_.max_principal_sessions) {
+      return Exhausted(Refusal::kMaxPrincipalSessions,
+                       absl::StrCat("max_principal_sessions: all ", options_.max_principal_sessions,
+                                    " sessions that one principal may have are taken"),
+                       RetryAfter(now, next_expiry));
+    }
   }
-  if (options_.max_principal_sessions == 0) return absl::OkStatus();
-  int32_t held = 0;
-  auto next_expiry = absl::InfiniteFuture();
-  for (const Session* const session : all_) {
-    if (session->principal != principal) continue;
-    ++held;
-    next_expiry = std::min(next_expiry, ExpiryOf(*session));
-  }
-  if (held < options_.max_principal_sessions) return absl::OkStatus();
-  return Exhausted(Refusal::kMaxPrincipalSessions,
-                   absl::StrCat("max_principal_sessions: all ", options_.max_principal_sessions,
-                                " sessions that one principal may have are taken"),
-                   RetryAfter(now, next_expiry));
+  if (size() < options_.max_sessions) return absl::OkStatus();
+  return Exhausted(Refusal::kMaxSessions,
+                   absl::StrCat("max_sessions: all ", options_.max_sessions, " sessions are taken"),
+                   RetryAfter(now, NextExpiry()));
 }
 
 absl::StatusOr<Session*> SessionPool::Open(SessionId id, std::string principal,

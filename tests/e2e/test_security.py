@@ -140,18 +140,18 @@ def test_certificates_are_replaced_without_a_restart(api, start, authority, tls,
 
 
 def test_tokens_open_the_door_and_are_told_to_nobody(api, start, tokens):
-    server = start(f"--auth_tokens={tokens}")
+    server = start(f"--auth_tokens={tokens}", "--max_principal_sessions=7")
 
     def call(token):
         metadata = [("authorization", f"Bearer {token}")] if token else []
         with grpc.insecure_channel(server.address) as channel:
-            api.grpc.ChatServiceStub(channel).GetModel(api.pb.GetModelRequest(), metadata=metadata)
+            return api.grpc.ChatServiceStub(channel).GetModel(api.pb.GetModelRequest(), metadata=metadata)
 
     for token in (None, "carol-token-0000"):
         with pytest.raises(grpc.RpcError) as refusal:
             call(token)
         assert refusal.value.code() == grpc.StatusCode.UNAUTHENTICATED
-    call(ALICE)
+    assert call(ALICE).limits.max_principal_sessions == 7
     replace(tokens, f"alice {ALICE}\n".encode())
     with pytest.raises(grpc.RpcError):
         while True:

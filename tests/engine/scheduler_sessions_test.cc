@@ -108,6 +108,7 @@ TEST(SchedulerTest, OnePrincipalsSessionsLeavePlaceForThoseOfOthers) {
 TEST(SchedulerTest, APrincipalIsToldWhenOneOfItsOwnSessionsWillEnd) {
   auto options = SmallOptions();
   options.limits.max_principal_sessions = 1;
+  options.limits.max_sessions = 2;
   Conversation talk({}, options);
   OpenRequest alices, bobs;
   alices.principal = "alice";
@@ -116,7 +117,9 @@ TEST(SchedulerTest, APrincipalIsToldWhenOneOfItsOwnSessionsWillEnd) {
   bobs.idle_timeout = absl::Seconds(5);
   talk.OpenStream(alices).Vanish();
   talk.OpenStream(bobs).Vanish();
-  EXPECT_EQ(ErrorRetryAfter(talk.OpenStream(alices).Read().closed.value()), absl::Seconds(20));
+  const auto refused = talk.OpenStream(alices).Read().closed.value();
+  EXPECT_EQ(ErrorRefusal(refused), Refusal::kMaxPrincipalSessions) << "though all are taken too";
+  EXPECT_EQ(ErrorRetryAfter(refused), absl::Seconds(20));
 }
 
 TEST(SchedulerTest, AnUnknownOrForeignIdIsNotFound) {

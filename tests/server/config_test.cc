@@ -102,6 +102,18 @@ TEST(ServerConfig, NamesTheFlagOfEachFault) {
   }
 }
 
+TEST(ServerConfig, SessionsOfAPrincipalAreBoundedWherePrincipalsAreKnown) {
+  for (const bool by_certificate : {false, true}) {
+    ServerConfig config = Good();
+    config.engine.limits.max_principal_sessions = config.engine.limits.max_sessions;
+    config.security.auth_tokens = by_certificate ? "" : "tokens";
+    if (by_certificate) config.security.tls = {"server.pem", "server.key", "ca.pem"};
+    EXPECT_THAT(Validate(config), testing::IsEmpty());
+    ++config.engine.limits.max_principal_sessions;
+    EXPECT_THAT(Validate(config), testing::ElementsAre(testing::HasSubstr("at most 256")));
+  }
+}
+
 TEST(ServerConfig, EveryNumberHasAnUpperBound) {
   const Fault faults[] = {
       {"threads", [](auto& c) { c.threads = kLargest32; }},
