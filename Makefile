@@ -73,6 +73,7 @@ tidy:  ## clang-tidy's short list and the thread-safety analysis
 	scripts/tidy
 
 format:  ## lay out the C++ sources
+	scripts/setup --tests </dev/null
 	scripts/format
 
 asan:  ## most tests, end to end too, under AddressSanitizer and UndefinedBehaviorSanitizer
