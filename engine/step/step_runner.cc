@@ -37,7 +37,7 @@ StepRunner::StepRunner(const EngineOptions& options, Parts parts, std::function<
 std::optional<StepCandidate> StepRunner::CandidateOf(Session& session, size_t index) {
   if (session.requests.empty()) return std::nullopt;
   const Sequence& sequence = session.requests.front();
-  const bool paused = session.outbox && !session.outbox->HasRoom();
+  const bool paused = !session.CanGoOn();
   if (paused && !session.paused) parts_.observer.OnPaused();
   session.paused = paused;
   if (paused || !SettlePrefix(session)) return std::nullopt;
