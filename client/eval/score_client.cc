@@ -20,7 +20,7 @@ namespace {
 // Of a call that scores: a busy server serves others meanwhile.
 constexpr absl::Duration kScoreDeadline = absl::Minutes(30);
 // For a server that has no room.
-constexpr absl::Duration kPatience = absl::Minutes(5);
+constexpr absl::Duration kRoomPatience = absl::Minutes(5);
 
 // The answer of the call that was not told to wait.
 template <typename Call>
@@ -116,7 +116,7 @@ absl::StatusOr<TokenScore> ScoreClient::ScoreLast(std::span<const int32_t> ids, 
 }
 
 absl::Status ScoreClient::WithPatience(const std::function<absl::Status()>& call) {
-  const absl::Time patience_ends = absl::Now() + kPatience;
+  const absl::Time patience_ends = absl::Now() + kRoomPatience;
   while (!stopped_) {
     const absl::Status status = call();
     if (status.ok()) return status;

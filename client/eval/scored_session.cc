@@ -9,7 +9,7 @@ namespace sinkstream::eval {
 namespace {
 
 // For the next answer: a busy server serves others meanwhile.
-constexpr absl::Duration kPatience = absl::Minutes(10);
+constexpr absl::Duration kAnswerPatience = absl::Minutes(10);
 constexpr absl::Duration kEndPatience = absl::Seconds(10);
 
 }  // namespace
@@ -24,7 +24,7 @@ absl::StatusOr<std::unique_ptr<ScoredSession>> ScoredSession::Open(ScoreClient& 
   v1::Opened opened;
   const absl::Status status = client.WithPatience([&]() -> absl::Status {
     stream = std::make_unique<ConverseCall>(client.chat());
-    const auto answer = stream->Open(open, absl::Now() + kPatience);
+    const auto answer = stream->Open(open, absl::Now() + kAnswerPatience);
     if (answer.ok()) opened = *answer;
     return answer.status();
   });
@@ -56,7 +56,7 @@ absl::Status ScoredSession::Ask(const v1::Append& append, std::span<const int32_
   *request.mutable_append() = append;
   request.mutable_append()->set_request_id(++requests_);
   stream_->Send(std::move(request));
-  while (const auto answer = stream_->Next(absl::Now() + kPatience)) {
+  while (const auto answer = stream_->Next(absl::Now() + kAnswerPatience)) {
     if (answer->has_scores()) {
       const absl::Status added =
           AddScores(answer->scores(), scored,

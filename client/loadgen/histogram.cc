@@ -13,7 +13,7 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr int kBits = 8;
 constexpr int64_t kHalf = int64_t{1} << (kBits - 1);
 constexpr int kMostBits = 40;
-constexpr int64_t kMost = (int64_t{1} << kMostBits) - 1;
+constexpr int64_t kMostThousandths = (int64_t{1} << kMostBits) - 1;
 
 int ShiftOf(int64_t value) {
   return std::max(0, static_cast<int>(std::bit_width(static_cast<uint64_t>(value))) - kBits);
@@ -35,10 +35,10 @@ double InUnits(double thousandths) { return thousandths / 1000; }
 
 }  // namespace
 
-Histogram::Histogram() : counts_(BucketOf(kMost) + 1) {}
+Histogram::Histogram() : counts_(BucketOf(kMostThousandths) + 1) {}
 
 void Histogram::Add(int64_t thousandths, int64_t count) {
-  const int64_t value = std::clamp<int64_t>(thousandths, 0, kMost);
+  const int64_t value = std::clamp<int64_t>(thousandths, 0, kMostThousandths);
   counts_[BucketOf(value)] += count;
   count_ += count;
   min_ = std::min(min_, value);

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-absl::Status FileError(const std::string& path) {
+absl::Status WriteError(const std::string& path) {
   const absl::Status why = absl::ErrnoToStatus(errno, "cannot write");
   return absl::Status(why.code(), absl::StrCat(path, ": ", why.message()));
 }
@@ -102,10 +102,10 @@ bool WriteAll(int file, std::string_view content) {
 // `durable`: also once the power fails.
 absl::Status WriteTo(const Place& place, std::string_view content, bool durable) {
   const int file = Open(place);
-  if (file < 0) return FileError(place.name);
+  if (file < 0) return WriteError(place.name);
   absl::Status status;
-  if (!WriteAll(file, content) || (durable && fsync(file) != 0)) status = FileError(place.name);
-  if (close(file) != 0) status.Update(FileError(place.name));
+  if (!WriteAll(file, content) || (durable && fsync(file) != 0)) status = WriteError(place.name);
+  if (close(file) != 0) status.Update(WriteError(place.name));
   return status;
 }
 
@@ -115,9 +115,9 @@ absl::Status CheckWritable(const std::string& path) {
   const Place place = Resolve(path);
   if (place.descriptor < 0 && IsFolder(place)) {
     errno = EISDIR;
-    return FileError(path);
+    return WriteError(path);
   }
-  if (IsSpecial(place)) return TakesWrites(place) ? absl::OkStatus() : FileError(path);
+  if (IsSpecial(place)) return TakesWrites(place) ? absl::OkStatus() : WriteError(path);
   const Place unfinished = Unfinished(place);
   const absl::Status status = WriteTo(unfinished, "", /*durable=*/false);
   if (!status.ok()) return status;
@@ -131,7 +131,7 @@ absl::Status WriteWhole(const std::string& path, std::string_view content) {
   const Place unfinished = Unfinished(place);
   absl::Status status = WriteTo(unfinished, content, /*durable=*/true);
   if (status.ok() && std::rename(unfinished.path.c_str(), place.path.c_str()) != 0) {
-    status = FileError(path);
+    status = WriteError(path);
   }
   if (!status.ok()) std::remove(unfinished.path.c_str());
   return status;

@@ -10,20 +10,20 @@
 namespace sinkstream {
 namespace {
 
-absl::Status FileError(const std::string& path) {
+absl::Status ReadError(const std::string& path) {
   const absl::Status why = absl::ErrnoToStatus(errno, "cannot read");
   return absl::Status(why.code(), absl::StrCat(path, ": ", why.message()));
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) return FileError(path);
+  if (!file) return ReadError(path);
   std::string content;
   std::string buffer(size_t{1} << 16, '\0');
   while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get())) {
     content.append(buffer, 0, count);
   }
-  if (std::ferror(file.get())) return FileError(path);
+  if (std::ferror(file.get())) return ReadError(path);
   return content;
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-absl::Status Unsupported(const std::string& what) {
+absl::Status DecoderFault(const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("decoder ", what));
 }
 
@@ -41,10 +41,10 @@ absl::StatusOr<Decoder> Decoder::Parse(const json& decoder) {
     result.byte_level_ = true;
     return result;
   }
-  if (TypeOf(only) != "Metaspace") return Unsupported(TypeOf(only) + " is not supported");
+  if (TypeOf(only) != "Metaspace") return DecoderFault(TypeOf(only) + " is not supported");
   const std::string* replacement = FindString(only, "replacement");
   if (replacement == nullptr || *replacement != kMetaspace) {
-    return Unsupported(absl::StrCat("Metaspace: replacement must be ", std::string(kMetaspace)));
+    return DecoderFault(absl::StrCat("Metaspace: replacement must be ", std::string(kMetaspace)));
   }
   const std::string* scheme = FindString(only, "prepend_scheme");
   result.drops_all_metaspace_ =
@@ -60,14 +60,14 @@ absl::Status Decoder::AddToSequence(const json& component) {
     const std::string* literal = pattern == nullptr ? nullptr : FindString(*pattern, "String");
     const std::string* content = FindString(component, "content");
     if (literal == nullptr || literal->empty() || content == nullptr) {
-      return Unsupported("Replace: supported with a pattern String that is not empty");
+      return DecoderFault("Replace: supported with a pattern String that is not empty");
     }
-    if (byte_fallback_ || fuse_) return Unsupported("Replace after ByteFallback or Fuse");
+    if (byte_fallback_ || fuse_) return DecoderFault("Replace after ByteFallback or Fuse");
     replaced_.emplace_back(*literal, *content);
     return absl::OkStatus();
   }
   if (type == "ByteFallback") {
-    if (fuse_) return Unsupported("ByteFallback after Fuse");
+    if (fuse_) return DecoderFault("ByteFallback after Fuse");
     byte_fallback_ = true;
     return absl::OkStatus();
   }
@@ -76,11 +76,11 @@ absl::Status Decoder::AddToSequence(const json& component) {
     return absl::OkStatus();
   }
   if (type != "Strip")
-    return Unsupported(absl::StrCat("Sequence with ", type, " is not supported"));
+    return DecoderFault(absl::StrCat("Sequence with ", type, " is not supported"));
   const std::string* content = FindString(component, "content");
   if (!fuse_ || strip_ || content == nullptr || *content != " " ||
       !HasNumber(component, "start", 1) || !HasNumber(component, "stop", 0)) {
-    return Unsupported("Strip: supported after Fuse, of one space at the start");
+    return DecoderFault("Strip: supported after Fuse, of one space at the start");
   }
   strip_ = true;
   return absl::OkStatus();

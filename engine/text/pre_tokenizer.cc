@@ -40,7 +40,7 @@ Cuts CutsOf(std::string_view pattern, Behavior behavior) {
   return pattern == kBloom ? Cuts::kBeforeSpaces : Cuts::kUnknown;
 }
 
-absl::Status Unsupported(const std::string& what) {
+absl::Status PreTokenizerFault(const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("pre_tokenizer ", what));
 }
 
@@ -54,7 +54,7 @@ absl::StatusOr<Behavior> ParseBehavior(const json& component, const std::string&
   for (const auto& [known, behavior] : kBehaviors) {
     if (name != nullptr && *name == known) return behavior;
   }
-  return Unsupported(
+  return PreTokenizerFault(
       absl::StrCat(type, ": behavior ", name == nullptr ? "null" : *name, " is not supported"));
 }
 
@@ -101,7 +101,7 @@ absl::StatusOr<PreTokenizer> PreTokenizer::Parse(const json& pre_tokenizer) {
   if (TypeOf(pre_tokenizer) == "Sequence") {
     components = FindField(pre_tokenizer, "pretokenizers");
     if (components == nullptr || !components->is_array()) {
-      return Unsupported("Sequence: pretokenizers is missing");
+      return PreTokenizerFault("Sequence: pretokenizers is missing");
     }
   }
   for (const json& component : *components) {
@@ -115,19 +115,19 @@ absl::StatusOr<PreTokenizer> PreTokenizer::Parse(const json& pre_tokenizer) {
 
 absl::Status PreTokenizer::Add(const json& component) {
   const std::string type = TypeOf(component);
-  if (metaspace_) return Unsupported(absl::StrCat(type, " after Metaspace is not supported"));
+  if (metaspace_) return PreTokenizerFault(absl::StrCat(type, " after Metaspace is not supported"));
   if (type == "ByteLevel") return AddByteLevel(component);
   if (type == "Digits") return AddDigits(component);
   if (type == "Punctuation") return AddPunctuation(component);
   if (type == "Metaspace") return AddMetaspace(component);
   if (type == "Split") return AddSplit(component);
-  return Unsupported(absl::StrCat(type, " is not supported"));
+  return PreTokenizerFault(absl::StrCat(type, " is not supported"));
 }
 
 absl::Status PreTokenizer::AddByteLevel(const json& component) {
-  if (IsByteLevel()) return Unsupported("ByteLevel is there twice");
+  if (IsByteLevel()) return PreTokenizerFault("ByteLevel is there twice");
   if (!HasBool(component, "add_prefix_space", false)) {
-    return Unsupported("ByteLevel: add_prefix_space must be false");
+    return PreTokenizerFault("ByteLevel: add_prefix_space must be false");
   }
   absl::Status status;
   if (!HasBool(component, "use_regex", false)) status = AddRegex(kGpt2, Behavior::kIsolated);
@@ -138,7 +138,7 @@ absl::Status PreTokenizer::AddByteLevel(const json& component) {
 absl::Status PreTokenizer::AddDigits(const json& component) {
   const bool individual = HasBool(component, "individual_digits", true);
   if (!individual && !HasBool(component, "individual_digits", false)) {
-    return Unsupported("Digits: individual_digits must be given");
+    return PreTokenizerFault("Digits: individual_digits must be given");
   }
   stages_.emplace_back(&IsNumeric, individual ? Behavior::kIsolated : Behavior::kContiguous);
   return absl::OkStatus();
@@ -152,16 +152,17 @@ absl::Status PreTokenizer::AddPunctuation(const json& component) {
 }
 
 absl::Status PreTokenizer::AddMetaspace(const json& component) {
-  if (!stages_.empty()) return Unsupported("Metaspace is supported alone");
+  if (!stages_.empty()) return PreTokenizerFault("Metaspace is supported alone");
   const std::string* replacement = FindString(component, "replacement");
   if (replacement == nullptr || *replacement != kMetaspace) {
-    return Unsupported(absl::StrCat("Metaspace: replacement must be ", std::string(kMetaspace)));
+    return PreTokenizerFault(
+        absl::StrCat("Metaspace: replacement must be ", std::string(kMetaspace)));
   }
   const std::string* scheme = FindString(component, "prepend_scheme");
   const bool prefix = !HasBool(component, "add_prefix_space", false);  // the older form
   const std::string name = scheme != nullptr ? *scheme : prefix ? "always" : "never";
   if (name != "first" && name != "always" && name != "never") {
-    return Unsupported(absl::StrCat("Metaspace: prepend_scheme ", name, " is not supported"));
+    return PreTokenizerFault(absl::StrCat("Metaspace: prepend_scheme ", name, " is not supported"));
   }
   metaspace_ = name == "first"    ? Prepend::kFirst
                : name == "always" ? Prepend::kAlways
@@ -182,11 +183,11 @@ absl::Status PreTokenizer::AddSplit(const json& component) {
   }
   const absl::StatusOr<Behavior> behavior = ParseBehavior(component, "Split");
   if (!behavior.ok()) return behavior.status();
-  if (!HasBool(component, "invert", false)) return Unsupported("Split: invert must be false");
+  if (!HasBool(component, "invert", false)) return PreTokenizerFault("Split: invert must be false");
   if (regex != nullptr) return AddRegex(*regex, *behavior);
   const std::string* literal = pattern == nullptr ? nullptr : FindString(*pattern, "String");
   if (literal == nullptr || literal->empty()) {
-    return Unsupported("Split: pattern must be a Regex or a String that is not empty");
+    return PreTokenizerFault("Split: pattern must be a Regex or a String that is not empty");
   }
   const bool one_character = FirstCodePoint(*literal).size == literal->size();
   if (known_cuts_ == Cuts::kLocal && !one_character) known_cuts_ = Cuts::kUnknown;

@@ -16,7 +16,7 @@
 namespace sinkstream {
 namespace {
 
-absl::Status Fault(const std::string& path, const std::string& what) {
+absl::Status FileFault(const std::string& path, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
@@ -29,20 +29,20 @@ int64_t Nanoseconds(const timespec& time) {
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
   // A pipe would hold us up until somebody writes.
   const int fd = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0) return Fault(path, std::strerror(errno));
+  if (fd < 0) return FileFault(path, std::strerror(errno));
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(fdopen(fd, "rb"), std::fclose);
   if (file == nullptr) {
     close(fd);
-    return Fault(path, std::strerror(ENOMEM));
+    return FileFault(path, std::strerror(ENOMEM));
   }
   struct stat facts = {};
-  if (fstat(fd, &facts) != 0) return Fault(path, std::strerror(errno));
-  if (!S_ISREG(facts.st_mode)) return Fault(path, "is not a plain file");
+  if (fstat(fd, &facts) != 0) return FileFault(path, std::strerror(errno));
+  if (!S_ISREG(facts.st_mode)) return FileFault(path, "is not a plain file");
   std::string content(kMostFileBytes + 1, '\0');
   content.resize(std::fread(content.data(), 1, content.size(), file.get()));
-  if (std::ferror(file.get()) != 0) return Fault(path, "cannot be read");
+  if (std::ferror(file.get()) != 0) return FileFault(path, "cannot be read");
   if (content.size() > kMostFileBytes) {
-    return Fault(path, absl::StrCat("is longer than ", kMostFileBytes, " bytes"));
+    return FileFault(path, absl::StrCat("is longer than ", kMostFileBytes, " bytes"));
   }
   return content;
 }

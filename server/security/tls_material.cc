@@ -30,7 +30,7 @@ using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, Free<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 
-absl::Status Fault(const std::string& path, const std::string& what) {
+absl::Status TlsFault(const std::string& path, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
@@ -54,9 +54,10 @@ absl::StatusOr<std::vector<Certificate>> ParseCertificates(const std::string& te
     certificates.emplace_back(certificate);
   }
   if (!AtEnd()) {
-    return Fault(path, absl::StrCat("certificate ", certificates.size() + 1, " in it is damaged"));
+    return TlsFault(path,
+                    absl::StrCat("certificate ", certificates.size() + 1, " in it is damaged"));
   }
-  if (certificates.empty()) return Fault(path, "holds no certificate in PEM form");
+  if (certificates.empty()) return TlsFault(path, "holds no certificate in PEM form");
   return certificates;
 }
 
@@ -68,14 +69,14 @@ int NoPassphrase(char*, int, int, void* asked) {
 
 absl::StatusOr<Key> ParseKey(const std::string& text, const std::string& path) {
   if (!absl::StrContains(text, "PRIVATE KEY-----")) {
-    return Fault(path, "holds no private key in PEM form");
+    return TlsFault(path, "holds no private key in PEM form");
   }
   const Bio reader = Reader(text);
   bool asked = false;
   Key key(PEM_read_bio_PrivateKey(reader.get(), nullptr, NoPassphrase, &asked));
   ERR_clear_error();
-  if (asked) return Fault(path, "the key has a passphrase; give it without one");
-  if (key == nullptr) return Fault(path, "the private key in it is damaged");
+  if (asked) return TlsFault(path, "the key has a passphrase; give it without one");
+  if (key == nullptr) return TlsFault(path, "the private key in it is damaged");
   return key;
 }
 
@@ -91,8 +92,8 @@ absl::Status CheckStrength(const std::vector<Certificate>& chain, const std::str
     if (taken) continue;
     const char* const reason = ERR_reason_error_string(ERR_get_error());
     ERR_clear_error();
-    return Fault(path, absl::StrCat("certificate ", i + 1, " in it cannot be used: ",
-                                    reason == nullptr ? "unknown" : reason));
+    return TlsFault(path, absl::StrCat("certificate ", i + 1, " in it cannot be used: ",
+                                       reason == nullptr ? "unknown" : reason));
   }
   return absl::OkStatus();
 }
@@ -132,8 +133,8 @@ absl::StatusOr<TlsMaterial> LoadTls(const TlsFiles& files) {
   if (absl::Status usable = CheckStrength(*chain, files.certificate); !usable.ok()) return usable;
   if (X509_check_private_key(&own, parsed_key->get()) != 1) {
     ERR_clear_error();
-    return Fault(files.key,
-                 absl::StrCat("is not the key of the certificate in ", files.certificate));
+    return TlsFault(files.key,
+                    absl::StrCat("is not the key of the certificate in ", files.certificate));
   }
   if (!files.client_ca.empty()) {
     const auto parsed_roots = ParseCertificates(*roots, files.client_ca);

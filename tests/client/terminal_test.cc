@@ -10,10 +10,10 @@
 namespace sinkstream {
 namespace {
 
-class Pipe {
+class InputPipe {
  public:
-  Pipe() { EXPECT_EQ(pipe(ends_.data()), 0); }
-  ~Pipe() {
+  InputPipe() { EXPECT_EQ(pipe(ends_.data()), 0); }
+  ~InputPipe() {
     CloseWriteEnd();
     close(ends_[0]);
   }
@@ -30,7 +30,7 @@ class Pipe {
 };
 
 TEST(LineReaderTest, GivesLinesWithoutTheirEnds) {
-  Pipe input;
+  InputPipe input;
   input.Write("one\ntwo\r\n\nlast");
   input.CloseWriteEnd();
   LineReader lines(input.read_end(), -1);
@@ -43,7 +43,7 @@ TEST(LineReaderTest, GivesLinesWithoutTheirEnds) {
 }
 
 TEST(LineReaderTest, JoinsALineThatComesInPieces) {
-  Pipe input;
+  InputPipe input;
   LineReader lines(input.read_end(), -1);
   auto line = std::async(std::launch::async, [&] { return lines.Next(); });
   input.Write("hel");
@@ -52,7 +52,7 @@ TEST(LineReaderTest, JoinsALineThatComesInPieces) {
 }
 
 TEST(LineReaderTest, ReadsALineLongerThanItsBuffer) {
-  Pipe input;
+  InputPipe input;
   const std::string longer(20000, 'x');
   input.Write(longer + "\n");
   LineReader lines(input.read_end(), -1);
@@ -60,7 +60,7 @@ TEST(LineReaderTest, ReadsALineLongerThanItsBuffer) {
 }
 
 TEST(LineReaderTest, AnInterruptEndsTheWaitAndDropsTheUnfinishedLine) {
-  Pipe input, interrupts;
+  InputPipe input, interrupts;
   LineReader lines(input.read_end(), interrupts.read_end());
   input.Write("whole\nunfinished");
   EXPECT_EQ(lines.Next(), "whole");
@@ -71,7 +71,7 @@ TEST(LineReaderTest, AnInterruptEndsTheWaitAndDropsTheUnfinishedLine) {
 }
 
 TEST(InterruptWatchTest, CountsTheInterruptsOfItsLife) {
-  Pipe interrupts;
+  InputPipe interrupts;
   std::promise<void> first, second;
   {
     InterruptWatch watch(interrupts.read_end(),
@@ -84,7 +84,7 @@ TEST(InterruptWatchTest, CountsTheInterruptsOfItsLife) {
 }
 
 TEST(InterruptWatchTest, EndsWithoutAnInterrupt) {
-  Pipe interrupts;
+  InputPipe interrupts;
   bool called = false;
   {
     InterruptWatch watch(interrupts.read_end(), [&](int) { called = true; });

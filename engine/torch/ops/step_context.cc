@@ -14,7 +14,7 @@ namespace {
 
 using kernels::Element;
 
-Element ElementOf(const at::Tensor& kv) {
+Element KvElementOf(const at::Tensor& kv) {
   const at::ScalarType type = kv.scalar_type();
   TORCH_CHECK(type == at::kFloat || type == at::kBFloat16 || type == at::kChar,
               "StepContext: kv must be float32, bfloat16 or int8, not ", type);
@@ -84,7 +84,7 @@ StepContext::StepContext(at::Tensor kv, int64_t head_dim, const at::Tensor& sequ
 StepContext::StepContext(at::Tensor kv, int64_t head_dim, absl::Span<const SequenceLine> lines,
                          absl::Span<const int32_t> blocks)
     : kv_(std::move(kv)),
-      element_(ElementOf(kv_)),
+      element_(KvElementOf(kv_)),
       head_dim_(head_dim),
       blocks_(blocks.begin(), blocks.end()) {
   CheckKv(element_, kv_, head_dim_);

@@ -11,7 +11,7 @@ namespace {
 
 using testing::HasSubstr;
 
-ChatOptions Parse(const std::vector<const char*>& arguments) {
+ChatOptions OptionsOf(const std::vector<const char*>& arguments) {
   ChatOptions options;
   EXPECT_EQ(ParseFlags(ChatFlags(&options), arguments), absl::OkStatus());
   return options;
@@ -24,7 +24,7 @@ std::string Complaint(const char* argument) {
 }
 
 TEST(ChatFlagsTest, WithoutAnyNothingIsAskedOfTheServer) {
-  const ChatOptions options = Parse({});
+  const ChatOptions options = OptionsOf({});
   EXPECT_EQ(options.server, "127.0.0.1:50051");
   EXPECT_EQ(options.wait, absl::ZeroDuration());
   EXPECT_FALSE(options.check || options.stats || options.credentials.insecure_token);
@@ -41,7 +41,7 @@ TEST(ChatFlagsTest, AreTakenInEitherSpelling) {
         std::vector<const char*>{"--tls_ca=a", "--tls_certificate=c", "--tls_key=k",
                                  "--token_file=t", "--top_k=3", "--top_p=0.5", "--max_tokens=7",
                                  "--insecure_token"}}) {
-    const ChatOptions options = Parse(arguments);
+    const ChatOptions options = OptionsOf(arguments);
     EXPECT_EQ(options.credentials.tls_ca, "a");
     EXPECT_EQ(options.credentials.tls_certificate, "c");
     EXPECT_EQ(options.credentials.tls_key, "k");
@@ -54,17 +54,17 @@ TEST(ChatFlagsTest, AreTakenInEitherSpelling) {
 }
 
 TEST(ChatFlagsTest, SwitchesStandAloneOrHaveTheirValueJoined) {
-  const ChatOptions on = Parse({"--check", "--stats", "--wait", "2m"});
+  const ChatOptions on = OptionsOf({"--check", "--stats", "--wait", "2m"});
   EXPECT_TRUE(on.check && on.stats);
   EXPECT_EQ(on.wait, absl::Minutes(2));
-  const ChatOptions off = Parse({"--check=false", "--stats=no", "--insecure-token=no"});
+  const ChatOptions off = OptionsOf({"--check=false", "--stats=no", "--insecure-token=no"});
   EXPECT_FALSE(off.check || off.stats || off.credentials.insecure_token);
 }
 
 TEST(ChatFlagsTest, WhatTheServerJudgesIsHandedOn) {
   const ChatOptions options =
-      Parse({"--sinks=-1", "--window=-9223372036854775808", "--temperature=-2", "--top_k=-3",
-             "--top_p=7", "--seed=18446744073709551615", "--max_tokens=0"});
+      OptionsOf({"--sinks=-1", "--window=-9223372036854775808", "--temperature=-2", "--top_k=-3",
+                 "--top_p=7", "--seed=18446744073709551615", "--max_tokens=0"});
   EXPECT_EQ(options.sinks, -1);
   EXPECT_EQ(options.window, INT64_MIN);
   EXPECT_EQ(options.temperature, -2);
@@ -75,7 +75,7 @@ TEST(ChatFlagsTest, WhatTheServerJudgesIsHandedOn) {
 }
 
 TEST(ChatFlagsTest, AnEmptyValueIsNone) {
-  const ChatOptions options = Parse({"--session=", "--system=", "--sinks=", "--temperature="});
+  const ChatOptions options = OptionsOf({"--session=", "--system=", "--sinks=", "--temperature="});
   EXPECT_FALSE(options.session || options.system || options.sinks || options.temperature);
 }
 

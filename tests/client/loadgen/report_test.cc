@@ -13,20 +13,23 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-absl::Time At(double milliseconds) { return absl::UnixEpoch() + absl::Milliseconds(milliseconds); }
+absl::Time Millisecond(double milliseconds) {
+  return absl::UnixEpoch() + absl::Milliseconds(milliseconds);
+}
 
 // One turn of 5 tokens in a window of two seconds.
 LoadResult SomeResult(int64_t sessions, const Objective& objective = {}) {
   LoadResult result{Workload(), Measurement(objective), {.cpu_seconds = 0.1, .seconds = 2}, {}};
   result.workload.sessions = sessions;
   Measurement& of = result.measurement;
-  of.Open(At(0), At(2000));
-  of.FirstToken(At(0), At(100));
-  of.TokensArrived(At(100), 5);
+  of.Open(Millisecond(0), Millisecond(2000));
+  of.FirstToken(Millisecond(0), Millisecond(100));
+  of.TokensArrived(Millisecond(100), 5);
   GapCount gaps;
-  of.Gap(At(0), absl::Milliseconds(80), 4, gaps);
-  of.TurnFinished({At(0), At(100), At(500), absl::Milliseconds(1), 5, gaps});
-  of.Failed(At(0), absl::InternalError("a fault"));
+  of.Gap(Millisecond(0), absl::Milliseconds(80), 4, gaps);
+  of.TurnFinished(
+      {Millisecond(0), Millisecond(100), Millisecond(500), absl::Milliseconds(1), 5, gaps});
+  of.Failed(Millisecond(0), absl::InternalError("a fault"));
   return result;
 }
 
@@ -59,9 +62,12 @@ TEST(ReportTest, GoodputIsOfTheTurnsThatKeptTheObjective) {
 TEST(ReportTest, RatesAreOfWhatEndsInTheWindow) {
   LoadResult result = SomeResult(1, {.ttft = absl::Milliseconds(100), .itl = {}});
   Measurement& of = result.measurement;
-  of.TurnFinished({At(1900), At(1950), At(5000), absl::Milliseconds(1), 70, {}});
-  of.TurnFinished({At(-500), At(-450), At(500), absl::Milliseconds(1), 70, {}});
-  of.TurnFinished({At(-400), At(-350), At(600), absl::Milliseconds(1), 70, {}});
+  of.TurnFinished(
+      {Millisecond(1900), Millisecond(1950), Millisecond(5000), absl::Milliseconds(1), 70, {}});
+  of.TurnFinished(
+      {Millisecond(-500), Millisecond(-450), Millisecond(500), absl::Milliseconds(1), 70, {}});
+  of.TurnFinished(
+      {Millisecond(-400), Millisecond(-350), Millisecond(600), absl::Milliseconds(1), 70, {}});
   const Json report = MakeReport(result);
   EXPECT_EQ(report["turns"], 2);  // due in the window
   EXPECT_EQ(report["turns_per_second"], 1.5);
@@ -83,7 +89,7 @@ TEST(ReportTest, OfASweepHasARunForEachNumberOfSessions) {
 
 TEST(ReportTest, WhatWasNotMeasuredIsNull) {
   LoadResult nothing{Workload(), Measurement({}), {}, {}};
-  nothing.measurement.CloseAt(At(1000));
+  nothing.measurement.CloseAt(Millisecond(1000));
   const std::string text = MakeReport(nothing).dump();
   EXPECT_THAT(text, HasSubstr("\"ttft_ms\":{\"p50\":null"));
   EXPECT_THAT(text, HasSubstr("\"tokens_per_second\":null"));
@@ -92,7 +98,7 @@ TEST(ReportTest, WhatWasNotMeasuredIsNull) {
 
 TEST(TableTest, FitsAScreenAndNamesWhatWasMeasured) {
   const LoadResult result = SomeResult(1, {.ttft = absl::Milliseconds(50), .itl = {}});
-  const std::string table = MakeTable(result.measurement, result.cost, At(9999));
+  const std::string table = MakeTable(result.measurement, result.cost, Millisecond(9999));
   EXPECT_THAT(table, AllOf(HasSubstr("2.0 s measured: 2.5 tokens/s in all, 0.50 turns/s"),
                            HasSubstr("errors 1  INTERNAL 1"), HasSubstr("TTFT ms"),
                            HasSubstr("goodput (TTFT <= 50 ms) 0.0 % of turns"),
@@ -125,17 +131,17 @@ TEST(SweepTest, IsATableAndThreeChartsInOneDrawing) {
 // It was interrupted in its warm-up.
 LoadResult NothingMeasured() {
   LoadResult result{Workload(), Measurement({.ttft = absl::Milliseconds(9), .itl = {}}), {}, {}};
-  result.measurement.Open(At(2000), At(4000));
-  result.measurement.CloseAt(At(1000));
+  result.measurement.Open(Millisecond(2000), Millisecond(4000));
+  result.measurement.CloseAt(Millisecond(1000));
   return result;
 }
 
 TEST(TableTest, WhatWasNotMeasuredIsADash) {
   const LoadResult nothing = NothingMeasured();
-  const std::string table = MakeTable(nothing.measurement, nothing.cost, At(1000));
+  const std::string table = MakeTable(nothing.measurement, nothing.cost, Millisecond(1000));
   EXPECT_THAT(table, AllOf(HasSubstr("0.0 s measured: - tokens/s in all, - turns/s"),
                            HasSubstr(" - % of turns, - turns/s, - tokens/s")));
-  EXPECT_THAT(MakeLine(nothing.measurement, At(1000)), StartsWith("- tokens/s, 0 turns"));
+  EXPECT_THAT(MakeLine(nothing.measurement, Millisecond(1000)), StartsWith("- tokens/s, 0 turns"));
   EXPECT_THAT(MakeSweepTable({nothing}), AllOf(HasSubstr(" - "), Not(HasSubstr("nan"))));
 }
 

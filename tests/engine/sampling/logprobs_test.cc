@@ -14,7 +14,7 @@
 namespace sinkstream {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kInf = std::numeric_limits<float>::infinity();
 
 double LogSum(const std::vector<float>& logits) {
   return LogSumExp(logits, FindPeak(logits)->logit);
@@ -36,11 +36,11 @@ TEST(LogprobsTest, AreTheLogarithmsOfTheSoftmax) {
 }
 
 TEST(LogprobsTest, StayFiniteForLogitsThatAreFarFromZero) {
-  const std::vector<float> logits = {-3e38f, 3e38f, 3e38f, -kInfinity};
+  const std::vector<float> logits = {-3e38f, 3e38f, 3e38f, -kInf};
   const auto all = LogDistribution(logits, LogSum(logits));
   EXPECT_LE(all[1], 0);
-  EXPECT_GT(all[1], -kInfinity);
-  EXPECT_EQ(all[3], -kInfinity);
+  EXPECT_GT(all[1], -kInf);
+  EXPECT_EQ(all[3], -kInf);
 }
 
 // Rows of every length about a chunk's, of flat and of steep distributions, near zero and far.
@@ -66,7 +66,7 @@ TEST(LogprobsTest, ExponentialsAreRightOverTheirWholeRange) {
     const std::vector<float> logits = {x, 0};
     EXPECT_NEAR(LogSum(logits), std::log1p(std::exp(double{x})), 5e-7) << x;
   }
-  EXPECT_EQ(LogSum({-1000, -kInfinity, 0}), 0);
+  EXPECT_EQ(LogSum({-1000, -kInf, 0}), 0);
 }
 
 TEST(LogprobsTest, TheLikeliestAreThoseOfAFullSort) {

@@ -19,7 +19,7 @@ BearerTokens Parsed(const std::string& text) {
   return *std::move(tokens);
 }
 
-std::string Refusal(const std::string& text) {
+std::string ParseFault(const std::string& text) {
   const auto tokens = BearerTokens::Parse(text, kPath);
   EXPECT_EQ(tokens.status().code(), absl::StatusCode::kInvalidArgument);
   return std::string(tokens.status().message());
@@ -66,20 +66,20 @@ TEST(BearerTokens, NamesFileAndLineOfABadLineAndNotItsToken) {
       {"bob secret\"token,000000", "the token must be of letters"},
   };
   for (const auto& fault : faults) {
-    const std::string told = Refusal(good + "# a comment\n" + fault.line + "\n");
+    const std::string told = ParseFault(good + "# a comment\n" + fault.line + "\n");
     EXPECT_THAT(told, testing::StartsWith("tokens.txt:3: " + fault.told));
     EXPECT_THAT(told, Not(HasSubstr("secret")));
   }
 }
 
 TEST(BearerTokens, ATokenIsOfOnePrincipal) {
-  EXPECT_EQ(Refusal(std::string("alice ") + kAlice + "\n\nbob " + kAlice),
+  EXPECT_EQ(ParseFault(std::string("alice ") + kAlice + "\n\nbob " + kAlice),
             "tokens.txt:3: the token is that of line 1");
 }
 
 TEST(BearerTokens, AFileWithoutTokensIsRefused) {
-  EXPECT_EQ(Refusal(""), "tokens.txt: holds no token");
-  EXPECT_EQ(Refusal("# nobody yet\n"), "tokens.txt: holds no token");
+  EXPECT_EQ(ParseFault(""), "tokens.txt: holds no token");
+  EXPECT_EQ(ParseFault("# nobody yet\n"), "tokens.txt: holds no token");
 }
 
 TEST(BearerTokens, ThereIsAMostOfTokens) {
@@ -87,7 +87,7 @@ TEST(BearerTokens, ThereIsAMostOfTokens) {
   for (size_t i = 0; i <= BearerTokens::kMostTokens; ++i) {
     text += "p token-token-token-" + std::to_string(i) + "\n";
   }
-  EXPECT_EQ(Refusal(text), "tokens.txt:4097: more than 4096 tokens");
+  EXPECT_EQ(ParseFault(text), "tokens.txt:4097: more than 4096 tokens");
 }
 
 TEST(BearerToken, IsWhatStandsBehindTheScheme) {

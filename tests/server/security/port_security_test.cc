@@ -19,8 +19,8 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-constexpr char kAlice[] = "alice alice-token-0123\n";
-constexpr char kBob[] = "bob bob-token-456789\n";
+constexpr char kAliceLine[] = "alice alice-token-0123\n";
+constexpr char kBobLine[] = "bob bob-token-456789\n";
 
 class PortSecurityTest : public testing::Test {
  protected:
@@ -28,7 +28,7 @@ class PortSecurityTest : public testing::Test {
     files_.Write("server.pem", identity_.certificate);
     files_.Write("server.key", identity_.key);
     files_.Write("clients.pem", authority_.certificate());
-    files_.Write("tokens", kAlice);
+    files_.Write("tokens", kAliceLine);
   }
 
   SecurityFiles Tls(const std::string& client_ca = "") const {
@@ -193,7 +193,7 @@ TEST_F(PortSecurityTest, WarnsOfSecretsThatOthersMayRead) {
 
 TEST_F(PortSecurityTest, NewTokensAreInForceAtTheNextLook) {
   const auto security = Load(Tokens());
-  files_.Write("tokens", kBob);
+  files_.Write("tokens", kBobLine);
   security->Refresh();
   EXPECT_EQ(security->Tokens()->PrincipalOf("bob-token-456789"), "bob");
   EXPECT_EQ(security->Tokens()->PrincipalOf("alice-token-0123"), "") << "taken away";
@@ -210,7 +210,7 @@ TEST_F(PortSecurityTest, ABadFileIsToldOnceAndChangesNothing) {
   EXPECT_EQ(Log(), "");
   EXPECT_EQ(security->Tokens()->PrincipalOf("alice-token-0123"), "alice");
   EXPECT_FALSE(security->IsCurrent());
-  files_.Write("tokens", kBob);
+  files_.Write("tokens", kBobLine);
   security->Refresh();
   EXPECT_EQ(security->Tokens()->PrincipalOf("bob-token-456789"), "bob");
   EXPECT_TRUE(security->IsCurrent());

@@ -17,7 +17,7 @@ Event Piece(const std::string& text) {
   delta.text = text;
   return delta;
 }
-Event Refusal(uint64_t id) { return RequestFailed{id, absl::InvalidArgumentError("no")}; }
+Event Failure(uint64_t id) { return RequestFailed{id, absl::InvalidArgumentError("no")}; }
 
 // What a step asks for, in words: "read write:<event> finish:<CODE>".
 std::string Say(const Event& event) {
@@ -60,7 +60,7 @@ class StreamStateTest : public testing::Test {
 
 TEST_F(StreamStateTest, WritesWhatTheOutboxHoldsOneAtATime) {
   outbox_->Push(OpenedEvent());
-  outbox_->Push(Refusal(1));
+  outbox_->Push(Failure(1));
   EXPECT_EQ(Woken(), "write:opened");
   EXPECT_EQ(Say(state_.WriteDone(true)), "write:failed(1)");
   EXPECT_EQ(Say(state_.WriteDone(true)), "nothing");
@@ -78,7 +78,7 @@ TEST_F(StreamStateTest, JoinsDeltasThatGatherDuringAWrite) {
 
 TEST_F(StreamStateTest, OwnAnswersWaitForOpened) {
   EXPECT_EQ(Say(state_.ReadDone(std::nullopt)), "read");
-  EXPECT_EQ(Say(state_.ReadDone(Refusal(7))), "read");
+  EXPECT_EQ(Say(state_.ReadDone(Failure(7))), "read");
   outbox_->Push(OpenedEvent());
   EXPECT_EQ(Woken(), "write:opened");
   EXPECT_EQ(Say(state_.WriteDone(true)), "write:failed(7)");
@@ -86,7 +86,7 @@ TEST_F(StreamStateTest, OwnAnswersWaitForOpened) {
 
 TEST_F(StreamStateTest, AnswersAtOnceWhenNothingIsWritten) {
   OpenAndWrite();
-  EXPECT_EQ(Say(state_.ReadDone(Refusal(7))), "read write:failed(7)");
+  EXPECT_EQ(Say(state_.ReadDone(Failure(7))), "read write:failed(7)");
 }
 
 TEST_F(StreamStateTest, FinishesWhenTheOutboxIsClosedAndEmpty) {
@@ -101,7 +101,7 @@ TEST_F(StreamStateTest, FinishesOnce) {
   OpenAndWrite();
   EXPECT_EQ(Say(state_.End(absl::InvalidArgumentError("bad"))), "finish:INVALID_ARGUMENT");
   EXPECT_EQ(Say(state_.End(absl::CancelledError("gone"))), "nothing");
-  EXPECT_EQ(Say(state_.ReadDone(Refusal(1))), "nothing");
+  EXPECT_EQ(Say(state_.ReadDone(Failure(1))), "nothing");
   outbox_->Push(Piece("a"));
   EXPECT_EQ(wakes_, 0);
 }
@@ -109,7 +109,7 @@ TEST_F(StreamStateTest, FinishesOnce) {
 TEST_F(StreamStateTest, AnEndWaitsForTheWriteInFlightAndDropsTheRest) {
   OpenAndWrite();
   outbox_->Push(Piece("a"));
-  outbox_->Push(Refusal(2));
+  outbox_->Push(Failure(2));
   EXPECT_EQ(Woken(), "write:delta(a)");
   EXPECT_EQ(Say(state_.End(absl::CancelledError("gone"))), "nothing");
   EXPECT_EQ(Say(state_.WriteDone(false)), "finish:CANCELLED");
@@ -137,7 +137,7 @@ TEST_F(StreamStateTest, AWriteThatDidNotStartEndsIt) {
 
 TEST_F(StreamStateTest, AWriteThatDidNotStartWaitsForAPendingWake) {
   OpenAndWrite();
-  EXPECT_EQ(Say(state_.ReadDone(Refusal(7))), "read write:failed(7)");
+  EXPECT_EQ(Say(state_.ReadDone(Failure(7))), "read write:failed(7)");
   outbox_->Push(Piece("a"));
   EXPECT_EQ(Say(state_.WriteNotStarted(absl::InternalError("no bytes"))), "nothing");
   EXPECT_EQ(Woken(), "finish:INTERNAL");
@@ -147,7 +147,7 @@ TEST_F(StreamStateTest, EndAfterWritingWritesWhatWaits) {
   OpenAndWrite();
   outbox_->Push(Piece("a"));
   EXPECT_EQ(Woken(), "write:delta(a)");
-  outbox_->Push(Refusal(2));
+  outbox_->Push(Failure(2));
   EXPECT_EQ(Say(state_.EndAfterWriting(absl::UnavailableError("draining"))), "nothing");
   EXPECT_EQ(Say(state_.WriteDone(true)), "write:failed(2)");
   EXPECT_EQ(Say(state_.WriteDone(true)), "finish:UNAVAILABLE");
@@ -162,11 +162,11 @@ TEST_F(StreamStateTest, EndAfterWritingKeepsTheEnginesOwnEnd) {
 
 TEST_F(StreamStateTest, StopsReadingAClientThatAsksAndDoesNotRead) {
   OpenAndWrite();
-  EXPECT_EQ(Say(state_.ReadDone(Refusal(0))), "read write:failed(0)");
+  EXPECT_EQ(Say(state_.ReadDone(Failure(0))), "read write:failed(0)");
   for (int i = 2; i < StreamState::kMaxUnansweredReads; ++i) {
-    ASSERT_EQ(Say(state_.ReadDone(Refusal(1))), "read") << i;
+    ASSERT_EQ(Say(state_.ReadDone(Failure(1))), "read") << i;
   }
-  EXPECT_EQ(Say(state_.ReadDone(Refusal(2))), "nothing");
+  EXPECT_EQ(Say(state_.ReadDone(Failure(2))), "nothing");
   for (int i = 1; i < StreamState::kMaxUnansweredReads; ++i) {
     ASSERT_NE(Say(state_.WriteDone(true)), "nothing") << i;
   }
@@ -204,7 +204,7 @@ class ThreadedStream : public Wakeable {
   Outbox& outbox() { return *outbox_; }
   void OnWake() override { Perform(state_.Woken()); }
   void Read(int count) {
-    for (int i = 0; i < count; ++i) Perform(state_.ReadDone(Refusal(1)));
+    for (int i = 0; i < count; ++i) Perform(state_.ReadDone(Failure(1)));
   }
   void WriteUntilFinished() {
     while (true) {
