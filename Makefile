@@ -69,14 +69,13 @@ lint:  ## form and layers
 
 tidy:  ## clang-tidy's short list and the thread-safety analysis
 	scripts/setup --tests </dev/null
-	scripts/build release </dev/null
-	scripts/tidy
+	scripts/tidy </dev/null
 
 format:  ## lay out the C++ sources
 	scripts/setup --tests </dev/null
 	scripts/format
 
-asan:  ## most tests, end to end too, under AddressSanitizer and UndefinedBehaviorSanitizer
+asan:  ## most tests, some of them end to end, under AddressSanitizer and UndefinedBehaviorSanitizer
 	scripts/prepare </dev/null
 	scripts/setup --tests </dev/null
 	scripts/build asan
